@@ -1,0 +1,1 @@
+"""Run saved ComfyUI workflows without ComfyUI."""

@@ -1,0 +1,1 @@
+"""Content hashes and stores."""

@@ -1,0 +1,99 @@
+"""Every exception graphengine raises on purpose, and `Problem`.
+
+* GraphEngineError            base: a message, and a hint the user can act on
+  x WorkflowFormatError       the file is not a workflow we can read
+  x ValidationFailed          the workflow does not fit the node definitions
+  x SettingsError             a folder, file or option the user gave cannot be used
+  x PackError                 a node pack cannot be loaded
+  x FileRefused               a file named by a node input is missing, outside its folder or unreadable
+  x ModelError                a model file cannot be used: damaged, of an unknown kind, a pickle
+  x NodeExecutionError        a node raised while it ran
+  x RunCancelled              the run was asked to stop
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a workflow: where, what, and what to do about it.
+
+    `code` is stable (docs/problems.md lists them). `severity` is "error" for what stops a run and "warning"
+    for what the user should know.
+    """
+
+    code: str
+    message: str
+    node_id: str | None = None
+    class_type: str | None = None
+    input_name: str | None = None
+    hint: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        place = node_label(self.node_id, self.class_type)
+        return f"{place}: {self.message}" if place else self.message
+
+
+def node_label(node_id: str | None, class_type: str | None) -> str:
+    """How messages name a node: `node 12 (KSampler)`; empty without an id."""
+    if node_id is None:
+        return ""
+    return f"node {node_id} ({class_type})" if class_type else f"node {node_id}"
+
+
+class GraphEngineError(Exception):
+    """Base class; `hint` is one sentence the user can act on."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class WorkflowFormatError(GraphEngineError):
+    """The document is not a workflow in a known format."""
+
+
+class ValidationFailed(GraphEngineError):
+    """The workflow does not fit the node definitions; `problems` lists all findings."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        errors = [problem for problem in problems if problem.severity == "error"]
+        noun = "problem" if len(errors) == 1 else "problems"
+        super().__init__(f"{len(errors)} {noun} in the workflow")
+        self.problems = tuple(problems)
+
+
+class SettingsError(GraphEngineError):
+    """A folder, file or option the user gave cannot be used."""
+
+
+class PackError(GraphEngineError):
+    """A node pack cannot be loaded; the cause is `__cause__`."""
+
+
+class FileRefused(GraphEngineError):
+    """A file named by a node input is missing, outside its folder or unreadable."""
+
+
+class ModelError(GraphEngineError):
+    """A model file cannot be used: damaged, of an unsupported kind, or a pickle."""
+
+
+class NodeExecutionError(GraphEngineError):
+    """A node raised while it ran; the original exception is `__cause__`."""
+
+    def __init__(self, node_id: str, class_type: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{node_label(node_id, class_type)}: {message}", hint=hint)
+        self.node_id = node_id
+        self.class_type = class_type
+
+
+class RunCancelled(GraphEngineError):
+    """The run was asked to stop; what had finished stays in the cache."""
+
+    def __init__(self, message: str = "the run was cancelled") -> None:
+        super().__init__(message)

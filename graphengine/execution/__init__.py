@@ -1,0 +1,1 @@
+"""Runs: state, events, executors."""

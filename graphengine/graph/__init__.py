@@ -1,0 +1,1 @@
+"""Validate, link and plan."""

@@ -1,0 +1,1 @@
+"""What a node type is: node API, socket types, definitions, registry."""
