@@ -7,7 +7,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-AE_WIDTH = 64
+AE_WIDTH = 48
 TEXT_WIDTH, TEXT_LAYERS = 64, 3
 UNET_WIDTHS = (96, 160, 224)
 
