@@ -11,8 +11,9 @@
   x RunCancelled              the run was asked to stop
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 
@@ -35,6 +36,12 @@ class Problem:
     def __str__(self) -> str:
         place = node_label(self.node_id, self.class_type)
         return f"{place}: {self.message}" if place else self.message
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a mistyped one most likely means, or None."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return near[0] if near else None
 
 
 def node_label(node_id: str | None, class_type: str | None) -> str:

@@ -1,7 +1,7 @@
 """What node authors import: the context of a call, and symbolic file inputs.
 
-A node is a class in ComfyUI's form (`INPUT_TYPES`, `RETURN_TYPES`, `FUNCTION`, …). Two things are ours, and both are
-optional: an input may be declared as `Files("checkpoints")` instead of a list of names, and a node that lists
+A node is a class in ComfyUI's form (`INPUT_TYPES`, `RETURN_TYPES`, `FUNCTION`, …). Two things are ours, both
+are optional: an input may be declared as `Files("checkpoints")` instead of a list of names, and a node that lists
 
     "hidden": {"context": "GRAPHENGINE_CONTEXT"}
 

@@ -68,7 +68,8 @@ class OutputSpec:
 class NodeDefinition:
     """A node type. `load` gives the class that implements it, or is None when only the description is known.
 
-    `version` stands for the code: it changes when the source of the node's pack changes.
+    `version` stands for the code: it changes when the source of the pack changes. `has_fingerprint` says
+    that the class has `IS_CHANGED`, `checked_by_node` names the inputs its `VALIDATE_INPUTS` checks ("*" all).
     """
 
     class_type: str
@@ -83,6 +84,9 @@ class NodeDefinition:
     function: str = ""
     is_output: bool = False
     input_is_list: bool = False
+    not_idempotent: bool = False
+    has_fingerprint: bool = False
+    checked_by_node: frozenset[str] = frozenset()
     deprecated: bool = False
     experimental: bool = False
     # Any: the class is an author's; only `execution.call` uses it.

@@ -7,11 +7,10 @@ because their content is the user's own choice.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from os import walk
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from graphengine.errors import FileRefused
+from graphengine.errors import FileRefused, nearest
 
 #: File name endings that count as models, as ComfyUI lists them.
 MODEL_SUFFIXES = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"})
@@ -79,9 +78,9 @@ class Folders:
 
     def hint(self, kind: str, name: str) -> str:
         """What to do about a file that is absent: the nearest name, or the folder to put it in."""
-        near = get_close_matches(name, self.files(kind), n=1, cutoff=0.6)
-        if near:
-            return f"did you mean {near[0]!r}?"
+        near = nearest(name, self.files(kind))
+        if near is not None:
+            return f"did you mean {near!r}?"
         roots = " or ".join(str(root) for root in self.roots(kind))
         return f"put the file into {roots}" if roots else f"no folder is set for {kind!r}"
 
