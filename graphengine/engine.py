@@ -1,16 +1,164 @@
-"""The composition root and the Python API: settings in, wired parts out."""
+"""The composition root and the Python API: settings in, wired parts out.
 
-from dataclasses import dataclass
+engine = Engine.from_settings(load_settings(workflow=path))
+result = engine.run(engine.read(path))
+"""
 
-from graphengine.cache.store import CacheStore
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from graphengine.cache.disk import DiskStore
+from graphengine.cache.hashing import fingerprint_file
+from graphengine.cache.store import CacheStore, MemoryStore, TieredStore
+from graphengine.errors import PackError, Problem, ValidationFailed, nearest
+from graphengine.execution.checks import check_by_nodes
+from graphengine.execution.devices import best_device
+from graphengine.execution.events import Event, Listener
+from graphengine.execution.executor import Executor, LocalExecutor
+from graphengine.execution.hidden import HiddenValues
+from graphengine.execution.run import Run, RunResult
+from graphengine.graph.graph import build_graph
+from graphengine.graph.plan import Plan, make_plan
+from graphengine.graph.validate import validate
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
+from graphengine.packs.discover import Pack, custom_packs, installed_packs
+from graphengine.packs.load import LoadedPack, load_pack
+from graphengine.packs.source import named_classes
+from graphengine.settings import Settings
+from graphengine.workflow.formats import Conversion, read_document, to_workflow
+from graphengine.workflow.models import NodeId, Workflow
+
+
+def _silent(event: Event) -> None:
+    """Nobody listens."""
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A registry, a store and folders that belong together."""
+    """Definitions, a store, an executor and folders that belong together.
+
+    Installed packs are loaded at once, they are light. Packs in `custom_nodes` run code of strangers when they are
+    imported, so only `run` loads them (or `load_packs`), and only those that the workflow names.
+    """
 
     registry: NodeRegistry
     store: CacheStore
     folders: Folders
+    executor: Executor
+    device: str | None = None
+    custom: tuple[Pack, ...] = ()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Engine":
+        """Wire the default parts.
+
+        Raises:
+            SettingsError: the cache folder cannot be used.
+            PackError: an installed pack cannot be loaded.
+        """
+        loaded = [load_pack(pack) for pack in installed_packs()]
+        registry = NodeRegistry(definition for pack in loaded for definition in pack.definitions)
+        memory = MemoryStore()
+        store = TieredStore(memory, DiskStore(settings.cache)) if settings.cache is not None else memory
+        folders = _with_shipped_models(settings.folders, loaded)
+        custom = tuple(custom_packs(settings.custom_nodes))
+        return cls(registry, store, folders, LocalExecutor(), settings.device, custom)
+
+    def read(self, path: Path) -> Conversion:
+        """Read a file; a UI document is converted with the definitions at hand.
+
+        Raises:
+            WorkflowFormatError: the file is no workflow that can be read.
+        """
+        return to_workflow(read_document(path), self.registry)
+
+    def validate(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> list[Problem]:
+        """All that is wrong with the workflow. Runs no code of any custom pack."""
+        problems = validate(workflow, self.registry, self.folders, targets)
+        return [self._with_pack(problem) for problem in problems]
+
+    def plan(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> Plan:
+        """What would run, in order.
+
+        Raises:
+            ValidationFailed: the workflow has errors.
+        """
+        return make_plan(build_graph(workflow, self.registry, self.folders, targets))
+
+    def run(
+        self,
+        workflow: Workflow,
+        *,
+        targets: Collection[NodeId] | None = None,
+        on_event: Listener = _silent,
+        is_cancelled: Callable[[], bool] = _never,
+    ) -> RunResult:
+        """Run the workflow; nodes whose outputs the store holds are not executed.
+
+        Raises:
+            ValidationFailed: the workflow has errors, or a node refused its inputs.
+            NodeExecutionError: a node raised.
+            RunCancelled: `is_cancelled` answered True.
+        """
+        self.load_packs({node.class_type for node in workflow.nodes.values()})
+        plan = self.plan(workflow, targets)
+        if problems := check_by_nodes(plan):
+            raise ValidationFailed(problems)
+        run = Run(
+            plan=plan,
+            store=self.store,
+            executor=self.executor,
+            folders=self.folders,
+            fingerprint=fingerprint_file,
+            hidden=HiddenValues(workflow, self.folders, lambda: self.device or best_device()),
+            on_event=on_event,
+            is_cancelled=is_cancelled,
+        )
+        return run.execute()
+
+    def load_packs(self, class_types: Iterable[str]) -> list[Problem]:
+        """Import the custom packs that define these node types, as far as they are not defined yet."""
+        missing = {name for name in class_types if name not in self.registry}
+        problems: list[Problem] = []
+        for pack in self.custom:
+            if pack.path is None or not named_classes(pack.path, missing):
+                continue
+            try:
+                loaded = load_pack(pack)
+                problems.extend(loaded.problems)
+                for definition in loaded.definitions:
+                    self.registry.add(definition)
+            except PackError as error:
+                problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
+        return problems
+
+    def _with_pack(self, problem: Problem) -> Problem:
+        """An unknown node that a custom pack seems to define is a warning: a run loads the pack."""
+        if problem.code != "unknown_node" or problem.class_type is None:
+            return problem
+        for pack in self.custom:
+            if pack.path is not None and named_classes(pack.path, {problem.class_type}):
+                return replace(
+                    problem,
+                    code="pack_not_loaded",
+                    message=f"its inputs were not checked: pack {pack.name!r} is loaded only by a run",
+                    hint="run the workflow, or add --load-packs to run the pack's code now",
+                    severity="warning",
+                )
+        return problem
+
+
+def _with_shipped_models(folders: Folders, packs: Iterable[LoadedPack]) -> Folders:
+    """The folders with the models that packs bring along searched last."""
+    models = dict(folders.models)
+    for pack in packs:
+        for kind in sorted(pack.models.iterdir()) if pack.models is not None else ():
+            if kind.is_dir():
+                models[kind.name] = (*models.get(kind.name, ()), kind)
+    return replace(folders, models=models)

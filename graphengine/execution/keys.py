@@ -1,0 +1,90 @@
+"""Cache keys of a plan's nodes: everything that goes into a node's outputs, hashed.
+
+A key covers the class, the version of its code, its literals, the keys of the nodes it reads, the content of the
+files its inputs name, and what `IS_CHANGED` answers. A node that says it always changes has no key that could be
+found again; neither has any node after it.
+"""
+
+import asyncio
+import inspect
+import logging
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pydantic import JsonValue
+
+from graphengine.cache.hashing import LinkKey, hash_value, node_key
+from graphengine.graph.plan import Plan
+from graphengine.node.definition import Files, NodeDefinition
+from graphengine.node.folders import Folders
+from graphengine.workflow.models import Link, NodeId, WorkflowNode
+
+logger = logging.getLogger(__name__)
+
+Fingerprint = Callable[[Path], str]
+
+
+def compute_keys(plan: Plan, folders: Folders, fingerprint: Fingerprint) -> tuple[dict[NodeId, str], set[NodeId]]:
+    """The key of every node of the plan, and the nodes whose outputs can never be found again."""
+    keys: dict[NodeId, str] = {}
+    volatile: set[NodeId] = set()
+    graph = plan.graph
+    for node_id in plan.steps:
+        node, definition = graph.nodes[node_id], graph.definitions[node_id]
+        extra = _files(node, definition, folders, fingerprint)
+        if definition.has_fingerprint:
+            extra["IS_CHANGED"] = _changed(node_id, node, definition)
+        if definition.not_idempotent or "UNIQUE_ID" in definition.hidden.values():
+            extra["node_id"] = node_id
+        inputs = {
+            name: LinkKey(keys[value.source], value.output) if type(value) is Link else value
+            for name, value in node.inputs.items()
+        }
+        if extra.get("IS_CHANGED") == "" or any(
+            type(value) is Link and value.source in volatile for value in node.inputs.values()
+        ):
+            volatile.add(node_id)
+            extra["run"] = uuid4().hex
+        keys[node_id] = node_key(node.class_type, definition.version, inputs, extra)
+    return keys, volatile
+
+
+def _files(
+    node: WorkflowNode, definition: NodeDefinition, folders: Folders, fingerprint: Fingerprint
+) -> dict[str, str]:
+    """Fingerprints of the files that inputs name, by input."""
+    found: dict[str, str] = {}
+    for spec in definition.inputs.values():
+        value = node.inputs.get(spec.name)
+        if isinstance(spec.choices, Files) and isinstance(value, str):
+            path = folders.find(spec.choices.kind, value)
+            found[f"file:{spec.name}"] = fingerprint(path) if path is not None else "absent"
+    return found
+
+
+def _changed(node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str:
+    """What `IS_CHANGED` answers, hashed; empty when the node is to run every time."""
+    assert definition.load is not None
+    literals = {name: None if type(value) is Link else value for name, value in node.inputs.items()}
+    try:
+        answer = call_with_known(definition.load().IS_CHANGED, literals)
+        if isinstance(answer, float) and math.isnan(answer):
+            return ""
+        return hash_value(answer)
+    except Exception as error:  # noqa: BLE001 (a node may raise anything; ComfyUI reruns it then)
+        logger.warning("node %s (%s): IS_CHANGED failed: %s; the node runs again", node_id, node.class_type, error)
+        return ""
+
+
+# Any: the function is a node author's.
+def call_with_known(function: Callable[..., Any], values: Mapping[str, JsonValue]) -> Any:
+    """Call a node author's function with those values that it has parameters for."""
+    parameters = inspect.signature(function).parameters.values()
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        names = {p.name for p in parameters}
+        values = {name: value for name, value in values.items() if name in names}
+    answer = function(**values)
+    return asyncio.run(answer) if inspect.iscoroutine(answer) else answer

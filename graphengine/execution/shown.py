@@ -1,0 +1,26 @@
+"""What output nodes show: the files they wrote."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from pydantic import JsonValue
+
+from graphengine.node.folders import Folders
+
+
+def shown_files(ui: Mapping[str, JsonValue], folders: Folders) -> Iterator[Path]:
+    """The files that a node's message names, `{"images": [{"filename", "subfolder", "type"}]}`, in any list."""
+    for items in ui.values():
+        for item in items if isinstance(items, list | tuple) else ():
+            match item:
+                case {"filename": str(name), "type": str(kind)}:
+                    subfolder = item.get("subfolder") or ""
+                    for root in folders.roots(kind)[:1]:
+                        yield root / PurePosixPath(str(subfolder)) / name
+                case _:
+                    continue
+
+
+def shown_files_exist(ui: Mapping[str, JsonValue], folders: Folders) -> bool:
+    """Whether every file that the message names is still there."""
+    return all(path.is_file() for path in shown_files(ui, folders))

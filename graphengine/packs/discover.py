@@ -1,0 +1,46 @@
+"""Where node packs are: installed distributions that announce them, and the folders the user named."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+#: Entry point group in which an installed distribution announces a module with node classes.
+ENTRY_POINTS = "graphengine.nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A node pack that can be loaded. `path` is None for an installed module, else its folder or file."""
+
+    name: str
+    module: str
+    path: Path | None = None
+
+
+def installed_packs() -> list[Pack]:
+    """The packs that installed distributions announce, the built-in ones among them, by name."""
+    return sorted((Pack(point.name, point.value) for point in entry_points(group=ENTRY_POINTS)), key=_name)
+
+
+def custom_packs(folders: Iterable[Path]) -> list[Pack]:
+    """The packs in `custom_nodes` folders: packages and single files; disabled and hidden ones are left out."""
+    return [pack for folder in folders if folder.is_dir() for pack in sorted(_in_folder(folder), key=_name)]
+
+
+def _in_folder(folder: Path) -> Iterator[Pack]:
+    for path in folder.iterdir():
+        if path.name.startswith((".", "__")) or path.name.endswith(".disabled"):
+            continue
+        if (path / "__init__.py").is_file() or (path.suffix == ".py" and path.is_file()):
+            yield Pack(path.stem if path.suffix == ".py" else path.name, _module_name(path), path)
+
+
+def _module_name(path: Path) -> str:
+    """An importable name of our own, so that a pack named like an installed package hides nothing."""
+    return "graphengine_pack_" + re.sub(r"\W", "_", path.stem if path.suffix == ".py" else path.name)
+
+
+def _name(pack: Pack) -> str:
+    return pack.name
