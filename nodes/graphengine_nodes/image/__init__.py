@@ -1,0 +1,23 @@
+"""Pictures: load, scale, save, show."""
+
+from .nodes import ImageScale, ImageScaleBy, LoadImage, LoadImageMask, PreviewImage, SaveImage
+
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+
+NODE_CLASS_MAPPINGS = {
+    "LoadImage": LoadImage,
+    "LoadImageMask": LoadImageMask,
+    "ImageScale": ImageScale,
+    "ImageScaleBy": ImageScaleBy,
+    "SaveImage": SaveImage,
+    "PreviewImage": PreviewImage,
+}
+
+NODE_DISPLAY_NAME_MAPPINGS = {
+    "LoadImage": "Load Image",
+    "LoadImageMask": "Load Image (as Mask)",
+    "ImageScale": "Upscale Image",
+    "ImageScaleBy": "Upscale Image By",
+    "SaveImage": "Save Image",
+    "PreviewImage": "Preview Image",
+}
