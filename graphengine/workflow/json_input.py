@@ -1,0 +1,154 @@
+"""JSON from strangers: bytes in, plain values out, with limits on size, nesting and numbers."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from math import isfinite
+
+from pydantic import JsonValue
+
+from graphengine.errors import WorkflowFormatError
+
+#: Largest JSON text that is read, in bytes.
+MAX_BYTES = 64 * 1024**2
+#: Deepest nesting of objects and arrays that is read.
+MAX_DEPTH = 128
+
+_BOM = b"\xef\xbb\xbf"
+_NO_BRACKET_OR_QUOTE = bytes(sorted(set(range(256)) - set(b'[]{}"')))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# What a node's fingerprint came to when it last ran. ComfyUI saves it beside the inputs, often as NaN.
+_FINGERPRINT = "is_changed"
+_NUMBER_HINT = "JSON has no NaN or Infinity, and numbers end near 1.8e308; give a finite number"
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedJson:
+    """A JSON text's value, and the keys that stood twice in one object (the last one counts)."""
+
+    value: JsonValue
+    repeated_keys: tuple[str, ...] = ()
+
+
+def parse_json(data: bytes) -> ParsedJson:
+    """The value of a JSON text in UTF-8, with or without a byte order mark.
+
+    Raises:
+        WorkflowFormatError: the text is too large, too deep, empty, not UTF-8, not JSON, or holds a number or a
+            character that JSON cannot express.
+    """
+    if len(data) > MAX_BYTES:
+        raise too_large(len(data))
+    text = _decode(data.removeprefix(_BOM))
+    if not text.strip():
+        raise WorkflowFormatError("the file is empty", hint="save the workflow again")
+    _check_depth(data)
+    unusual: list[str] = []
+    repeated: list[str] = []
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        if not isfinite(value):
+            unusual.append(digits)
+        return value
+
+    # Any JSON value; the decoder hands over what its own hooks made.
+    def unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            repeated.extend(_repeated(pairs))
+        return found
+
+    try:
+        value: JsonValue = json.loads(text, parse_float=number, parse_constant=number, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise WorkflowFormatError(
+            f"not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}",
+            hint="the file may be cut off or edited by hand; save the workflow again",
+        ) from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise WorkflowFormatError("an integer in the file has thousands of digits", hint=_NUMBER_HINT) from error
+    if unusual or _ESCAPED_SURROGATE.search(data):
+        _refuse_unusable(value)
+    return ParsedJson(value, tuple(repeated))
+
+
+def too_large(size: int | None = None) -> WorkflowFormatError:
+    """The error for a text over the limit; `size` in bytes when it is known."""
+    given = f"{size / 1e6:.0f} MB" if size is not None else "more"
+    return WorkflowFormatError(
+        f"the file is too large for a workflow: {given}, at most {MAX_BYTES / 1e6:.0f} MB are read",
+        hint="give the saved workflow, not a model or a data set",
+    )
+
+
+def place_name(place: Place) -> str:
+    """How messages name a place in a document: `3.inputs.cfg`."""
+    return ".".join(str(step) for step in place)
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        raise WorkflowFormatError(
+            "the file is UTF-16 text" if utf16 else f"the file is not UTF-8 text: byte {error.start} does not fit",
+            hint="save it as UTF-8" if utf16 else None,
+        ) from error
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse nesting over the limit before the decoder, which recurses, sees the text."""
+    if b"\\" in data:
+        data = re.sub(rb"\\.", b"", data, flags=re.DOTALL)
+    outline = data.translate(None, _NO_BRACKET_OR_QUOTE).replace(b'""', b"")
+    brackets = re.sub(rb'"[^"]*"?', b"", outline)
+    depth = max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    if depth > MAX_DEPTH:
+        raise WorkflowFormatError(
+            f"the JSON is nested {depth} deep, at most {MAX_DEPTH} levels are read",
+            hint="no editor saves such a workflow; save it again",
+        )
+
+
+def _repeated(pairs: list[tuple[str, JsonValue]]) -> Iterator[str]:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            yield key
+        seen.add(key)
+
+
+def _refuse_unusable(document: JsonValue) -> None:
+    """Refuse what JSON cannot express (NaN, 1e999, half a character), naming the place; empty fingerprints."""
+    stack: list[tuple[Place, JsonValue]] = [((), document)]
+    while stack:
+        place, value = stack.pop()
+        match value:
+            case dict():
+                if _FINGERPRINT in value:
+                    value[_FINGERPRINT] = None
+                for key in value:
+                    _refuse_scalar((*place, "(key)"), key)
+                stack.extend(((*place, key), value[key]) for key in reversed(value))
+            case list():
+                stack.extend(((*place, index), value[index]) for index in reversed(range(len(value))))
+            case _:
+                _refuse_scalar(place, value)
+
+
+def _refuse_scalar(place: Place, value: JsonValue) -> None:
+    if isinstance(value, float) and not isfinite(value):
+        raise WorkflowFormatError(
+            f"{place_name(place)}: {value} is not a finite number",
+            hint=_NUMBER_HINT,
+        )
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise WorkflowFormatError(f"{place_name(place)}: the text holds half of a surrogate pair: {value[:40]!a}")

@@ -1,0 +1,109 @@
+"""The editor's document, versions 0.4 and 1, as far as conversion needs it; unknown keys are kept.
+
+The two versions differ in small things: links are arrays `[id, origin, slot, target, slot, type]` or objects.
+Fields take what editors of all ages have written, so that a document reads and writes back unchanged.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from graphengine.errors import WorkflowFormatError
+from graphengine.workflow.json_input import place_name
+
+#: Nodes and links are numbered; newer editors also use texts.
+UiId = Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]
+
+
+class _UiModel(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+
+class UiWidgetRef(_UiModel):
+    """The widget that an input slot stands for."""
+
+    name: str
+
+
+class UiInput(_UiModel):
+    """An input slot; `link` is the id of the link that ends here."""
+
+    name: str
+    type: JsonValue = "*"
+    link: UiId | None = None
+    widget: UiWidgetRef | None = None
+
+
+class UiOutput(_UiModel):
+    """An output slot."""
+
+    name: str = ""
+    type: JsonValue = "*"
+
+
+class UiNode(_UiModel):
+    """A node as the editor keeps it. `mode` is 0 (runs), 2 (muted) or 4 (bypassed)."""
+
+    id: UiId
+    type: str
+    mode: int | None = 0
+    inputs: list[UiInput] | None = None
+    outputs: list[UiOutput] | None = None
+    widgets_values: list[JsonValue] | dict[str, JsonValue] | None = None
+    title: str | None = None
+
+
+class UiLink(_UiModel):
+    """A link of version 1; slots count from 0."""
+
+    id: UiId
+    origin_id: UiId
+    origin_slot: int
+    target_id: UiId
+    target_slot: int
+    type: JsonValue = "*"
+
+
+UiLinkRow = Annotated[list[JsonValue], Field(min_length=5, description="[id, origin, slot, target, slot, type]")]
+
+
+class UiSubgraph(_UiModel):
+    """A graph that nodes of the document stand for."""
+
+    id: UiId
+    name: str | None = None
+
+
+class UiDefinitions(_UiModel):
+    """What the document defines for itself."""
+
+    subgraphs: list[UiSubgraph] | None = None
+
+
+class UiDocument(_UiModel):
+    """A saved graph."""
+
+    nodes: list[UiNode]
+    links: list[UiLinkRow | UiLink | None] | None = None
+    version: int | float | str | None = None
+    definitions: UiDefinitions | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The document as it was read."""
+        return cast("dict[str, JsonValue]", self.model_dump(exclude_unset=True))
+
+
+def parse_ui(raw: Mapping[str, Any]) -> UiDocument:
+    """The editor's document in a parsed JSON object.
+
+    Raises:
+        WorkflowFormatError: a part that is needed is missing or of another kind; the message names its place.
+    """
+    try:
+        return UiDocument.model_validate(raw)
+    except ValidationError as error:
+        finding = error.errors(include_url=False)[0]
+        raise WorkflowFormatError(
+            f"{place_name(finding['loc'])}: {finding['msg'].lower()}", hint="save the workflow again in the editor"
+        ) from error

@@ -1,0 +1,163 @@
+"""The names of a node's widget values, which the editor saves as a bare list."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from pydantic import JsonValue
+
+from graphengine.errors import Problem
+from graphengine.workflow.ui_graph import node_id
+from graphengine.workflow.ui_models import UiNode
+
+_CONTROL_VALUES = frozenset({"fixed", "increment", "decrement", "randomize"})
+_CONTROLLED = frozenset({"seed", "noise_seed"})
+_BUTTON_VALUES = frozenset({"", "image", "upload", "choose file to upload"})
+# Previews that packs keep among named values.
+_NO_INPUTS = frozenset({"videopreview"})
+
+
+class InputLike(Protocol):
+    """What conversion asks of an input's definition."""
+
+    @property
+    def type(self) -> str:
+        """The socket type; "COMBO" for a list of choices."""
+
+    @property
+    def is_widget(self) -> bool:
+        """Whether the editor keeps a value for it."""
+
+    @property
+    def has_control(self) -> bool:
+        """Whether a "control after generate" value follows it."""
+
+    @property
+    def choices(self) -> object:
+        """The allowed values of a combo, when they are a tuple."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What the author wrote beside the type."""
+
+
+class DefinitionLike(Protocol):
+    """What conversion asks of a node definition."""
+
+    @property
+    def inputs(self) -> Mapping[str, InputLike]:
+        """Inputs in the order of declaration: required, then optional."""
+
+
+def widget_values(
+    node: UiNode, definition: DefinitionLike | None, problems: list[Problem]
+) -> dict[str, JsonValue]:
+    """The node's own values by input name; what cannot be named is added to `problems`."""
+    values = node.widgets_values
+    if isinstance(values, dict):
+        return _named(values, definition)
+    if definition is not None:
+        widgets = {name: spec for name, spec in definition.inputs.items() if spec.is_widget}
+        found, left = _in_order(values or [], widgets)
+        if widgets and any(_is_odd(value) for value in left):
+            problems.append(_too_many(node, len(left)))
+        return found
+    if not values:
+        return {}
+    by_slot = _by_slots(values, [slot.widget.name for slot in node.inputs or () if slot.widget is not None])
+    if by_slot is None:
+        problems.append(_unknown(node, len(values)))
+    return by_slot or {}
+
+
+def _named(values: Mapping[str, JsonValue], definition: DefinitionLike | None) -> dict[str, JsonValue]:
+    known = None if definition is None else definition.inputs.keys()
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in _NO_INPUTS and (known is None or name in known)
+    }
+
+
+def _in_order(
+    values: Sequence[JsonValue], widgets: Mapping[str, InputLike]
+) -> tuple[dict[str, JsonValue], Sequence[JsonValue]]:
+    """Values to widgets in order, and the values left over.
+
+    Widgets newer than the document keep their default, as in the editor.
+    """
+    found: dict[str, JsonValue] = {}
+    specs = list(widgets.values())
+    at = 0
+    for index, (name, spec) in enumerate(widgets.items()):
+        if at >= len(values):
+            found.update(_default(name, spec))
+            continue
+        found[name] = values[at]
+        at += 1
+        if spec.has_control and at < len(values):
+            at += _control_values(spec, values[at:], specs[index + 1 :])
+    return found, values[at:]
+
+
+def _is_odd(value: JsonValue) -> bool:
+    """Whether a value left over is none of those that buttons and previews of the editor leave behind."""
+    return isinstance(value, str | int | float) and value not in _BUTTON_VALUES
+
+
+def _control_values(spec: InputLike, rest: Sequence[JsonValue], following: Sequence[InputLike]) -> int:
+    """How many of the values that follow belong to the control of `spec`: the rule, and the filter of a combo."""
+    surplus = len(rest) > len(following)
+    value, after = rest[0], following[0] if following else None
+    if isinstance(value, bool):  # as old editors wrote it
+        return int(surplus or after is None or after.type != "BOOLEAN")
+    if not isinstance(value, str) or value not in _CONTROL_VALUES:
+        return 0
+    if not surplus and after is not None and isinstance(after.choices, tuple) and value in after.choices:
+        return 0
+    has_filter = spec.type == "COMBO" and len(rest) > len(following) + 1 and rest[1] == ""
+    return 2 if has_filter else 1
+
+
+def _default(name: str, spec: InputLike) -> dict[str, JsonValue]:
+    if "default" in spec.options:
+        return {name: spec.options["default"]}
+    match spec.choices:
+        case (str() | int() | float() as first, *_):
+            return {name: first}
+        case _:
+            return {}
+
+
+def _by_slots(values: Sequence[JsonValue], names: Sequence[str]) -> dict[str, JsonValue] | None:
+    """Values by the names of the widget slots, None unless the slots name every value."""
+    found: dict[str, JsonValue] = {}
+    at = 0
+    for name in names:
+        if at >= len(values):
+            return None
+        found[name] = values[at]
+        at += 1
+        if name in _CONTROLLED and at < len(values) and values[at] in _CONTROL_VALUES:
+            at += 1
+    return found if at == len(values) else None
+
+
+def _unknown(node: UiNode, count: int) -> Problem:
+    return Problem(
+        "unknown_node",
+        f"the node type {node.type!r} is not known, so its {count} widget values have no names",
+        node_id=node_id(node),
+        class_type=node.type,
+        hint="install the node pack that defines it, or run the API document (in the editor, File > Export (API))",
+    )
+
+
+def _too_many(node: UiNode, left: int) -> Problem:
+    return Problem(
+        "widget_values",
+        f"{left} of its values fit no widget; it may have been saved with another version of the node",
+        node_id=node_id(node),
+        class_type=node.type,
+        hint="check its values: open and save the workflow again in the editor",
+        severity="warning",
+    )
