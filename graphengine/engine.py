@@ -11,7 +11,7 @@ from pathlib import Path
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.hashing import fingerprint_file
 from graphengine.cache.store import CacheStore, MemoryStore, TieredStore
-from graphengine.errors import PackError, Problem, ValidationFailed, nearest
+from graphengine.errors import PackError, Problem, ValidationFailed
 from graphengine.execution.checks import check_by_nodes
 from graphengine.execution.devices import best_device
 from graphengine.execution.events import Event, Listener
@@ -106,8 +106,11 @@ class Engine:
             NodeExecutionError: a node raised.
             RunCancelled: `is_cancelled` answered True.
         """
-        self.load_packs({node.class_type for node in workflow.nodes.values()})
-        plan = self.plan(workflow, targets)
+        broken = self.load_packs({node.class_type for node in workflow.nodes.values()})
+        try:
+            plan = self.plan(workflow, targets)
+        except ValidationFailed as failed:
+            raise ValidationFailed([*broken, *failed.problems]) from failed
         if problems := check_by_nodes(plan):
             raise ValidationFailed(problems)
         run = Run(

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from pydantic import JsonValue
 
-from graphengine.cache.hashing import LinkKey, hash_value, node_key
+from graphengine.cache.hashing import hash_value, node_key
 from graphengine.graph.plan import Plan
 from graphengine.node.definition import Files, NodeDefinition
 from graphengine.node.folders import Folders
@@ -40,7 +40,7 @@ def compute_keys(plan: Plan, folders: Folders, fingerprint: Fingerprint) -> tupl
         if definition.not_idempotent or "UNIQUE_ID" in definition.hidden.values():
             extra["node_id"] = node_id
         inputs = {
-            name: LinkKey(keys[value.source], value.output) if type(value) is Link else value
+            name: ("link", keys[value.source], value.output) if type(value) is Link else value
             for name, value in node.inputs.items()
         }
         if extra.get("IS_CHANGED") == "" or any(

@@ -4,9 +4,9 @@ Policy. A run works backwards first: from the targets, a node whose outputs the 
 nothing before it is looked at; any other node is executed and asks for the nodes it reads. Then it goes through
 the plan in order and executes what was asked for. So a cached branch costs nothing, whatever feeds it.
 
-State. `_keys`, `_volatile` and `_kept` (the targets' keys) are computed once. `_values` holds the outputs of this run by cache key, each until
-its last reader has run; equal nodes share a key and run once. `_damaged` holds keys that the store promised and
-could not give: the run then works backwards again with those nodes executed.
+State. `_keys`, `_volatile` and `_kept` (the targets' keys) are computed once. `_values` holds the outputs of this
+run by cache key, each until its last reader has run; equal nodes share a key and run once. `_damaged` holds keys
+that the store promised and could not give: the run then works backwards again with those nodes executed.
 """
 
 import time

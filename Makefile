@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+.PHONY: help install format check test bench schemas docs build all
+
+PYTHON ?= python3
+
+help:  ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install:  ## Install the package and all tools, editable, into the current environment
+	$(PYTHON) -m pip install --editable '.[dev]'
+
+format:  ## Rewrite the code in the house's form
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+check:  ## Form, rules, types, layers
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	lint-imports
+
+test:  ## The test suite
+	$(PYTHON) -m pytest
+
+bench:  ## Every number that the README claims
+	$(PYTHON) benchmarks/engine_overhead.py
+	$(PYTHON) benchmarks/cache_store.py
+	$(PYTHON) benchmarks/cached_run.py
+
+schemas:  ## Write schemas/*.json from the models
+	$(PYTHON) -m graphengine.workflow.schemas schemas
+
+docs:  ## Write the generated parts of the docs
+	$(PYTHON) scripts/generate_docs.py
+
+build:  ## Build wheel and sdist, and look into the wheel
+	$(PYTHON) -m build
+	check-wheel-contents dist/*.whl
+
+all: format check test  ## What a change must pass

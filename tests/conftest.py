@@ -1,0 +1,28 @@
+"""Small real parts for every test: integer nodes, a registry of them, folders below a temporary one."""
+
+from pathlib import Path
+
+import pytest
+
+from graphengine.node.folders import Folders
+from graphengine.node.registry import NodeRegistry
+from tests.sample_nodes import sample_registry
+
+
+@pytest.fixture
+def registry() -> NodeRegistry:
+    """The sample nodes."""
+    return sample_registry()
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    """Empty input, output, temp and checkpoint folders."""
+    for name in ("input", "output", "temp", "checkpoints"):
+        (tmp_path / name).mkdir()
+    return Folders(
+        input=(tmp_path / "input",),
+        output=tmp_path / "output",
+        temp=tmp_path / "temp",
+        models={"checkpoints": (tmp_path / "checkpoints",)},
+    )
