@@ -1,10 +1,15 @@
-"""Where outputs are kept between runs: the protocol, and the store in memory."""
+"""Where outputs are kept between runs: the protocol, the store in memory, and two stores in a row."""
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from threading import Lock
+from typing import Any, Protocol, cast
 
 from pydantic import JsonValue
+
+_OPAQUE_BYTES = 1024
+_ITEM_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +30,211 @@ class Entry:
     ui: Mapping[str, JsonValue]
 
 
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """How much a store holds: entries, and bytes (estimated in memory, as stored on disk)."""
+
+    entries: int
+    bytes: int
+
+
 class CacheStore(Protocol):
-    """Outputs by cache key. A miss is None, never an exception; a damaged entry is a miss."""
+    """Outputs by cache key. A miss is None, never an exception; a damaged entry is a miss.
+
+    Stores may be used from several threads. Tensors and arrays in outputs are never changed in place, neither by
+    who puts nor by who gets them.
+    """
 
     def peek(self, key: str) -> Entry | None:
-        """What is kept under the key without reading values, or None. Cheap: plans ask it for every node."""
+        """What is kept under the key without reading values, or None.
+
+        A later `get` may still miss: values are checked only when they are read.
+        """
+
+    def peek_many(self, keys: Collection[str]) -> dict[str, Entry]:
+        """The entries of those keys that are kept. Cheap: plans ask it for every node."""
 
     def get(self, key: str) -> Outputs | None:
         """The outputs, or None on a miss."""
 
     def put(self, key: str, outputs: Outputs) -> bool:
         """Keep the outputs; False when this store cannot hold such values or has no room."""
+
+    def flush(self) -> None:
+        """Make what was put visible to other processes and safe from the end of this one."""
+
+    def close(self) -> None:
+        """Flush and let go of files; the store is not used afterwards."""
+
+
+class MemoryStore:
+    """Outputs in memory, the least recently used ones dropped when `limit_bytes` is exceeded (None: no limit).
+
+    Lists and dicts (`{"samples": …}`, conditionings) are copied on the way in and out, so that a node which
+    changes the dict it was given does not change the store. Tensors, arrays and all else are shared, not copied.
+    """
+
+    def __init__(self, limit_bytes: int | None = None) -> None:
+        self._limit = limit_bytes
+        self._kept: OrderedDict[str, tuple[Outputs, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def peek(self, key: str) -> Entry | None:
+        """What is kept under the key, or None."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._kept.move_to_end(key)
+        return Entry(_detached(found[0].ui))
+
+    def peek_many(self, keys: Collection[str]) -> dict[str, Entry]:
+        """The entries of those keys that are kept."""
+        return {key: entry for key in keys if (entry := self.peek(key)) is not None}
+
+    def get(self, key: str) -> Outputs | None:
+        """The outputs, or None on a miss."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._kept.move_to_end(key)
+        return _detached_outputs(found[0])
+
+    def put(self, key: str, outputs: Outputs) -> bool:
+        """Keep the outputs; False when they alone exceed the limit."""
+        size = estimate_bytes(outputs.slots) + estimate_bytes(outputs.ui)
+        if self._limit is not None and size > self._limit:
+            return False
+        kept = _detached_outputs(outputs)
+        with self._lock:
+            _, replaced = self._kept.pop(key, (None, 0))
+            self._kept[key] = (kept, size)
+            self._bytes += size - replaced
+            while self._limit is not None and self._bytes > self._limit:
+                _, (_, dropped) = self._kept.popitem(last=False)
+                self._bytes -= dropped
+        return True
+
+    def flush(self) -> None:
+        """Do nothing: memory ends with the process."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
+    def stats(self) -> StoreStats:
+        """How much is kept; bytes are estimated."""
+        with self._lock:
+            return StoreStats(len(self._kept), self._bytes)
+
+    def close(self) -> None:
+        """Do nothing: there is no file to let go of."""
+
+
+class TieredStore:
+    """Two stores in a row, the quick one first: what only the second holds is copied to the first when read."""
+
+    def __init__(self, first: CacheStore, second: CacheStore) -> None:
+        self.first = first
+        self.second = second
+
+    def peek(self, key: str) -> Entry | None:
+        """What either keeps under the key, or None."""
+        return self.first.peek(key) or self.second.peek(key)
+
+    def peek_many(self, keys: Collection[str]) -> dict[str, Entry]:
+        """The entries of those keys that either keeps."""
+        found = self.first.peek_many(keys)
+        absent = [key for key in keys if key not in found]
+        return found | self.second.peek_many(absent) if absent else found
+
+    def get(self, key: str) -> Outputs | None:
+        """The outputs from the first store that has them, or None on a miss."""
+        outputs = self.first.get(key)
+        if outputs is None:
+            outputs = self.second.get(key)
+            if outputs is not None:
+                self.first.put(key, outputs)
+        return outputs
+
+    def put(self, key: str, outputs: Outputs) -> bool:
+        """Keep the outputs in both; False when neither could."""
+        kept = [store.put(key, outputs) for store in (self.first, self.second)]
+        return any(kept)
+
+    def flush(self) -> None:
+        """Flush both."""
+        self.first.flush()
+        self.second.flush()
+
+    def close(self) -> None:
+        """Close both."""
+        self.first.close()
+        self.second.close()
+
+
+def estimate_bytes(value: object) -> int:
+    """About how much memory a value takes: bytes of tensors, arrays, text; 64 per item, 1 KiB for anything opaque.
+
+    An object that occurs twice counts once.
+    """
+    total = 0
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if item is None or isinstance(item, int | float):
+            total += _ITEM_BYTES
+        elif id(item) not in seen:
+            seen.add(id(item))
+            total += _own_bytes(item)
+            if isinstance(item, Mapping):
+                stack.extend(item.keys())
+                stack.extend(item.values())
+            elif isinstance(item, list | tuple | set | frozenset):
+                stack.extend(item)
+    return total
+
+
+def _own_bytes(item: object) -> int:
+    if isinstance(item, str | bytes | bytearray):
+        return _ITEM_BYTES + len(item)
+    if isinstance(item, Mapping | list | tuple | set | frozenset):
+        return _ITEM_BYTES
+    # Duck-typed, so that neither torch nor numpy is imported here. Any: whatever a node gave.
+    thing = cast(Any, item)
+    size = getattr(thing, "nbytes", None)
+    if size is None and hasattr(thing, "element_size") and hasattr(thing, "nelement"):
+        size = thing.element_size() * thing.nelement()
+    return _ITEM_BYTES + size if isinstance(size, int) else _OPAQUE_BYTES
+
+
+def _detached_outputs(outputs: Outputs) -> Outputs:
+    slots = tuple(tuple(_detached(item) for item in items) for items in outputs.slots)
+    return Outputs(slots, _detached(outputs.ui))
+
+
+# Any: whatever a node gave; the type of the value is kept.
+def _detached(value: Any) -> Any:
+    """The value with its nested lists and dicts copied; everything else, tuples included, is the same object."""
+    if type(value) is not list and type(value) is not dict:
+        return value
+    copies: dict[int, Any] = {id(value): type(value)()}
+    stack = [value]
+    while stack:
+        source = stack.pop()
+        pairs = list(source.items() if type(source) is dict else enumerate(source))
+        for _, child in pairs:
+            if (type(child) is list or type(child) is dict) and id(child) not in copies:
+                copies[id(child)] = type(child)()
+                stack.append(child)
+        target = copies[id(source)]
+        if type(source) is dict:
+            target.update((name, copies.get(id(child), child)) for name, child in pairs)
+        else:
+            target.extend(copies.get(id(child), child) for _, child in pairs)
+    return copies[id(value)]
