@@ -149,7 +149,7 @@ class KSamplerAdvanced:
         return (latent,)
 
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {"KSampler": KSampler, "KSamplerAdvanced": KSamplerAdvanced}
+NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {"KSampler": KSampler, "KSamplerAdvanced": KSamplerAdvanced}
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "KSampler": "KSampler",
     "KSamplerAdvanced": "KSampler (Advanced)",

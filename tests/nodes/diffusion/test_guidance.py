@@ -1,0 +1,172 @@
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphengine_nodes.diffusion.guidance import GuidedDenoiser, Inpainting
+from graphengine_nodes.diffusion.model import Conditioning
+from graphengine_nodes.diffusion.regions import prepare_conditions, resize_mask
+
+from .sampling_cases import MODEL_SAMPLINGS, RecordingNetwork, text, tiny_model
+
+SAMPLING = MODEL_SAMPLINGS["eps"]
+X = torch.linspace(-3, 3, 2 * 4 * 16 * 16).reshape(2, 4, 16, 16)
+SIGMA = SAMPLING.sigmas[500]
+
+
+def denoiser(
+    positive: Conditioning, negative: Conditioning, cfg: float = 1.0, network: RecordingNetwork | None = None
+) -> GuidedDenoiser:
+    cond, uncond = (prepare_conditions(side, SAMPLING, X.shape, "cpu") for side in (positive, negative))
+    return GuidedDenoiser(tiny_model(network), cond, uncond, cfg)
+
+
+def expected(value: float) -> Tensor:
+    """What the recording network denoises X to for a text of this value."""
+    return X - SIGMA * torch.tanh(X / (SIGMA**2 + 1).sqrt()) * value
+
+
+def test_guidance_goes_from_the_negative_prediction_past_the_positive() -> None:
+    denoised = denoiser([text(0.5)], [text(0.1)], cfg=7.0)(X, SIGMA)
+    torch.testing.assert_close(denoised, expected(0.1) + 7 * (expected(0.5) - expected(0.1)))
+
+
+def test_at_cfg_one_the_negative_side_is_not_asked() -> None:
+    network = RecordingNetwork()
+    denoised = denoiser([text(0.5)], [text(0.1)], network=network)(X, SIGMA)
+    assert [context.mean().item() for _, _, context in network.seen] == [0.5]
+    torch.testing.assert_close(denoised, expected(0.5))
+
+
+def test_the_guided_prediction_names_the_negative_one_even_at_cfg_one() -> None:
+    guided = denoiser([text(0.5)], [text(0.1)]).guided(X, SIGMA)
+    torch.testing.assert_close(guided.uncond, expected(0.1))
+    torch.testing.assert_close(guided.denoised, expected(0.5))
+
+
+def test_texts_of_one_length_share_a_batch() -> None:
+    network = RecordingNetwork()
+    denoiser([text(0.5)], [text(0.1)], cfg=2.0, network=network)(X, SIGMA)
+    [(x, timestep, context)] = network.seen
+    assert x.shape == (4, 4, 16, 16)
+    assert timestep.tolist() == [500.0] * 4
+    assert context.shape == (4, 3, 2)
+
+
+def test_texts_of_different_lengths_count_as_if_alone() -> None:
+    network = RecordingNetwork()
+    denoised = denoiser([text(0.5, tokens=154)], [text(0.1, tokens=77)], cfg=2.0, network=network)(X, SIGMA)
+    assert len(network.seen) == 2
+    torch.testing.assert_close(denoised, 2 * expected(0.5) - expected(0.1))
+
+
+def test_several_texts_are_averaged_by_their_strength() -> None:
+    denoised = denoiser([text(0.2, strength=1.0), text(0.8, strength=3.0)], [])(X, SIGMA)
+    torch.testing.assert_close(denoised, (expected(0.2) + 3 * expected(0.8)) / 4)
+
+
+def test_a_text_counts_only_within_its_range_of_the_schedule() -> None:
+    first, second = text(0.2, start_percent=0.0, end_percent=0.4), text(0.8, start_percent=0.4, end_percent=1.0)
+    model = denoiser([first, second], [])
+    torch.testing.assert_close(model(X, SAMPLING.sigmas[900])[0, 0, 0, 0], at(900, 0.2))
+    torch.testing.assert_close(model(X, SAMPLING.sigmas[100])[0, 0, 0, 0], at(100, 0.8))
+
+
+def at(timestep: int, value: float) -> Tensor:
+    sigma, x = SAMPLING.sigmas[timestep], X[0, 0, 0, 0]
+    return x - sigma * torch.tanh(x / (sigma**2 + 1).sqrt()) * value
+
+
+def test_an_area_limits_a_text_and_fades_at_its_inner_edges() -> None:
+    area = text(0.8, area=(8, 8, 0, 0))
+    denoised = denoiser([text(0.2), area], [])(X, SIGMA)
+    outside, half, inside = denoised[..., 8:, 8:], denoised[..., :4, 7], denoised[..., :4, :6]
+    torch.testing.assert_close(outside, expected(0.2)[..., 8:, 8:])
+    torch.testing.assert_close(inside, ((expected(0.2) + expected(0.8)) / 2)[..., :4, :6])
+    # two cells fade: weights 1/2 at the edge
+    torch.testing.assert_close(half, ((expected(0.2) + 0.5 * expected(0.8)) / 1.5)[..., :4, 7])
+
+
+def test_the_network_sees_only_the_area() -> None:
+    network = RecordingNetwork()
+    denoiser([text(0.8, area=(8, 4, 2, 3))], [], network=network)(X, SIGMA)
+    assert [x.shape for x, _, _ in network.seen] == [(2, 4, 8, 4)]
+
+
+def test_an_area_in_parts_of_the_picture_is_the_one_in_cells() -> None:
+    parts = denoiser([text(0.2), text(0.8, area=("percentage", 0.5, 0.25, 0.5, 0.75))], [])(X, SIGMA)
+    cells = denoiser([text(0.2), text(0.8, area=(8, 4, 8, 12))], [])(X, SIGMA)
+    assert torch.equal(parts, cells)
+
+
+def test_an_area_outside_the_latent_is_refused_by_its_numbers() -> None:
+    with pytest.raises(ValueError, match=r"height 8, width 8, y 16, x 0, in latent cells\) lies outside"):
+        denoiser([text(0.8, area=(8, 8, 16, 0))], [])
+
+
+def test_a_mask_weighs_a_text_by_cell() -> None:
+    mask = torch.zeros(1, 16, 16)
+    mask[..., 8:] = 1.0
+    denoised = denoiser([text(0.2), text(0.8, mask=mask, mask_strength=0.5)], [])(X, SIGMA)
+    torch.testing.assert_close(denoised[..., :8], expected(0.2)[..., :8])
+    torch.testing.assert_close(denoised[..., 8:], ((expected(0.2) + 0.5 * expected(0.8)) / 1.5)[..., 8:])
+
+
+def test_a_text_may_be_shown_only_the_bounds_of_its_mask() -> None:
+    network, mask = RecordingNetwork(), torch.zeros(1, 16, 16)
+    mask[:, 3:13, 2:5] = 1.0
+    denoiser([text(0.8, mask=mask, set_area_to_bounds=True)], [], network=network)(X, SIGMA)
+    assert [x.shape for x, _, _ in network.seen] == [(2, 4, 10, 8)]
+
+
+def test_where_no_text_counts_the_prediction_is_zero() -> None:
+    assert torch.equal(denoiser([], [])(X, SIGMA), torch.zeros_like(X))
+
+
+@pytest.mark.parametrize(("option", "what"), [("control", "ControlNet"), ("gligen", "GLIGEN text boxes")])
+def test_an_option_that_cannot_be_sampled_is_named(option: str, what: str) -> None:
+    with pytest.raises(ValueError, match=f"the conditioning holds '{option}': {what} cannot be sampled yet"):
+        denoiser([(torch.ones(1, 3, 2), {option: object()})], [])
+
+
+def test_the_original_is_shown_at_the_noise_level_and_put_back() -> None:
+    network = RecordingNetwork()
+    mask = torch.zeros(2, 1, 16, 16)
+    mask[..., 8:] = 1.0
+    latent, noise = torch.full_like(X, 2.0), torch.full_like(X, 0.5)
+    model = replace(denoiser([text(0.5)], [], network=network), inpainting=Inpainting(mask, latent, noise))
+    denoised = model(X, SIGMA)
+    assert torch.equal(denoised[..., :8], latent[..., :8])
+    torch.testing.assert_close(denoised[..., 8:], expected(0.5)[..., 8:])
+    shown = network.seen[0][0] * (SIGMA**2 + 1).sqrt()
+    torch.testing.assert_close(shown[..., :8], (latent + noise * SIGMA)[..., :8])
+    torch.testing.assert_close(shown[..., 8:], X[..., 8:])
+
+
+def test_a_mask_of_any_form_is_fitted_to_the_latent() -> None:
+    shapes: list[tuple[int, ...]] = [(64, 64), (1, 64, 64), (2, 64, 64), (1, 1, 64, 64), (3, 1, 16, 16)]
+    for shape in shapes:
+        assert resize_mask(torch.ones(shape), (2, 4, 16, 16)).shape == (2, 1, 16, 16)
+
+
+def test_cancellation_is_asked_before_each_evaluation() -> None:
+    network = RecordingNetwork()
+    model = denoiser([text(0.5, tokens=4)], [text(0.1)], cfg=2.0, network=network)
+    asked: list[int] = []
+    check: Callable[[], None] = lambda: asked.append(len(network.seen))  # noqa: E731 (one line says it)
+    replace(model, check_cancelled=check)(X, SIGMA)
+    assert asked == [0, 1]
+
+
+def test_pooled_states_reach_the_network_for_each_latent() -> None:
+    shapes: list[torch.Size] = []
+
+    def network(x: Tensor, timestep: Tensor, context: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+        shapes.append(extra["pooled_output"].shape)
+        return x
+
+    model = denoiser([text(0.5, pooled_output=torch.ones(1, 6))], [text(0.1, pooled_output=torch.ones(1, 6))], 2.0)
+    replace(model, model=replace(model.model, apply=network))(X, SIGMA)
+    assert shapes == [(4, 6)]
