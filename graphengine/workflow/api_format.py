@@ -11,6 +11,8 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from graphengine.errors import WorkflowFormatError, node_label
+from graphengine.workflow.findings import first_finding
+from graphengine.workflow.json_input import place_name
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 
 _WRAPPER = "__value__"
@@ -144,18 +146,12 @@ def _written(value: Link | JsonValue) -> JsonValue:
 
 
 def _unreadable(error: ValidationError, nodes: JsonValue) -> WorkflowFormatError:
-    """The first finding in our words."""
-    finding = error.errors(include_url=False)[0]
-    place = [str(step) for step in finding["loc"]]
+    place, text = first_finding(error, nodes)
     if not place or not isinstance(nodes, dict):
         return WorkflowFormatError("an API document is an object of nodes by id")
-    raw = nodes.get(place[0])
+    key, *rest = place
+    raw = nodes[str(key)]
     class_type = raw.get("class_type") if isinstance(raw, dict) else None
-    label = node_label(place[0], class_type if isinstance(class_type, str) else None)
-    if place[-1] == "class_type":
-        text = "is no string" if class_type is not None else "is missing"
-        return WorkflowFormatError(
-            f"{label}: 'class_type' {text}", hint="every node of an API document needs a class_type"
-        )
-    what = f"{'.'.join(place[1:])!r}: " if place[1:] else ""
-    return WorkflowFormatError(f"{label}: {what}{finding['msg'].lower()}")
+    label = node_label(str(key), class_type if isinstance(class_type, str) else None)
+    what = f"{label}: {place_name(rest)!r}" if rest else label
+    return WorkflowFormatError(f"{what} {text}", hint="every node needs a class_type, and inputs by name")

@@ -118,4 +118,4 @@ def _looks_like_object(raw: Mapping[str, JsonValue]) -> tuple[str, str | None]:
         if keys <= raw.keys():
             return kind, hint
     names = ", ".join(repr(key[:30]) for key in list(raw)[:4])
-    return f"an object with {len(raw)} keys ({names}{', …' if len(raw) > 4 else ''})", None
+    return f"an object with other keys ({names}{', …' if len(raw) > 4 else ''})", None

@@ -4,42 +4,27 @@ A new format is a class with `detect` and `read`, and a place in `FORMATS`.
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from io import BytesIO
 from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from graphengine.errors import WorkflowFormatError
+from graphengine.errors import WorkflowFormatError, nearest
 from graphengine.workflow.api_format import api_to_workflow
 from graphengine.workflow.documents import Document, document_from_json
 from graphengine.workflow.json_input import MAX_BYTES, too_large
 from graphengine.workflow.models import Workflow
 from graphengine.workflow.png_format import PngFormat
+from graphengine.workflow.signatures import MEDIA, OTHERS, kind_of
 from graphengine.workflow.ui_format import Conversion, convert_ui
 from graphengine.workflow.ui_widgets import DefinitionLike
 
+__all__ = ["FORMATS", "Conversion", "Document", "Format", "JsonFormat", "read_document", "to_workflow"]
+
 _HEAD_BYTES = 4096
 _BOM = b"\xef\xbb\xbf"
-# (where it stands, what stands there, what such a file is)
-_UNREADABLE: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\xff\xd8\xff", "a JPEG picture"),
-    (8, b"WEBP", "a WebP picture"),
-    (0, b"GIF8", "a GIF picture"),
-    (4, b"ftypavif", "an AVIF picture"),
-    (4, b"ftyp", "an MP4 video"),
-    (0, b"\x1aE\xdf\xa3", "a WebM or Matroska video"),
-    (0, b"fLaC", "a FLAC file"),
-    (0, b"ID3", "an MP3 file"),
-    (0, b"OggS", "an Ogg file"),
-    (8, b'{"', "a model file (safetensors)"),
-    (0, b"GGUF", "a model file (GGUF)"),
-    (0, b"PK\3\4", "a zip archive or a PyTorch checkpoint"),
-    (0, b"\x80\2", "a pickle"),
-    (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"%PDF", "a PDF file"),
-)
-_MAY_HOLD_WORKFLOWS = ("picture", "video", "FLAC", "MP3", "Ogg")
+_JSON_START = b'{["-0123456789tfnNI'
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Format(Protocol):
@@ -62,7 +47,7 @@ class JsonFormat:
     def detect(self, head: bytes) -> bool:
         """Whether the text begins like JSON, or is empty."""
         start = head.removeprefix(_BOM).lstrip()[:1]
-        return start in b'{["-0123456789tfnNI' or head.startswith((b"\xff\xfe", b"\xfe\xff"))
+        return start in _JSON_START or head.startswith(_UTF16_BOMS)
 
     def read(self, stream: BinaryIO) -> Document:
         """The document in the text.
@@ -72,7 +57,8 @@ class JsonFormat:
         """
         data = stream.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise too_large(stream.seek(0, SEEK_END))
+            size = stream.seek(0, SEEK_END)
+            raise too_large(size if size > len(data) else None)
         return document_from_json(data)
 
 
@@ -126,20 +112,14 @@ def _seekable(stream: BinaryIO) -> BinaryIO:
 
 
 def _unsupported(head: bytes) -> WorkflowFormatError:
-    for start, mark, kind in _UNREADABLE:
-        if head[start:].startswith(mark):
-            later = any(word in kind for word in _MAY_HOLD_WORKFLOWS)
-            text = (
-                f"this is {kind}: reading a workflow out of one is not supported yet"
-                if later
-                else f"this is {kind}, not a workflow"
-            )
-            return WorkflowFormatError(
-                text, hint="give the saved JSON, or a PNG picture that was saved with its workflow"
-            )
-    return WorkflowFormatError(
-        "this is neither JSON nor a picture", hint="give a saved workflow (.json) or a PNG picture that holds one"
-    )
+    hint = "give a saved workflow (.json), or a PNG picture that was saved with its workflow"
+    if media := kind_of(head, MEDIA):
+        return WorkflowFormatError(
+            f"this is {media}: reading a workflow out of one is not supported yet", hint=hint
+        )
+    if other := kind_of(head, OTHERS):
+        return WorkflowFormatError(f"this is {other}, not a workflow", hint=hint)
+    return WorkflowFormatError("this is neither JSON nor a picture", hint=hint)
 
 
 def _unopened(path: Path, error: OSError | ValueError) -> WorkflowFormatError:
@@ -162,5 +142,5 @@ def _near(path: Path) -> str | None:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
     except OSError:
         return f"the folder {path.parent} does not exist or cannot be read"
-    close = get_close_matches(path.name, names, n=1)
-    return f"did you mean {path.parent / close[0]}?" if close else None
+    near = nearest(path.name, names)
+    return f"did you mean {path.parent / near}?" if near else None

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isfinite
@@ -81,14 +81,14 @@ def parse_json(data: bytes) -> ParsedJson:
 
 def too_large(size: int | None = None) -> WorkflowFormatError:
     """The error for a text over the limit; `size` in bytes when it is known."""
-    given = f"{size / 1e6:.0f} MB" if size is not None else "more"
+    given = f"it has {size / 2**20:.0f} MiB, and " if size is not None else ""
     return WorkflowFormatError(
-        f"the file is too large for a workflow: {given}, at most {MAX_BYTES / 1e6:.0f} MB are read",
+        f"the file is too large for a workflow: {given}at most {MAX_BYTES // 2**20} MiB are read",
         hint="give the saved workflow, not a model or a data set",
     )
 
 
-def place_name(place: Place) -> str:
+def place_name(place: Sequence[str | int]) -> str:
     """How messages name a place in a document: `3.inputs.cfg`."""
     return ".".join(str(step) for step in place)
 

@@ -33,7 +33,7 @@ def _schema(title: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _write(path: Path, schema: dict[str, Any]) -> Path:
     with NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        file.write(json.dumps(schema, indent=2, sort_keys=True) + "\n")
+        file.write(json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     return Path(file.name).replace(path)
 
 

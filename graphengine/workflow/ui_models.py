@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from graphengine.errors import WorkflowFormatError
+from graphengine.workflow.findings import first_finding
 from graphengine.workflow.json_input import place_name
 
 #: Nodes and links are numbered; newer editors also use texts.
@@ -103,7 +104,7 @@ def parse_ui(raw: Mapping[str, Any]) -> UiDocument:
     try:
         return UiDocument.model_validate(raw)
     except ValidationError as error:
-        finding = error.errors(include_url=False)[0]
+        place, text = first_finding(error, dict(raw))
         raise WorkflowFormatError(
-            f"{place_name(finding['loc'])}: {finding['msg'].lower()}", hint="save the workflow again in the editor"
+            f"{place_name(place)} {text}", hint="save the workflow again in the editor"
         ) from error

@@ -1,0 +1,86 @@
+"""Builders of small editor documents and definitions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graphengine.node.definition import InputSpec, NodeDefinition, OutputSpec
+from graphengine.workflow.models import Workflow
+from graphengine.workflow.ui_format import Conversion, convert_ui
+from graphengine.workflow.ui_models import parse_ui
+
+# Any throughout: documents are open-ended JSON.
+Row = tuple[Any, ...]
+
+
+def node(
+    id_: int | str,
+    type_: str,
+    *,
+    inputs: Sequence[Row] = (),
+    outputs: Sequence[str] = (),
+    values: Any = None,
+    mode: int = 0,
+    **more: Any,
+) -> dict[str, Any]:
+    """A node; an input is `(name, type, link)` or, when a widget was converted, `(name, type, link, "widget")`."""
+    return {
+        "id": id_,
+        "type": type_,
+        "pos": [10.5, 20],
+        "mode": mode,
+        "inputs": [_input(*row) for row in inputs],
+        "outputs": [{"name": kind, "type": kind, "links": []} for kind in outputs],
+        "widgets_values": values,
+        **more,
+    }
+
+
+def _input(name: str, type_: Any, link: Any = None, kind: str = "") -> dict[str, Any]:
+    slot = {"name": name, "type": type_, "link": link}
+    return {**slot, "widget": {"name": name}} if kind else slot
+
+
+def document(nodes: Sequence[dict[str, Any]], links: Sequence[Row] = (), version: float = 0.4) -> dict[str, Any]:
+    """A document of version 0.4 or 1; a link is `(id, origin, slot, target, slot, type)`."""
+    names = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+    as_objects = version == 1
+    return {
+        "version": version,
+        "nodes": list(nodes),
+        "links": [dict(zip(names, row, strict=True)) if as_objects else list(row) for row in links],
+        "groups": [],
+        "extra": {"ds": {"scale": 0.5}},
+    }
+
+
+def definition(class_type: str, outputs: Sequence[str] = (), **inputs: InputSpec | str) -> NodeDefinition:
+    """A definition; an input is a spec or just a socket type."""
+    specs = {name: spec if isinstance(spec, InputSpec) else InputSpec(name, spec) for name, spec in inputs.items()}
+    return NodeDefinition(class_type, specs, tuple(OutputSpec(kind, kind) for kind in outputs))
+
+
+def definitions(*given: NodeDefinition) -> dict[str, NodeDefinition]:
+    """Definitions by class type."""
+    return {each.class_type: each for each in given}
+
+
+KNOWN = definitions(
+    definition("Load", ("MODEL", "CLIP"), name=InputSpec("name", "COMBO", choices=("a.safetensors", "b.safetensors"))),
+    definition("Encode", ("CONDITIONING",), text="STRING", clip="CLIP"),
+    definition("Sample", ("LATENT",), model="MODEL", seed="INT", steps="INT", positive="CONDITIONING"),
+    definition("Sharpen", ("MODEL",), model="MODEL", amount="FLOAT"),
+    definition("Save", (), latent="LATENT", prefix="STRING"),
+)
+
+
+def converted(raw: Mapping[str, Any], known: Mapping[str, NodeDefinition] = KNOWN) -> Conversion:
+    """The conversion of a document."""
+    return convert_ui(parse_ui(raw), known)
+
+
+def inputs_of(workflow: Workflow, key: str) -> dict[str, Any]:
+    """The inputs of one node, links as `[source, output]`."""
+    given = next(each for id_, each in workflow.nodes.items() if id_ == key).inputs
+    return {
+        name: [value.source, value.output] if hasattr(value, "source") else value for name, value in given.items()
+    }
