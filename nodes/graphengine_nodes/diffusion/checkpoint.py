@@ -1,0 +1,196 @@
+"""Model files: a safetensors header read and checked, its tensors memory-mapped.
+
+The format (https://github.com/huggingface/safetensors) is eight bytes with the length of the header, the header as
+JSON (name → dtype, shape, offsets), then the data. Reading the header tells every name and shape, so the kind of a
+model is known before any weight is touched. The data is mapped, not read: a tensor costs memory when it is used,
+and `Checkpoint.release` gives that memory back once a copy was made. The module imports without torch.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphengine.node.api import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Element sizes in bytes and torch's names of the dtypes that a header may name.
+DTYPES: Mapping[str, tuple[int, str]] = {
+    "F64": (8, "float64"),
+    "F32": (4, "float32"),
+    "F16": (2, "float16"),
+    "BF16": (2, "bfloat16"),
+    "F8_E4M3": (1, "float8_e4m3fn"),
+    "F8_E5M2": (1, "float8_e5m2"),
+    "I64": (8, "int64"),
+    "I32": (4, "int32"),
+    "I16": (2, "int16"),
+    "I8": (1, "int8"),
+    "U64": (8, "uint64"),
+    "U32": (4, "uint32"),
+    "U16": (2, "uint16"),
+    "U8": (1, "uint8"),
+    "BOOL": (1, "bool"),
+}
+
+_PICKLE_SUFFIXES = frozenset({".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"})
+_HEADER_LIMIT = 100_000_000  # the limit of the reference implementation
+_LARGEST = 2**62  # far above any file; keeps the arithmetic of a hostile header small
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """What the header says of a tensor; `start` and `end` are byte offsets in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened model file: what its header says, and its tensors on demand."""
+
+    path: Path
+    entries: Mapping[str, TensorInfo]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def part(self, *prefixes: str) -> dict[str, TensorInfo]:
+        """The entries under any of the prefixes, named without it."""
+        return {
+            name.removeprefix(prefix): info
+            for name, info in self.entries.items()
+            for prefix in prefixes
+            if name.startswith(prefix)
+        }
+
+    def tensor(self, info: TensorInfo) -> Tensor:
+        """The tensor, a view into the mapped file; treat it as read-only."""
+        import torch  # heavy: only needed once weights are used
+
+        dtype = getattr(torch, DTYPES[info.dtype][1])
+        count = prod(info.shape)
+        if count == 0:
+            return torch.empty(info.shape, dtype=dtype)
+        size = DTYPES[info.dtype][0]
+        if info.start % size:  # old writers did not align the data
+            copied = bytearray(self._mapped[info.start : info.end])
+            return torch.frombuffer(copied, dtype=dtype).view(info.shape)
+        return torch.frombuffer(self._mapped, dtype=dtype, count=count, offset=info.start).view(info.shape)
+
+    def release(self) -> None:
+        """Give back the memory of pages that were read; tensors stay valid and are read again when used."""
+        if "_mapped" in self.__dict__ and sys.platform == "linux":
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+
+    @cached_property
+    def _mapped(self) -> mmap.mmap:
+        # ACCESS_COPY: torch wants writable memory; a write would go to a private page, never to the file.
+        try:
+            with self.path.open("rb") as file:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except OSError as error:
+            raise _error(self.path, f"cannot be mapped: {error.strerror}") from error
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Read and check the header of a safetensors file.
+
+    Raises:
+        ModelError: the file is missing, a pickle, not in this format, or shorter than its header says. Nothing of
+            a pickle is read beyond its first bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(512)
+            _refuse_other_formats(path, start)
+            length = _header_length(path, start, size)
+            file.seek(8)
+            header = file.read(length)
+    except OSError as error:
+        raise _error(path, f"cannot be read: {error.strerror}") from error
+    fields = _parse(path, header)
+    metadata = fields.pop("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise _error(path, "is not a safetensors file: its metadata is no table")
+    entries = {name: _entry(path, name, value, 8 + length) for name, value in fields.items()}
+    _check_extent(path, entries, 8 + length, size)
+    return Checkpoint(path, entries, {str(key): str(value) for key, value in metadata.items()})
+
+
+def _refuse_other_formats(path: Path, start: bytes) -> None:
+    zipped = start.startswith(b"PK\x03\x04")
+    pickled = len(start) > 1 and start[0] == 0x80 and start[1] in range(2, 6)
+    if zipped or pickled or path.suffix.lower() in _PICKLE_SUFFIXES:
+        what = "is a zip archive as torch.save writes it" if zipped else "is a pickle file"
+        raise ModelError(
+            f"model file {path.name!r} {what}: reading it can run any program hidden in it, so it is refused",
+            hint="get the .safetensors version of the model, or convert the file on a machine where you trust it",
+        )
+    if start.startswith(b"version https://git-lfs"):
+        raise _error(path, "is a Git LFS pointer, not the model itself", "run `git lfs pull` or download the file")
+    if start.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        raise _error(path, "is a web page, not a model", "the download failed; some sites want a login first")
+    if start.startswith(b"GGUF"):
+        raise _error(path, "is a GGUF file, which is not supported", "use the .safetensors version of the model")
+
+
+def _header_length(path: Path, start: bytes, size: int) -> int:
+    if size < 10:
+        raise _error(path, f"is not a safetensors file: it has only {size} bytes", _AGAIN)
+    length = int.from_bytes(start[:8], "little")
+    if start[8:9] != b"{" or length > _HEADER_LIMIT:
+        raise _error(path, "is not a safetensors file", "use a model in the .safetensors format")
+    if 8 + length > size:
+        raise _error(path, f"is truncated: its header has {length} bytes, the whole file {size}", _AGAIN)
+    return length
+
+
+def _parse(path: Path, header: bytes) -> dict[str, object]:
+    try:
+        fields = json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise _error(path, f"is damaged: its header is not JSON ({error})", _AGAIN) from error
+    if not isinstance(fields, dict):
+        raise _error(path, "is not a safetensors file: its header is no table")
+    return fields
+
+
+def _entry(path: Path, name: str, value: object, data: int) -> TensorInfo:
+    match value:
+        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [int(start), int(end)]}:
+            if dtype not in DTYPES:
+                raise _error(path, f"holds tensor {name!r} of the unknown type {dtype!r}")
+            counts = [count for count in shape if type(count) is int and 0 <= count < _LARGEST]
+            if len(counts) == len(shape) and 0 <= start <= end < _LARGEST:
+                if prod(counts) * DTYPES[dtype][0] != end - start:
+                    raise _error(path, f"is damaged: tensor {name!r} of shape {shape} has {end - start} bytes")
+                return TensorInfo(dtype, tuple(counts), data + start, data + end)
+    raise _error(path, f"is damaged: the header entry of tensor {name!r} is malformed", _AGAIN)
+
+
+def _check_extent(path: Path, entries: Mapping[str, TensorInfo], data: int, size: int) -> None:
+    if not entries:
+        raise _error(path, "holds no tensors")
+    needed = max(data, *(info.end for info in entries.values()))
+    if needed > size:
+        raise _error(path, f"is truncated: it should have {needed} bytes and has {size}", _AGAIN)
+
+
+_AGAIN = "download or copy the file again"
+
+
+def _error(path: Path, what: str, hint: str | None = None) -> ModelError:
+    return ModelError(f"model file {path.name!r} {what}", hint=hint)
