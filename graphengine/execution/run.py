@@ -139,9 +139,9 @@ class Run:
                 cached[node_id] = entry
                 continue
             execute.append(node_id)
-            sources = {v.source for v in graph.nodes[node_id].inputs.values() if type(v) is Link}
-            wanted |= sources
-            self._readers.update(self._keys[source] for source in sources)
+            for source in graph.dag.pred[node_id]:
+                wanted.add(source)
+                self._readers[self._keys[source]] += 1
         execute.reverse()
         self._announce(execute, dict(reversed(cached.items())))
         return execute
@@ -232,7 +232,7 @@ class Run:
 
     def _release(self, node_id: NodeId) -> None:
         """Forget the outputs that no node still to run reads; targets are kept."""
-        for source in self.plan.graph.dag.predecessors(node_id):
+        for source in self.plan.graph.dag.pred[node_id]:
             key = self._keys[source]
             self._readers[key] -= 1
             if self._readers[key] <= 0 and key not in self._kept:

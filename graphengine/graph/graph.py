@@ -54,10 +54,15 @@ def build_graph(
 
 
 def _with_inputs(node: WorkflowNode, definition: NodeDefinition) -> WorkflowNode:
+    """The node with declared literals converted and others left out; itself when that changes nothing."""
     inputs: dict[str, Link | JsonValue] = {}
+    changed = False
     for name, value in node.inputs.items():
         if type(value) is Link:
             inputs[name] = value
         elif (spec := definition.inputs.get(name)) is not None:
-            inputs[name] = coerce(spec, value)  # type: ignore[arg-type]  # no Link: JSON
-    return WorkflowNode(node.class_type, inputs, node.title)
+            inputs[name] = ready = coerce(spec, value)  # type: ignore[arg-type]  # no Link: JSON
+            changed = changed or ready is not value
+        else:
+            changed = True
+    return WorkflowNode(node.class_type, inputs, node.title) if changed else node

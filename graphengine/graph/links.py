@@ -37,10 +37,36 @@ def needed_nodes(workflow: Workflow, targets: Collection[NodeId]) -> set[NodeId]
 
 def cycles(workflow: Workflow) -> Iterator[list[NodeId]]:
     """One circular path per knot of nodes that feed each other; first and last id are the same."""
-    graph = link_graph(workflow)
-    for knot in sorted(
-        (sorted(part) for part in nx.strongly_connected_components(graph)), key=lambda part: part[0]
-    ):
+    tangled = _tangled(workflow)
+    if not tangled:
+        return
+    graph = link_graph(Workflow({node_id: workflow.nodes[node_id] for node_id in tangled}))
+    knots = [sorted(part) for part in nx.strongly_connected_components(graph)]
+    for knot in sorted(knots, key=lambda part: part[0]):
         if len(knot) > 1 or graph.has_edge(knot[0], knot[0]):
             edges = nx.find_cycle(graph.subgraph(knot), knot[0])
             yield [edges[0][0], *(edge[1] for edge in edges)]
+
+
+def _tangled(workflow: Workflow) -> set[NodeId]:
+    """The nodes that are in a cycle or downstream of one: what remains when nodes whose sources are gone leave.
+
+    Nearly every workflow has none; finding that out costs counters and no graph.
+    """
+    nodes = workflow.nodes
+    readers: dict[NodeId, list[NodeId]] = {}
+    waiting_for = dict.fromkeys(nodes, 0)
+    for node_id, node in nodes.items():
+        for value in node.inputs.values():
+            if type(value) is Link and value.source in nodes:
+                readers.setdefault(value.source, []).append(node_id)
+                waiting_for[node_id] += 1
+    ready = [node_id for node_id, count in waiting_for.items() if not count]
+    while ready:
+        node_id = ready.pop()
+        del waiting_for[node_id]
+        for reader in readers.get(node_id, ()):
+            waiting_for[reader] -= 1
+            if not waiting_for[reader]:
+                ready.append(reader)
+    return set(waiting_for)

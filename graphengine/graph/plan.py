@@ -18,7 +18,8 @@ class Plan:
 
 def make_plan(graph: Graph) -> Plan:
     """Sort the graph; among nodes that are ready the smaller id goes first ("2" before "10")."""
-    return Plan(graph, tuple(nx.lexicographical_topological_sort(graph.dag, key=_natural)))
+    rank = {node_id: index for index, node_id in enumerate(sorted(graph.nodes, key=_natural))}
+    return Plan(graph, tuple(nx.lexicographical_topological_sort(graph.dag, key=rank.__getitem__)))
 
 
 def _natural(node_id: NodeId) -> tuple[tuple[int, int, str], ...]:
