@@ -8,7 +8,7 @@ from graphengine.errors import SettingsError
 from graphengine.settings import Settings, load_settings
 
 
-@pytest.fixture()
+@pytest.fixture
 def base(tmp_path: Path) -> Path:
     """An empty base folder."""
     folder = tmp_path / "base"
@@ -16,7 +16,7 @@ def base(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     return {"GRAPHENGINE_CACHE": str(tmp_path / "cache")}
 

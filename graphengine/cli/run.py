@@ -1,0 +1,227 @@
+"""`graphengine run`: one workflow, with progress, a summary, and a way to stop it."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from graphengine.cli.console import complain, problem_lines, say, say_json
+from graphengine.cli.interrupt import cancel_on_signals
+from graphengine.cli.options import (
+    BaseDirOption,
+    CacheOption,
+    CustomNodesOption,
+    DebugOption,
+    DeviceOption,
+    InputOption,
+    JsonOption,
+    ModelsOption,
+    NoCacheOption,
+    OutputOption,
+    examples,
+    open_engine,
+)
+from graphengine.cli.overrides import apply_changes, find_node, read_changes, seed_changes
+from graphengine.cli.progress import show_progress
+from graphengine.cli.reading import read_workflow
+from graphengine.cli.summary import RunRecord, file_lines, summary_json, summary_lines
+from graphengine.errors import GraphEngineError, RunCancelled, SettingsError, ValidationFailed, node_label
+from graphengine.execution.events import Event, Listener, event_to_json
+from graphengine.settings import load_settings
+from graphengine.workflow.models import Link, NodeId, Workflow
+
+if TYPE_CHECKING:
+    from graphengine.engine import Engine
+
+EXAMPLES = examples(
+    "graphengine run workflows/img2img.json",
+    "graphengine run picture.png --seed 7",
+    'graphengine run flow.json --set 6.text="a red fox" --set KSampler.steps=30',
+    "graphengine run flow.json --base-dir ~/ComfyUI --target 9",
+    "graphengine run flow.json --quiet --events - | jq .kind",
+)
+
+
+def command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A saved workflow, or a picture that carries one.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NODE.INPUT=VALUE",
+            help="Set an input. NODE is an id, or a title or node type that one node alone has. Repeatable.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", min=0, max=2**64 - 1, help="Set every seed and noise_seed."),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="NODE", help="Run only what this node needs, and the node. Repeatable."),
+    ] = None,
+    base_dir: BaseDirOption = None,
+    input: InputOption = None,
+    output: OutputOption = None,
+    models: ModelsOption = None,
+    custom_nodes: CustomNodesOption = None,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
+    device: DeviceOption = None,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            "--events",
+            metavar="FILE",
+            help="Write each event as a line of JSON; - is stdout, and the summary goes to stderr then.",
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Write only where the files are, and errors.")
+    ] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Run a workflow.
+
+    FILE is JSON in either of ComfyUI's formats, or a picture that carries its workflow.
+
+    A node whose inputs have not changed since an earlier run is not run again. Results are written to stdout,
+    progress and errors to stderr. Ctrl-C stops at the next step; what has finished stays in the cache.
+    """
+    if as_json and events == "-":
+        raise typer.BadParameter("stdout takes one of --json and --events -", param_hint="--events")
+    settings = load_settings(
+        base_dir=base_dir,
+        input=input,
+        output=output,
+        models=models or (),
+        custom_nodes=custom_nodes or (),
+        cache=cache,
+        no_cache=no_cache,
+        device=device,
+        workflow=file,
+        environ=os.environ,
+    )
+    engine = open_engine(settings)
+    record = RunRecord()
+    try:
+        workflow = _prepare(engine, file, changes or [], seed)
+        goals = [find_node(name, workflow) for name in targets] if targets else None
+        _run(engine, workflow, goals, record, events=events, quiet=quiet)
+    except GraphEngineError as error:
+        if as_json:
+            say_json(summary_json(record, engine.folders, error))
+        raise
+    _summarise(record, engine, as_json=as_json, quiet=quiet, write=complain if events == "-" else say)
+
+
+def _prepare(engine: "Engine", file: Path, changes: list[str], seed: int | None) -> Workflow:
+    """The workflow with what the command line changes in it; warnings go to stderr.
+
+    Raises:
+        ValidationFailed: the document cannot be converted.
+        SettingsError: a change names what is not there.
+    """
+    conversion = read_workflow(engine, file, load_packs=True)
+    if any(problem.severity == "error" for problem in conversion.problems):
+        raise ValidationFailed(conversion.problems)
+    for line in problem_lines(conversion.problems):
+        complain(line)
+    workflow = conversion.workflow
+    planned = seed_changes(seed, workflow) if seed is not None else []
+    planned += read_changes(changes, workflow, engine.registry)
+    for change in planned:
+        if isinstance(change.replaced, Link):
+            place = f"{node_label(change.node_id, change.class_type)}: input {change.input_name!r}"
+            complain(f"warning: {place} was linked to node {change.replaced.source}; --set replaces the link")
+    return apply_changes(workflow, planned)
+
+
+def _run(
+    engine: "Engine",
+    workflow: Workflow,
+    targets: Collection[NodeId] | None,
+    record: RunRecord,
+    *,
+    events: str | None,
+    quiet: bool,
+) -> None:
+    with ExitStack() as stack:
+        listeners: list[Listener] = [record]
+        if events is not None:
+            listeners.append(stack.enter_context(_event_lines(events)))
+        if not quiet:
+            listeners.append(stack.enter_context(show_progress(sys.stderr)))
+
+        def tell(event: Event) -> None:
+            for listener in listeners:
+                listener(event)
+
+        is_cancelled = stack.enter_context(cancel_on_signals())
+        try:
+            engine.run(workflow, targets=targets, on_event=tell, is_cancelled=is_cancelled)
+        except KeyboardInterrupt as interrupt:
+            raise RunCancelled from interrupt
+
+
+@contextmanager
+def _event_lines(file: str) -> Iterator[Listener]:
+    """A listener that writes each event as a line of JSON to the file, or to stdout for `-`.
+
+    An error while writing does not disturb the run, whose results count for more: it is raised at the end.
+
+    Raises:
+        SettingsError: the file cannot be opened.
+        OSError: a line could not be written.
+    """
+    failures: list[OSError] = []
+    with _opened(file) as stream:
+
+        def write(event: Event) -> None:
+            if failures:
+                return
+            try:
+                # a node may show what JSON cannot express; its text is enough here
+                stream.write(json.dumps(event_to_json(event), default=str) + "\n")
+                stream.flush()
+            except OSError as error:
+                failures.append(error)
+
+        yield write
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[TextIO]:
+    if file == "-":
+        yield sys.stdout
+        return
+    try:
+        stream = Path(file).open("w", encoding="utf-8")  # noqa: SIM115 (closed below; only opening may fail so)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write events to {file!r}: {error.strerror}", hint="name a file in a folder you can write to"
+        ) from error
+    with stream:
+        yield stream
+
+
+def _summarise(
+    record: RunRecord, engine: "Engine", *, as_json: bool, quiet: bool, write: Callable[[str], None]
+) -> None:
+    current = Path.cwd()
+    if as_json:
+        say_json(summary_json(record, engine.folders))
+    elif quiet:
+        for line in file_lines(record, engine.folders, current):
+            write(line)
+    else:
+        for line in summary_lines(record, engine.folders, current):
+            write(line)
