@@ -13,11 +13,12 @@ format:  ## Rewrite the code in the house's form
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-check:  ## Form, rules, types, layers
+check:  ## Form, rules, types, layers, generated docs
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 	lint-imports
+	$(PYTHON) scripts/generate_docs.py --check
 
 test:  ## The test suite
 	$(PYTHON) -m pytest

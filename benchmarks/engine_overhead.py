@@ -3,10 +3,10 @@
 
     python benchmarks/engine_overhead.py [--store memory|disk] [--repeat 3]
 
-For chains, trees, fans and grids of 100, 1,000 and 10,000 nodes: CPU time per node of reading the API document, of a
-first run (cold: validate, plan, hash, call, store) and of a second run (cached: the same, and no call). Each graph is
-measured in a process of its own, the best of the repeats counts; peak memory is the growth of that process's
-resident set. With `--store disk` the second run is made by a new engine on the same cache folder.
+For chains, trees, fans and grids of 100, 1,000 and 10,000 nodes: CPU time per node of reading the API document, of
+a first run (cold: validate, plan, hash, call, store) and of a second run (cached: the same, and no call). Each graph
+is measured in a process of its own, the best of the repeats counts; peak memory is the growth of that process's
+resident set. With `--store disk` the second run is made with a new store on the same cache folder.
 """
 
 import argparse
@@ -121,7 +121,9 @@ def main() -> None:
         print(json.dumps(measure(args.one[0], int(args.one[1]), args.store)))
         return
     print(f"store: {args.store}; best of {args.repeat}; µs of CPU time per node")
-    print(f"{'graph':<8}{'nodes':>8}{'read':>8}{'cold':>8}{'cached':>8}{'peak MiB':>10}{'cold ÷':>8}{'cached ÷':>10}")
+    print(
+        f"{'graph':<8}{'nodes':>8}{'read':>8}{'cold':>8}{'cached':>8}{'peak MiB':>10}{'cold ÷':>8}{'cached ÷':>10}"
+    )
     for shape in SHAPES:
         smaller: dict[str, float] = {}
         for size in SIZES:
@@ -130,7 +132,9 @@ def main() -> None:
             best = {name: min(run[name] for run in runs) / size * 1e6 for name in ("read", "cold", "cached")}
             ratios = [f"{best[name] / smaller[name]:.2f}" if smaller else "" for name in ("cold", "cached")]
             peak = min(run["peak"] for run in runs)
-            row = f"{shape:<8}{size:>8,}{best['read']:>8.1f}{best['cold']:>8.1f}{best['cached']:>8.1f}{peak:>10.1f}"
+            row = (
+                f"{shape:<8}{size:>8,}{best['read']:>8.1f}{best['cold']:>8.1f}{best['cached']:>8.1f}{peak:>10.1f}"
+            )
             print(f"{row}{ratios[0]:>8}{ratios[1]:>10}", flush=True)
             smaller = best
 
