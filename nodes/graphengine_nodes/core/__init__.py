@@ -21,7 +21,7 @@ from .text_nodes import (
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
 
-NODE_CLASS_MAPPINGS = {
+NODE_CLASS_MAPPINGS: dict[str, type] = {
     "PrimitiveString": PrimitiveString,
     "PrimitiveStringMultiline": PrimitiveStringMultiline,
     "PrimitiveInt": PrimitiveInt,
@@ -38,7 +38,7 @@ NODE_CLASS_MAPPINGS = {
     "PreviewAny": PreviewAny,
 }
 
-NODE_DISPLAY_NAME_MAPPINGS = {
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "PrimitiveString": "String",
     "PrimitiveStringMultiline": "String (Multiline)",
     "PrimitiveInt": "Int",

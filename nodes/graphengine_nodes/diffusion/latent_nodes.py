@@ -170,3 +170,22 @@ class LoadLatent:
         from .latents import read_latent  # brings torch
 
         return (read_latent(context.folders.path("input", latent), latent),)
+
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {
+    "EmptyLatentImage": EmptyLatentImage,
+    "LatentUpscale": LatentUpscale,
+    "LatentUpscaleBy": LatentUpscaleBy,
+    "SetLatentNoiseMask": SetLatentNoiseMask,
+    "SaveLatent": SaveLatent,
+    "LoadLatent": LoadLatent,
+}
+
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    "EmptyLatentImage": "Empty Latent Image",
+    "LatentUpscale": "Upscale Latent",
+    "LatentUpscaleBy": "Upscale Latent By",
+    "SetLatentNoiseMask": "Set Latent Noise Mask",
+    "SaveLatent": "SaveLatent",
+    "LoadLatent": "LoadLatent",
+}

@@ -106,13 +106,11 @@ def read_latent(path: Path, name: str) -> Latent:
             samples = file.get_tensor(_TENSOR) if _TENSOR in keys else None
     except (SafetensorError, OSError, ValueError) as error:
         raise FileRefused(
-            f"input 'latent': file {name!r} cannot be read as a latent: {error}",
+            f"file {name!r} cannot be read as a latent: {error}",
             hint="the file is damaged or incomplete; save it again with SaveLatent",
         ) from error
     if samples is None or samples.ndim < 4 or not samples.is_floating_point():
-        raise FileRefused(
-            f"input 'latent': file {name!r} holds no latent", hint="use a .latent file that SaveLatent wrote"
-        )
+        raise FileRefused(f"file {name!r} holds no latent", hint="use a .latent file that SaveLatent wrote")
     scale = 1.0 if _MARKER in keys else _OLD_SCALE
     # A copy, so that the value does not hang on the file.
     return {"samples": samples.to(torch.float32, copy=True) * scale}

@@ -71,7 +71,7 @@ def _open(path: Path, name: str) -> Iterator[Image.Image]:
     """The opened picture; whatever reading it raises in the block becomes a refusal that names the file."""
     Image.init()
     known = [format_ for format_ in FORMATS if format_ in Image.OPEN]
-    subject = f"input 'image': file {name!r}"
+    subject = f"file {name!r}"
     try:
         with Image.open(path, formats=known) as picture:
             yield picture
@@ -101,7 +101,7 @@ def _frames(picture: Image.Image, name: str) -> Iterator[Image.Image]:
     for frame in ImageSequence.Iterator(picture):
         pixels += frame.width * frame.height
         if pixels > MAX_PIXELS:
-            raise _too_large(f"input 'image': file {name!r}")
+            raise _too_large(f"file {name!r}")
         upright = ImageOps.exif_transpose(frame)
         size = size or upright.size
         if upright.size == size:

@@ -42,7 +42,7 @@ def resize(samples: Tensor, width: int, height: int, method: str, crop: str = "d
 
 
 def _crop(samples: Tensor, width: int, height: int) -> Tensor:
-    """The middle of the samples in the proportions width : height."""
+    """The middle of the samples in the proportions width : height, at least one pixel."""
     old_height, old_width = samples.shape[-2:]
     old_aspect, new_aspect = old_width / old_height, width / height
     left = top = 0
@@ -50,6 +50,7 @@ def _crop(samples: Tensor, width: int, height: int) -> Tensor:
         left = round((old_width - old_width * (new_aspect / old_aspect)) / 2)
     elif old_aspect < new_aspect:
         top = round((old_height - old_height * (old_aspect / new_aspect)) / 2)
+    left, top = min(left, (old_width - 1) // 2), min(top, (old_height - 1) // 2)
     return samples[..., top : old_height - top, left : old_width - left]
 
 
