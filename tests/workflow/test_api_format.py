@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 from graphengine.errors import WorkflowFormatError
 from graphengine.workflow.api_format import api_to_workflow, parse_api, workflow_to_api
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
+from tests.workflow.properties import PATIENT
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False, allow_infinity=False) | st.text("ab1"),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab") | st.just("__value__"), inner, max_size=2),
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("ab1"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab") | st.just("__value__"), inner, max_size=2)
+    ),
     max_leaves=6,
 )
 IDS = st.sampled_from([NodeId(text) for text in ("1", "2", "3", "12:3", "a")])
@@ -38,12 +45,14 @@ def refusal(raw: Any) -> str:
     return caught.value.message
 
 
+@PATIENT
 @given(WORKFLOWS)
 def test_a_workflow_that_is_written_and_read_is_the_same(workflow: Workflow) -> None:
     text = json.dumps(workflow_to_api(workflow))
     assert api_to_workflow(parse_api(json.loads(text))) == workflow
 
 
+@PATIENT
 @given(WORKFLOWS, st.randoms(use_true_random=False))
 def test_the_order_of_keys_does_not_matter(workflow: Workflow, chance: random.Random) -> None:
     def shuffled(value: Any) -> Any:
@@ -56,7 +65,11 @@ def test_the_order_of_keys_does_not_matter(workflow: Workflow, chance: random.Ra
     assert api_to_workflow(parse_api(shuffled(workflow_to_api(workflow)))) == workflow
 
 
-@given(st.dictionaries(st.text("12"), st.fixed_dictionaries({"class_type": st.text("A"), "note": JSON}), max_size=3), JSON)
+@PATIENT
+@given(
+    st.dictionaries(st.text("12"), st.fixed_dictionaries({"class_type": st.text("A"), "note": JSON}), max_size=3),
+    JSON,
+)
 def test_a_document_is_written_back_with_all_it_said(nodes: Any, extra: Any) -> None:
     assert parse_api(nodes).to_json() == nodes
     sent = {"prompt": nodes, "client_id": "c", "extra_data": extra}
@@ -71,7 +84,9 @@ def test_a_number_is_an_id_only_where_such_a_node_is() -> None:
     assert inputs_of({"x": [4, 0], "size": [512, 512]}) == {"x": Link(NodeId("4"), 0), "size": [512, 512]}
 
 
-@pytest.mark.parametrize("literal", [["4"], ["4", 0, 1], ["4", "0"], ["4", True], ["4", 0.5], [True, 0], [[4], 0], {}])
+@pytest.mark.parametrize(
+    "literal", [["4"], ["4", 0, 1], ["4", "0"], ["4", True], ["4", 0.5], [True, 0], [[4], 0], {}]
+)
 def test_anything_else_is_a_literal(literal: object) -> None:
     assert inputs_of({"x": literal}) == {"x": literal}
 
@@ -84,18 +99,21 @@ def test_a_wrapped_list_is_a_literal_and_is_wrapped_when_written() -> None:
 
 
 def test_the_title_is_read_from_meta_and_written_there() -> None:
-    raw = {"1": {"class_type": "A", "inputs": {}, "_meta": {"title": "First"}}}
+    raw: Any = {"1": {"class_type": "A", "inputs": {}, "_meta": {"title": "First"}}}
     workflow = api_to_workflow(parse_api(raw))
     assert workflow.nodes[NodeId("1")].title == "First"
     assert workflow_to_api(workflow) == raw
 
 
 def test_a_title_that_is_no_text_is_none() -> None:
-    assert api_to_workflow(parse_api({"1": {"class_type": "A", "_meta": {"title": 3}}})).nodes[NodeId("1")].title is None
+    assert (
+        api_to_workflow(parse_api({"1": {"class_type": "A", "_meta": {"title": 3}}})).nodes[NodeId("1")].title
+        is None
+    )
 
 
 def test_the_editors_document_is_taken_from_the_envelope() -> None:
-    raw = {"prompt": {"1": {"class_type": "A"}}, "extra_data": {"extra_pnginfo": {"workflow": {"nodes": []}}}}
+    raw: Any = {"prompt": {"1": {"class_type": "A"}}, "extra_data": {"extra_pnginfo": {"workflow": {"nodes": []}}}}
     assert api_to_workflow(parse_api(raw)).ui == {"nodes": []}
 
 

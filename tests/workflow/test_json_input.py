@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 from graphengine.errors import WorkflowFormatError
 from graphengine.workflow import json_input
 from graphengine.workflow.json_input import MAX_DEPTH, parse_json
+from tests.workflow.properties import PATIENT
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text('a"\\[]{}é'),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text('a"\\[]{}é'),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('b"\\[]{}'), inner, max_size=4),
     max_leaves=20,
 )
@@ -23,6 +28,7 @@ def refusal(data: bytes) -> WorkflowFormatError:
     return caught.value
 
 
+@PATIENT
 @given(VALUES)
 def test_what_json_can_say_is_read_as_it_is(value: object) -> None:
     assert parse_json(json.dumps(value).encode()).value == value

@@ -12,7 +12,9 @@ from tests.workflow.ui_documents import document, node
 LINKS = [(7, 1, 0, 2, 0, "MODEL")]
 NODES = [
     node(1, "Load", outputs=["MODEL"], values=["a.safetensors"], flags={"collapsed": True}, title="Start"),
-    node("2", "Sharpen", inputs=[("model", "MODEL", 7), ("amount", "FLOAT", None, "widget")], values={"amount": 1}),
+    node(
+        "2", "Sharpen", inputs=[("model", "MODEL", 7), ("amount", "FLOAT", None, "widget")], values={"amount": 1}
+    ),
     node(3, "Note", values=None, size={"0": 210, "1": 46.5}, color="#432"),
 ]
 

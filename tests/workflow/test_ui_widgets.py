@@ -26,7 +26,7 @@ def named(
 
 
 def values_of(values: Any, **inputs: InputSpec | str) -> dict[str, Any]:
-    found, problems = named(values, definition("Thing", **inputs))
+    found, problems = named(values, definition("Thing", (), **inputs))
     assert problems == []
     return found
 
@@ -99,7 +99,9 @@ def test_an_unknown_node_takes_names_from_its_widget_slots() -> None:
 def test_an_unknown_node_whose_slots_do_not_name_every_value_is_a_problem(values: list[Any]) -> None:
     found, problems = named(values, None, [("a", "INT", None, "widget"), ("b", "STRING", None, "widget")])
     assert found == {}
-    assert [(each.code, each.severity, each.class_type) for each in problems] == [("unknown_node", "error", "Thing")]
+    assert [(each.code, each.severity, each.class_type) for each in problems] == [
+        ("unknown_node", "error", "Thing")
+    ]
     assert f"its {len(values)} widget values have no names" in problems[0].message
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphengine.node.definition import InputSpec, NodeDefinition, OutputSpec
-from graphengine.workflow.models import Workflow
+from graphengine.workflow.models import Link, Workflow
 from graphengine.workflow.ui_format import Conversion, convert_ui
 from graphengine.workflow.ui_models import parse_ui
 
@@ -53,7 +53,7 @@ def document(nodes: Sequence[dict[str, Any]], links: Sequence[Row] = (), version
     }
 
 
-def definition(class_type: str, outputs: Sequence[str] = (), **inputs: InputSpec | str) -> NodeDefinition:
+def definition(class_type: str, outputs: Sequence[str] = (), /, **inputs: InputSpec | str) -> NodeDefinition:
     """A definition; an input is a spec or just a socket type."""
     specs = {name: spec if isinstance(spec, InputSpec) else InputSpec(name, spec) for name, spec in inputs.items()}
     return NodeDefinition(class_type, specs, tuple(OutputSpec(kind, kind) for kind in outputs))
@@ -65,7 +65,9 @@ def definitions(*given: NodeDefinition) -> dict[str, NodeDefinition]:
 
 
 KNOWN = definitions(
-    definition("Load", ("MODEL", "CLIP"), name=InputSpec("name", "COMBO", choices=("a.safetensors", "b.safetensors"))),
+    definition(
+        "Load", ("MODEL", "CLIP"), name=InputSpec("name", "COMBO", choices=("a.safetensors", "b.safetensors"))
+    ),
     definition("Encode", ("CONDITIONING",), text="STRING", clip="CLIP"),
     definition("Sample", ("LATENT",), model="MODEL", seed="INT", steps="INT", positive="CONDITIONING"),
     definition("Sharpen", ("MODEL",), model="MODEL", amount="FLOAT"),
@@ -82,5 +84,5 @@ def inputs_of(workflow: Workflow, key: str) -> dict[str, Any]:
     """The inputs of one node, links as `[source, output]`."""
     given = next(each for id_, each in workflow.nodes.items() if id_ == key).inputs
     return {
-        name: [value.source, value.output] if hasattr(value, "source") else value for name, value in given.items()
+        name: [value.source, value.output] if isinstance(value, Link) else value for name, value in given.items()
     }
