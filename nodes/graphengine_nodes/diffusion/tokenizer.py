@@ -27,9 +27,9 @@ class Tokenize(Protocol):
 
 def clip_tokenizer() -> Tokenize:
     """A new CLIP tokenizer. Building it takes about 0.2 s."""
-    merges = _read_merges()
-    byte_symbols = _byte_symbols()
-    symbols = [*byte_symbols, *(symbol + "</w>" for symbol in byte_symbols)]
+    merges = read_merges()
+    of_bytes = byte_symbols()
+    symbols = [*of_bytes, *(symbol + "</w>" for symbol in of_bytes)]
     symbols += [first + second for first, second in merges]
     vocabulary = {symbol: number for number, symbol in enumerate([*symbols, *_SPECIAL])}
     tokenizer = Tokenizer(
@@ -59,14 +59,15 @@ def clip_tokenizer() -> Tokenize:
     return tokenize
 
 
-def _read_merges() -> list[tuple[str, str]]:
+def read_merges() -> list[tuple[str, str]]:
+    """The 48,894 merges of the vocabulary file in order of rank."""
     packed = files("graphengine_nodes.diffusion").joinpath("data/bpe_simple_vocab_16e6.txt.gz").read_bytes()
     lines = gzip.decompress(packed).decode("utf-8").split("\n")[1 : _MERGES + 1]
     pairs = (line.split() for line in lines)
     return [(first, second) for first, second in pairs]
 
 
-def _byte_symbols() -> list[str]:
+def byte_symbols() -> list[str]:
     """One printable character per byte, as GPT-2 and CLIP write bytes; bytes that print stand for themselves."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = 256 - len(printable)
