@@ -26,7 +26,23 @@ SAMPLERS: tuple[str, ...] = (
     "dpmpp_3m_sde_gpu",
     "ddpm",
     "lcm",
+    "ipndm",
+    "ipndm_v",
+    "deis",
+    "res_multistep",
+    "res_multistep_cfg_pp",
+    "res_multistep_ancestral",
+    "res_multistep_ancestral_cfg_pp",
+    "gradient_estimation",
+    "gradient_estimation_cfg_pp",
+    "er_sde",
+    "seeds_2",
+    "seeds_3",
+    "sa_solver",
+    "sa_solver_pece",
     "ddim",
+    "uni_pc",
+    "uni_pc_bh2",
 )
 """Every sampler that KSampler offers, in the order of its list. A test keeps it equal to `SAMPLER_FUNCTIONS`."""
 

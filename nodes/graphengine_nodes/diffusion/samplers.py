@@ -15,8 +15,8 @@ from .sampling import (
     sample_heun,
     sample_heunpp2,
     sample_lcm,
-    sample_lms,
 )
+from .sampling_adams import sample_deis, sample_ipndm, sample_ipndm_v, sample_lms
 from .sampling_ancestral import (
     sample_dpm_2_ancestral,
     sample_dpmpp_2s_ancestral,
@@ -26,13 +26,25 @@ from .sampling_ancestral import (
     sample_euler_cfg_pp,
 )
 from .sampling_dpm_solver import sample_dpm_adaptive, sample_dpm_fast
-from .sampling_multistep import sample_dpmpp_2m, sample_dpmpp_2m_cfg_pp
+from .sampling_multistep import (
+    sample_dpmpp_2m,
+    sample_dpmpp_2m_cfg_pp,
+    sample_gradient_estimation,
+    sample_gradient_estimation_cfg_pp,
+    sample_res_multistep,
+    sample_res_multistep_ancestral,
+    sample_res_multistep_ancestral_cfg_pp,
+    sample_res_multistep_cfg_pp,
+)
+from .sampling_sa_solver import sample_sa_solver, sample_sa_solver_pece
 from .sampling_sde import (
     sample_dpmpp_2m_sde,
     sample_dpmpp_2m_sde_heun,
     sample_dpmpp_3m_sde,
     sample_dpmpp_sde,
 )
+from .sampling_seeds import sample_er_sde, sample_seeds_2, sample_seeds_3
+from .sampling_unipc import sample_uni_pc, sample_uni_pc_bh2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,23 @@ SAMPLER_FUNCTIONS: Mapping[str, Sampler] = MappingProxyType(
         "dpmpp_3m_sde_gpu": Sampler(sample_dpmpp_3m_sde, "brownian"),
         "ddpm": Sampler(sample_ddpm),
         "lcm": Sampler(sample_lcm),
+        "ipndm": Sampler(sample_ipndm),
+        "ipndm_v": Sampler(sample_ipndm_v),
+        "deis": Sampler(sample_deis),
+        "res_multistep": Sampler(sample_res_multistep),
+        "res_multistep_cfg_pp": Sampler(sample_res_multistep_cfg_pp),
+        "res_multistep_ancestral": Sampler(sample_res_multistep_ancestral),
+        "res_multistep_ancestral_cfg_pp": Sampler(sample_res_multistep_ancestral_cfg_pp),
+        "gradient_estimation": Sampler(sample_gradient_estimation),
+        "gradient_estimation_cfg_pp": Sampler(sample_gradient_estimation_cfg_pp),
+        "er_sde": Sampler(sample_er_sde),
+        "seeds_2": Sampler(sample_seeds_2),
+        "seeds_3": Sampler(sample_seeds_3),
+        "sa_solver": Sampler(sample_sa_solver),
+        "sa_solver_pece": Sampler(sample_sa_solver_pece),
         "ddim": Sampler(sample_euler),
+        "uni_pc": Sampler(sample_uni_pc, drops_second_last=True),
+        "uni_pc_bh2": Sampler(sample_uni_pc_bh2, drops_second_last=True),
     }
 )
 """Every sampler, in the order of KSampler's list. The names ending in "_gpu" are the same as those without:

@@ -1,4 +1,4 @@
-"""What every sampler shares, and the deterministic one-step samplers.
+"""What every sampler shares, and the samplers that take one step at a time.
 
 A sampler solves the probability-flow ODE or the reverse SDE of Karras et al. (2022) for x, from the first of
 the falling noise levels `sigmas` to the last. It asks the model for nothing but the denoised latent. The
@@ -10,7 +10,6 @@ dimension.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -172,44 +171,6 @@ def sample_dpm_2(
             d = to_d(x_2, sigma_mid, model(x_2, sigma_mid))
         x = x + d * (sigma_next - sigma)
     return x
-
-
-def sample_lms(
-    model: Denoiser,
-    x: Tensor,
-    sigmas: Tensor,
-    *,
-    callback: Callback = no_callback,
-    noise_sampler: NoiseSampler | None = None,
-    order: int = 4,
-) -> Tensor:
-    """Linear multistep (Adams-Bashforth) in sigma with uneven steps, order up to 4; the step to 0 is Euler's."""
-    nodes = [float(sigma) for sigma in sigmas]
-    slopes: list[Tensor] = []
-    for i, sigma, sigma_next in levels(sigmas):
-        denoised = model(x, sigma)
-        callback(Step(i, sigma, x, denoised))
-        if sigma_next == 0:
-            return denoised
-        slopes = [to_d(x, sigma, denoised), *slopes[: order - 1]]
-        for j, slope in enumerate(slopes):
-            x = x + slope * _adams_bashforth_weight(nodes[i + 1 - len(slopes) : i + 2], j)
-    return x
-
-
-def _adams_bashforth_weight(nodes: list[float], j: int) -> float:
-    """The integral, over the last interval of the nodes, of the Lagrange polynomial of the j-th newest slope.
-
-    Two-point Gauss-Legendre quadrature is exact up to degree 3, that is, for up to four slopes.
-    """
-    *known, start, end = nodes
-    points = [start, *reversed(known)]
-    middle, half = (start + end) / 2, (end - start) / 2
-
-    def lagrange(tau: float) -> float:
-        return math.prod((tau - p) / (points[j] - p) for k, p in enumerate(points) if k != j)
-
-    return half * (lagrange(middle - half / math.sqrt(3)) + lagrange(middle + half / math.sqrt(3)))
 
 
 def sample_lcm(

@@ -19,7 +19,7 @@ def sample_dpm_fast(
     callback: Callback = no_callback,
     noise_sampler: NoiseSampler | None = None,
 ) -> Tensor:
-    """DPM-Solver-Fast, section 3.4 of Lu et al. (2022a): as many model calls as there are sigmas after the first.
+    """DPM-Solver-Fast of Lu et al. (2022a): as many model calls as there are sigmas after the first.
 
     Of the sigmas only the ends (0 excepted) count. One `Step` per solver step, each of up to three model calls.
     """
@@ -48,7 +48,7 @@ def sample_dpm_adaptive(
     atol: float = 0.0078,
     h_init: float = 0.05,
 ) -> Tensor:
-    """DPM-Solver-23, appendix C of Lu et al. (2022a): the step size follows from the error of order 2 against 3.
+    """DPM-Solver-23 of Lu et al. (2022a): the step size follows from the error of order 2 against 3.
 
     Of the sigmas only the ends (0 excepted) count; the number of steps is not known before.
     """

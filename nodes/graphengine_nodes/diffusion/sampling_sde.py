@@ -33,6 +33,16 @@ def finite_snr(sampling: ModelSampling, sigmas: Tensor) -> Tensor:
     return torch.cat([first, sigmas[1:]])
 
 
+def exponential_step(
+    sampling: ModelSampling, x: Tensor, target: Tensor, step: tuple[Tensor, Tensor], eta: float
+) -> Tensor:
+    """The mean of x after a step of the SDE between two sigmas, the denoised latent being target throughout."""
+    sigma, sigma_to = step
+    lam, lam_to = half_log_snr(sampling, sigma), half_log_snr(sampling, sigma_to)
+    h, signal_to = lam_to - lam, sigma_to * lam_to.exp()
+    return sigma_to / sigma * (-h * eta).exp() * x - signal_to * (-h * (1 + eta)).expm1() * target
+
+
 def sample_dpmpp_sde(
     model: Denoiser,
     x: Tensor,
@@ -84,7 +94,7 @@ def sample_dpmpp_2m_sde(
     eta: float = 1.0,
     heun: bool = False,
 ) -> Tensor:
-    """DPM-Solver++(2M) SDE, eq. 18 of Lu et al. (2022b) with eta; midpoint or Heun form of the correction."""
+    """DPM-Solver++(2M) SDE of Lu et al. (2022b); midpoint or Heun form of the correction."""
     sigmas = finite_snr(model.sampling, sigmas)
     old_denoised: Tensor | None = None
     h_last = sigmas[0]
@@ -97,7 +107,7 @@ def sample_dpmpp_2m_sde(
         h = lam_next - half_log_snr(model.sampling, sigma)
         h_eta = h * (eta + 1)
         signal_next = sigma_next * lam_next.exp()
-        x = sigma_next / sigma * (-h * eta).exp() * x - signal_next * (-h_eta).expm1() * denoised
+        x = exponential_step(model.sampling, x, denoised, (sigma, sigma_next), eta)
         if old_denoised is not None:
             factor = (-h_eta).expm1() / h_eta + 1 if heun else -0.5 * (-h_eta).expm1()
             x = x + signal_next * factor * (h / h_last) * (denoised - old_denoised)
@@ -139,7 +149,7 @@ def sample_dpmpp_3m_sde(
         lam_next = half_log_snr(model.sampling, sigma_next)
         h = lam_next - half_log_snr(model.sampling, sigma)
         signal_next = sigma_next * lam_next.exp()
-        x = sigma_next / sigma * (-h * eta).exp() * x - signal_next * (-h * (eta + 1)).expm1() * denoised
+        x = exponential_step(model.sampling, x, denoised, (sigma, sigma_next), eta)
         x = x + signal_next * _third_order(denoised, h, h * (eta + 1), history)
         if eta:
             x = x + noise_sampler(sigma, sigma_next) * _noise_size(sigma_next, h, eta)

@@ -97,7 +97,7 @@ def beta(sampling: ModelSampling, steps: int, alpha: float = 0.6, beta: float = 
 
 
 def linear_quadratic(sampling: ModelSampling, steps: int, threshold: float = 0.025) -> Tensor:
-    """Half the steps linear and small, the rest quadratic; Movie Gen (Polyak et al., 2024), section 3.4."""
+    """Half the steps linear and small, the rest quadratic; Movie Gen (Polyak et al., 2024)."""
     sigma_max = float(sampling.sigmas[-1])
     if steps == 1:
         return torch.tensor([1.0, 0.0]) * sigma_max
@@ -114,7 +114,7 @@ def linear_quadratic(sampling: ModelSampling, steps: int, threshold: float = 0.0
 
 
 def kl_optimal(sampling: ModelSampling, steps: int) -> Tensor:
-    """Uniform in arctan(sigma); Sabour et al. (2024), "Align Your Steps", eq. for the KL bound."""
+    """Uniform in arctan(sigma); Sabour et al. (2024), "Align Your Steps", theorem 3.1."""
     sigma_min, sigma_max = _range(sampling)
     weight = torch.arange(steps, dtype=torch.float32).div_(max(steps - 1, 1))
     return _append_zero(torch.tan(weight * math.atan(sigma_min) + (1 - weight) * math.atan(sigma_max)))

@@ -90,7 +90,7 @@ def test_partial_denoising_stays_near_the_latent() -> None:
     assert (near - latent).abs().mean() < (far - latent).abs().mean()
 
 
-@pytest.mark.parametrize("name", ["dpm_2", "dpm_2_ancestral"])
+@pytest.mark.parametrize("name", ["dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"])
 def test_some_samplers_leave_out_the_lowest_level(name: str) -> None:
     longer = calculate_sigmas(EPS, "normal", 7)
     sigmas = run_sigmas(EPS, find_sampler(name), "normal", 6)

@@ -13,7 +13,8 @@ from graphengine_nodes.diffusion.schedules import karras
 from .sampling_cases import MODEL_SAMPLINGS, AnalyticDenoiser, GaussianDenoiser, reference_cases
 
 CASES = {case["model_sampling"] + "-" + case["scheduler"]: case for case in reference_cases("samplers")}
-STOCHASTIC = [name for name in SAMPLERS if "ancestral" in name or "sde" in name or name in {"ddpm", "lcm"}]
+NOISY = ("ancestral", "sde", "seeds", "sa_solver", "ddpm", "lcm")
+STOCHASTIC = [name for name in SAMPLERS if any(part in name for part in NOISY)]
 DETERMINISTIC = [name for name in SAMPLERS if name not in STOCHASTIC]
 
 
@@ -48,7 +49,7 @@ def test_a_sampler_equals_the_reference_output(name: str, case: dict[str, Any]) 
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_a_deterministic_sampler_ends_where_the_ode_of_a_gaussian_does(name: str) -> None:
     model = GaussianDenoiser()
-    sigmas = karras(model.sampling, 150)
+    sigmas = karras(model.sampling, 100)
     x = torch.linspace(-30, 30, 12).reshape(1, 1, 3, 4)
     sampled, _ = run(name, model, x, sigmas)
     tolerance = 0.1 if name == "dpm_adaptive" else 0.03  # it chooses its steps for an error of 5 %
@@ -97,7 +98,8 @@ def test_one_step_to_zero_is_the_denoised_latent(name: str, family: str) -> None
     x = torch.linspace(-2, 2, 16).reshape(1, 4, 2, 2)
     sigma = sampling.sigmas[500]
     sampled, _ = run(name, model, x, torch.stack([sigma, torch.tensor(0.0)]))
-    if name not in {"dpm_fast", "dpm_adaptive"}:  # these stop at the last level above 0
+    # these stop at the last level above 0, or at a small one
+    if name not in {"dpm_fast", "dpm_adaptive", "uni_pc", "uni_pc_bh2"}:
         torch.testing.assert_close(sampled, model(x, sigma), atol=1e-5, rtol=1e-5)
 
 
