@@ -103,10 +103,13 @@ class DiscreteSampling:
         return False
 
     def timestep(self, sigma: Tensor) -> Tensor:
-        """The index of the table entry that is nearest to sigma in log space. Same shape, float32."""
-        table = self.log_sigmas.to(sigma.device)
-        distance = sigma.log().reshape(1, -1) - table[:, None]
-        return distance.abs().argmin(dim=0).reshape(sigma.shape).to(torch.float32)
+        """The index of the table entry that is nearest to sigma in log space. Same shape, float32.
+
+        Some schedules put sigmas half way between two entries, where the last bit of the logarithm decides:
+        it is always taken on the CPU, so that devices agree.
+        """
+        distance = sigma.cpu().log().reshape(1, -1) - self.log_sigmas[:, None]
+        return distance.abs().argmin(dim=0).reshape(sigma.shape).to(sigma.device, torch.float32)
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level at a timestep 0..N-1, interpolated linearly in log sigma."""
