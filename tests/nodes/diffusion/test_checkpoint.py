@@ -88,7 +88,7 @@ def test_what_torch_save_writes_is_refused(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"model.{suffix}"
     torch.save({"w": torch.zeros(2)}, path)
     assert zipfile.is_zipfile(path)
-    with pytest.raises(ModelError, match="is a zip archive as torch.save writes it"):
+    with pytest.raises(ModelError, match=r"is a zip archive as torch\.save writes it"):
         open_checkpoint(path)
 
 
