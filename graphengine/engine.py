@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphengine.cache.disk import DiskStore
-from graphengine.cache.hashing import fingerprint_file
+from graphengine.cache.hashing import FileMemo, fingerprint_file
 from graphengine.cache.store import CacheStore, MemoryStore, TieredStore
 from graphengine.errors import PackError, Problem, ValidationFailed
 from graphengine.execution.checks import check_by_nodes
@@ -19,7 +19,7 @@ from graphengine.execution.executor import Executor, LocalExecutor
 from graphengine.execution.hidden import HiddenValues
 from graphengine.execution.run import Run, RunResult
 from graphengine.graph.graph import build_graph
-from graphengine.graph.plan import Plan, make_plan
+from graphengine.graph.plan import Plan, collector_paused, make_plan
 from graphengine.graph.validate import validate
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
@@ -53,6 +53,7 @@ class Engine:
     executor: Executor
     device: str | None = None
     custom: tuple[Pack, ...] = ()
+    memo: FileMemo | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Engine":
@@ -64,11 +65,16 @@ class Engine:
         """
         loaded = [load_pack(pack) for pack in installed_packs()]
         registry = NodeRegistry(definition for pack in loaded for definition in pack.definitions)
-        memory = MemoryStore()
-        store = TieredStore(memory, DiskStore(settings.cache)) if settings.cache is not None else memory
-        folders = _with_shipped_models(settings.folders, loaded)
-        custom = tuple(custom_packs(settings.custom_nodes))
-        return cls(registry, store, folders, LocalExecutor(), settings.device, custom)
+        disk = DiskStore(settings.cache) if settings.cache is not None else None
+        return cls(
+            registry=registry,
+            store=MemoryStore() if disk is None else TieredStore(MemoryStore(), disk),
+            folders=_with_shipped_models(settings.folders, loaded),
+            executor=LocalExecutor(),
+            device=settings.device,
+            custom=tuple(custom_packs(settings.custom_nodes)),
+            memo=disk,
+        )
 
     def read(self, path: Path) -> Conversion:
         """Read a file; a UI document is converted with the definitions at hand.
@@ -89,7 +95,8 @@ class Engine:
         Raises:
             ValidationFailed: the workflow has errors.
         """
-        return make_plan(build_graph(workflow, self.registry, self.folders, targets))
+        with collector_paused():
+            return make_plan(build_graph(workflow, self.registry, self.folders, targets))
 
     def run(
         self,
@@ -118,12 +125,15 @@ class Engine:
             store=self.store,
             executor=self.executor,
             folders=self.folders,
-            fingerprint=fingerprint_file,
+            fingerprint=lambda path: fingerprint_file(path, self.memo),
             hidden=HiddenValues(workflow, self.folders, lambda: self.device or best_device()),
             on_event=on_event,
             is_cancelled=is_cancelled,
         )
-        return run.execute()
+        try:
+            return run.execute()
+        finally:
+            self.store.flush()
 
     def load_packs(self, class_types: Iterable[str]) -> list[Problem]:
         """Import the custom packs that define these node types, as far as they are not defined yet."""
