@@ -28,7 +28,7 @@ FULL_FINGERPRINT_LIMIT = 64 * 2**20
 
 _SAMPLE_BYTES = 2**20
 _RECENT_NS = 2 * 10**9
-_MAX_PARTS = 4_000_000
+_MAX_PARTS = 1_000_000
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -110,7 +110,7 @@ def _describe(value: object, parts: list[str]) -> None:
         else:
             parts.append(_describe_rare(item))
         if len(parts) > _MAX_PARTS:
-            raise Uncacheable("the value contains itself or has more than 4 million parts")
+            raise Uncacheable("the value contains itself or has more than a million parts")
 
 
 def _describe_rare(item: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 _WIDE = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
 #: Written in their own dtype, readable by any safetensors program.
 _PLAIN_DTYPES = frozenset((*_WIDE, "float8_e4m3fn", "float8_e5m2"))
-_RARE = ("complex32", "complex64", "complex128", "uint16", "uint32", "uint64")
+_RARE = ("complex64", "complex128", "uint16", "uint32", "uint64")
 #: Written as raw bytes, because not every release of safetensors knows them.
 _RAW_DTYPES = frozenset((*_RARE, "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"))
 _TORCH_DTYPES = _PLAIN_DTYPES | _RAW_DTYPES
