@@ -18,8 +18,8 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
-from graphengine.workflow.ui_graph import BYPASSED, MUTED, Role, UiGraph, build_ui_graph, role, unsupported
-from graphengine.workflow.ui_links import Nothing, Value, find_source
+from graphengine.workflow.ui_graph import BYPASSED, MUTED, Role, build_ui_graph, role, unsupported
+from graphengine.workflow.ui_links import Nothing, Sources, Value
 from graphengine.workflow.ui_models import UiDocument, UiNode
 from graphengine.workflow.ui_widgets import DefinitionLike, widget_values
 
@@ -35,7 +35,7 @@ class Conversion:
 def convert_ui(document: UiDocument, definitions: Mapping[str, DefinitionLike]) -> Conversion:
     """The workflow that the editor would send for this document."""
     graph, problems = build_ui_graph(document)
-    subgraphs = _subgraph_types(document)
+    sources, subgraphs = Sources(graph, problems), _subgraph_types(document)
     nodes: dict[NodeId, WorkflowNode] = {}
     for key, node in graph.nodes.items():
         if role(node) is not Role.RUNS or node.mode in (MUTED, BYPASSED):
@@ -46,28 +46,25 @@ def convert_ui(document: UiDocument, definitions: Mapping[str, DefinitionLike]) 
             values: dict[str, JsonValue] = {}
         else:
             values = widget_values(node, definitions.get(node.type), problems)
-        nodes[key] = WorkflowNode(node.type, _inputs(graph, node, values, problems), title=node.title)
+        nodes[key] = WorkflowNode(node.type, _inputs(node, values, sources), title=node.title)
     return Conversion(Workflow(nodes, ui=document.to_json()), tuple(dict.fromkeys(problems)))
 
 
-def _inputs(
-    graph: UiGraph, node: UiNode, values: Mapping[str, JsonValue], problems: list[Problem]
-) -> dict[str, Link | JsonValue]:
+def _inputs(node: UiNode, values: Mapping[str, JsonValue], sources: Sources) -> dict[str, Link | JsonValue]:
     """Widget values, and over them what links bring."""
     inputs: dict[str, Link | JsonValue] = dict(values)
     for slot in node.inputs or ():
         if slot.link is None:
             continue
-        source = find_source(graph, node, slot, problems)
-        match source:
+        match sources.of(node, slot):
             case Value(value):
                 inputs[slot.name] = value
             case Nothing(removed=True):
                 inputs.pop(slot.name, None)
             case Nothing():
                 pass
-            case Link():
-                inputs[slot.name] = source
+            case Link() as link:
+                inputs[slot.name] = link
     return inputs
 
 

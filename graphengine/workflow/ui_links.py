@@ -1,7 +1,8 @@
 """Where a link of the editor really begins, past nodes that do not run.
 
 A link is followed against its direction until it ends at a node that runs (a `Link`), at a value (`Value`), or at
-nothing (`Nothing`). Following is a loop over hops; a hop that comes back to a link already passed is reported.
+nothing (`Nothing`). Following is a loop over hops. What a link was found to bring is kept, so that every hop is made
+once, however many inputs hang on a chain; a hop that comes back to a link already passed is reported.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from graphengine.workflow.ui_graph import (
     role,
     types_fit,
 )
-from graphengine.workflow.ui_models import UiId, UiInput, UiLink, UiNode
+from graphengine.workflow.ui_models import UiInput, UiLink, UiNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,58 +45,83 @@ class Nothing:
 Source = Link | Value | Nothing
 
 
-def find_source(graph: UiGraph, target: UiNode, slot: UiInput, problems: list[Problem]) -> Source:
-    """What feeds a linked input slot of a node; what is wrong on the way is added to `problems`."""
-    link_id, passed = slot.link, set[UiId]()
-    while link_id is not None:
-        link = graph.links.get(str(link_id))
-        if link is None:
-            problems.append(_dangling(target, slot, f"link {link_id} is not in the document"))
-            return Nothing()
-        origin = graph.nodes.get(NodeId(str(link.origin_id)))
-        if origin is None:
-            problems.append(_dangling(target, slot, f"comes from node {link.origin_id}, which is absent"))
-            return Nothing()
-        if link_id in passed:
-            problems.append(_circle(target, slot, origin))
-            return Nothing()
-        passed.add(link_id)
-        step = _step(graph, origin, link, slot)
-        if isinstance(step, Problem):
-            problems.append(step)
-            return Nothing()
-        if not isinstance(step, _Onward):
-            return step
-        link_id = step.link
-    return Nothing()
-
-
 @dataclass(frozen=True, slots=True)
 class _Onward:
-    """The node passes on what this link brings; None when nothing is linked."""
+    """What is sought is what feeds this input of a node that does not run; None when it has no such input."""
 
-    link: UiId | None
+    node: UiNode
+    slot: UiInput | None
 
 
-def _step(graph: UiGraph, origin: UiNode, link: UiLink, slot: UiInput) -> Source | _Onward | Problem:
-    """What the node at the beginning of a link gives."""
-    if origin.mode == MUTED:
-        return Nothing(removed=True)
-    match role(origin):
-        case Role.PASSES_ON:
-            return _first_link(origin)
-        case Role.VALUE:
-            return Value(first_value(origin)) if origin.widgets_values and origin.mode != BYPASSED else Nothing()
-        case Role.GETS:
-            setter = graph.setters.get(str(first_value(origin)))
-            return _first_link(setter) if setter is not None else _no_setter(origin)
-        case Role.NOTE:
+class Sources:
+    """What feeds the inputs of one graph; what is wrong on the way is added to `problems`, once."""
+
+    def __init__(self, graph: UiGraph, problems: list[Problem]) -> None:
+        self._graph = graph
+        self._problems = problems
+        # by link and wanted type, on which the way through bypassed nodes depends
+        self._found: dict[tuple[str, str], Source] = {}
+
+    def of(self, target: UiNode, slot: UiInput) -> Source:
+        """What feeds an input slot of a node."""
+        at, passed = _Onward(target, slot), dict[tuple[str, str], None]()
+        source: Source | _Onward = at
+        while isinstance(source, _Onward):
+            at = source
+            if at.slot is None or at.slot.link is None:
+                source = Nothing()
+                continue
+            key = (str(at.slot.link), str(slot.type))
+            if key in self._found:
+                source = self._found[key]
+            elif key in passed:
+                self._problems.append(_circle(target, slot, at.node))
+                source = Nothing()
+            else:
+                passed[key] = None
+                source = self._step(at.node, at.slot, slot.type)
+        self._found.update(dict.fromkeys(passed, source))
+        return source
+
+    def _step(self, target: UiNode, slot: UiInput, wanted: JsonValue) -> Source | _Onward:
+        """What stands at the beginning of the link of a slot."""
+        link = self._graph.links.get(str(slot.link))
+        if link is None:
+            self._problems.append(_dangling(target, slot, f"link {slot.link} is not in the document"))
             return Nothing()
-        case Role.RUNS if origin.mode == BYPASSED:
-            passage = _passage(origin, link.origin_slot, slot.type)
-            return _Onward(passage.link) if passage is not None else Nothing()
-        case Role.RUNS:
-            return Link(node_id(origin), link.origin_slot)
+        origin = self._graph.nodes.get(NodeId(str(link.origin_id)))
+        if origin is None:
+            self._problems.append(_dangling(target, slot, f"comes from node {link.origin_id}, which is absent"))
+            return Nothing()
+        return self._given(origin, link, wanted)
+
+    def _given(self, origin: UiNode, link: UiLink, wanted: JsonValue) -> Source | _Onward:
+        """What the node at the beginning of a link gives to an input of type `wanted`."""
+        if origin.mode == MUTED:
+            return Nothing(removed=True)
+        match role(origin):
+            case Role.PASSES_ON:
+                return _Onward(origin, input_at(origin.inputs, 0))
+            case Role.VALUE:
+                return (
+                    Value(first_value(origin)) if origin.widgets_values and origin.mode != BYPASSED else Nothing()
+                )
+            case Role.GETS:
+                return self._set(origin)
+            case Role.NOTE:
+                return Nothing()
+            case Role.RUNS if origin.mode == BYPASSED:
+                return _Onward(origin, _passage(origin, link.origin_slot, wanted))
+            case Role.RUNS:
+                return Link(node_id(origin), link.origin_slot)
+
+    def _set(self, getter: UiNode) -> Source | _Onward:
+        """What the setter of the same name is given."""
+        setter = self._graph.setters.get(str(first_value(getter)))
+        if setter is None:
+            self._problems.append(_no_setter(getter))
+            return Nothing()
+        return _Onward(setter, input_at(setter.inputs, 0))
 
 
 def _passage(node: UiNode, output: int, wanted: JsonValue) -> UiInput | None:
@@ -115,11 +141,6 @@ def _passage(node: UiNode, output: int, wanted: JsonValue) -> UiInput | None:
     return next(exact, None) or next(fitting, None)
 
 
-def _first_link(node: UiNode) -> _Onward:
-    first = input_at(node.inputs, 0)
-    return _Onward(first.link if first is not None else None)
-
-
 def _dangling(target: UiNode, slot: UiInput, what: str) -> Problem:
     return Problem(
         "dangling_link",
@@ -132,10 +153,10 @@ def _dangling(target: UiNode, slot: UiInput, what: str) -> Problem:
     )
 
 
-def _circle(target: UiNode, slot: UiInput, origin: UiNode) -> Problem:
+def _circle(target: UiNode, slot: UiInput, through: UiNode) -> Problem:
     return Problem(
         "cycle",
-        f"input {slot.name!r}: its link runs in a circle through node {origin.id} ({origin.type})",
+        f"input {slot.name!r}: its link runs in a circle through node {through.id} ({through.type})",
         node_id=node_id(target),
         class_type=target.type,
         input_name=slot.name,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from graphengine.workflow.models import NodeId
+from graphengine.workflow.models import Link, NodeId
 from graphengine.workflow.ui_format import Conversion
 from graphengine.workflow.ui_models import parse_ui
 from tests.workflow.ui_documents import converted, document, inputs_of, node
@@ -69,10 +69,13 @@ def test_a_circle_of_reroutes_is_a_problem() -> None:
     assert conversion.problems[0].message == "input 'model': its link runs in a circle through node 3 (Reroute)"
 
 
-def test_a_chain_of_5000_reroutes_is_followed() -> None:
+def test_a_chain_of_5000_reroutes_is_followed_once_for_all_its_targets() -> None:
     chain = [node(100 + i, "Reroute", inputs=[("", "*", 100 + i)]) for i in range(5000)]
     links = [(100 + i, 99 + i if i else 1, 0, 100 + i, 0, "*") for i in range(5000)]
     assert model_of([LOAD, *chain], [*links, (10, 5099, 0, 9, 0, "MODEL")]) == ["1", 0]
+    targets = [node(-i, "Save", inputs=[("latent", "LATENT", 10)]) for i in range(1, 5000)]
+    workflow = converted(document([LOAD, *chain, *targets], [*links, (10, 5099, 0, -1, 0, "LATENT")])).workflow
+    assert all(each.inputs["latent"] == Link(NodeId("1"), 0) for key, each in workflow.nodes.items() if key != "1")
 
 
 def test_a_primitive_gives_its_value() -> None:
