@@ -1,8 +1,8 @@
 """Where a link of the editor really begins, past nodes that do not run.
 
 A link is followed against its direction until it ends at a node that runs (a `Link`), at a value (`Value`), or at
-nothing (`Nothing`). Following is a loop over hops. What a link was found to bring is kept, so that every hop is made
-once, however many inputs hang on a chain; a hop that comes back to a link already passed is reported.
+nothing (`Nothing`). Following is a loop over hops. What a link was found to bring is kept, so that every hop is
+made once, however many inputs hang on a chain; a hop that comes back to a link already passed is reported.
 """
 
 from dataclasses import dataclass
@@ -103,9 +103,8 @@ class Sources:
             case Role.PASSES_ON:
                 return _Onward(origin, input_at(origin.inputs, 0))
             case Role.VALUE:
-                return (
-                    Value(first_value(origin)) if origin.widgets_values and origin.mode != BYPASSED else Nothing()
-                )
+                value = first_value(origin)
+                return Nothing() if value is None or origin.mode == BYPASSED else Value(value)
             case Role.GETS:
                 return self._set(origin)
             case Role.NOTE:

@@ -66,7 +66,7 @@ def test_a_circle_of_reroutes_is_a_problem() -> None:
     links = [(11, 3, 0, 2, 0, "*"), (12, 2, 0, 3, 0, "*"), (10, 2, 0, 9, 0, "*")]
     conversion = converted(document([*reroutes, sample()], links))
     assert codes(conversion) == [("cycle", "error", "9")]
-    assert conversion.problems[0].message == "input 'model': its link runs in a circle through node 3 (Reroute)"
+    assert conversion.problems[0].message == "input 'model': its link runs in a circle through node 2 (Reroute)"
 
 
 def test_a_chain_of_5000_reroutes_is_followed_once_for_all_its_targets() -> None:
