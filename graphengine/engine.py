@@ -171,7 +171,7 @@ def _with_shipped_models(folders: Folders, packs: Iterable[LoadedPack]) -> Folde
     """The folders with the models that packs bring along searched last."""
     models = dict(folders.models)
     for pack in packs:
-        for kind in sorted(pack.models.iterdir()) if pack.models is not None else ():
+        for kind in sorted(pack.models.iterdir()) if pack.models is not None and pack.models.is_dir() else ():
             if kind.is_dir():
                 models[kind.name] = (*models.get(kind.name, ()), kind)
     return replace(folders, models=models)

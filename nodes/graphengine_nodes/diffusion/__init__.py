@@ -1,0 +1,22 @@
+"""Diffusion: checkpoints, text, sampling, VAE and latents. Ships a small checkpoint under `models/`."""
+
+from pathlib import Path
+
+from . import latent_nodes, loader_nodes, sampler_nodes
+
+__all__ = ["MODELS_DIRECTORY", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+
+#: Model files by kind ("checkpoints") that come with the package.
+MODELS_DIRECTORY = Path(__file__).parent.parent / "models"
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {
+    **loader_nodes.NODE_CLASS_MAPPINGS,
+    **sampler_nodes.NODE_CLASS_MAPPINGS,
+    **latent_nodes.NODE_CLASS_MAPPINGS,
+}
+
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    **loader_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **sampler_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **latent_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+}
