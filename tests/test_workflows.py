@@ -1,0 +1,134 @@
+"""Every example is read, validated and run, in both of its forms."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from graphengine.cache.store import MemoryStore
+from graphengine.engine import Engine
+from graphengine.execution.executor import LocalExecutor
+from graphengine.node.folders import Folders
+from graphengine.node.registry import NodeRegistry
+from graphengine.packs.discover import Pack
+from graphengine.packs.load import load_pack
+from graphengine.workflow.models import Workflow, WorkflowNode
+
+WORKFLOWS = Path(__file__).parent.parent / "workflows"
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+PACKS = [load_pack(Pack(name, f"graphengine_nodes.{name}")) for name in ("core", "image", "diffusion")]
+SHIPPED = next(pack.models for pack in PACKS if pack.models is not None)
+CHECKPOINT = "graphengine_tiny.safetensors"
+
+needs_checkpoint = pytest.mark.skipif(
+    not (SHIPPED / "checkpoints" / CHECKPOINT).is_file(), reason="the checkpoint is not trained yet"
+)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """The built-in nodes, the input pictures of the examples, and a temporary output folder."""
+    (tmp_path / CHECKPOINT).touch()  # last in the search: stands in for the shipped one where nothing is run
+    folders = Folders(
+        input=(WORKFLOWS / "input",),
+        output=tmp_path / "output",
+        temp=tmp_path / "temp",
+        models={"checkpoints": (SHIPPED / "checkpoints", tmp_path)},
+    )
+    registry = NodeRegistry(definition for pack in PACKS for definition in pack.definitions)
+    return Engine(registry, MemoryStore(), folders, LocalExecutor(), device="cpu")
+
+
+def _read(engine: Engine, path: Path) -> Workflow:
+    conversion = engine.read(path)
+    assert conversion.problems == ()
+    return conversion.workflow
+
+
+def test_the_main_jobs_have_an_example() -> None:
+    assert {"img2img", "inpaint", "latent_upscale", "txt2img"} <= set(NAMES)
+    assert sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_has_no_problems_in_either_form(engine: Engine, name: str) -> None:
+    for path in (WORKFLOWS / f"{name}.json", WORKFLOWS / "api" / f"{name}.json"):
+        assert engine.validate(_read(engine, path)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_forms_of_an_example_say_the_same(engine: Engine, name: str) -> None:
+    drawn = _read(engine, WORKFLOWS / f"{name}.json").nodes
+    sent = _read(engine, WORKFLOWS / "api" / f"{name}.json").nodes
+    assert {i: (node.class_type, node.inputs) for i, node in drawn.items()} == {
+        i: (node.class_type, node.inputs) for i, node in sent.items()
+    }
+    named = {i: node.title for i, node in drawn.items() if node.title is not None}
+    assert named == {i: sent[i].title for i in named}
+
+
+# The drawing
+
+
+def _drawing(name: str) -> Any:
+    return json.loads((WORKFLOWS / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_is_known_at_both_ends(name: str) -> None:
+    document = _drawing(name)
+    nodes = {node["id"]: node for node in document["nodes"]}
+    at_inputs = {slot["link"] for node in nodes.values() for slot in node["inputs"]}
+    at_outputs = [link for node in nodes.values() for slot in node["outputs"] for link in slot["links"] or ()]
+    assert sorted(at_outputs) == sorted(at_inputs) == [link[0] for link in document["links"]]
+    for link, origin, origin_slot, target, target_slot, kind in document["links"]:
+        assert link in nodes[origin]["outputs"][origin_slot]["links"]
+        assert nodes[target]["inputs"][target_slot]["link"] == link
+        assert nodes[target]["inputs"][target_slot]["type"] == kind
+        assert nodes[origin]["order"] < nodes[target]["order"]
+    assert document["last_node_id"] == max(nodes)
+    assert document["last_link_id"] == len(document["links"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_lie_beside_each_other(name: str) -> None:
+    title_bar = 30
+    for one, other in combinations(_drawing(name)["nodes"], 2):
+        (x, y), (width, height), (other_x, other_y) = one["pos"], one["size"], other["pos"]
+        apart_across = x + width <= other_x or other_x + other["size"][0] <= x
+        apart_down = y + height + title_bar <= other_y or other_y + other["size"][1] + title_bar <= y
+        assert apart_across or apart_down, (one["id"], other["id"])
+
+
+# The run
+
+
+def _with_steps(workflow: Workflow, steps: int) -> Workflow:
+    return Workflow(
+        {
+            node_id: WorkflowNode(node.class_type, {**node.inputs, "steps": steps}, node.title)
+            if node.class_type == "KSampler"
+            else node
+            for node_id, node in workflow.nodes.items()
+        },
+        ui=workflow.ui,
+    )
+
+
+@needs_checkpoint
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_makes_a_picture_and_the_second_run_is_cached(engine: Engine, name: str) -> None:
+    workflow = _with_steps(_read(engine, WORKFLOWS / f"{name}.json"), 2)
+    first = engine.run(workflow)
+    (saved,) = engine.folders.output.iterdir()
+    assert saved.name == f"{name}_00001_.png"
+    with Image.open(saved) as picture:
+        assert picture.size == (256, 256)
+        assert len(picture.getcolors(256 * 256) or ()) > 100
+    assert _with_steps(_read(engine, saved), 2).nodes == workflow.nodes
+    second = engine.run(workflow)
+    assert first.cached == second.executed == ()
+    assert list(engine.folders.output.iterdir()) == [saved]
