@@ -55,17 +55,25 @@ def test_every_problem_code_is_documented_and_no_other() -> None:
 
 
 def codes_in_the_source() -> set[str]:
-    """Texts that stand where a problem's code stands: first in `Problem(…)`, as `code=`, or first in a finding."""
+    """Texts that stand where a problem's code stands; see the cases."""
     codes: set[str] = set()
     for path in (ROOT / "graphengine").rglob("*.py"):
-        if "cli" in path.parts:
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text())) if "cli" not in path.parts else ():
             match node:
-                case ast.Call(func=ast.Name(id="Problem" | "_problem"), args=[ast.Constant(value=str(code)), *_]):
-                    codes.add(code)
-                case ast.keyword(arg="code", value=ast.Constant(value=str(code))):
-                    codes.add(code)
-                case ast.Return(value=ast.Tuple(elts=[ast.Constant(value=str(code)), _, _])):
-                    codes.add(code)
+                case ast.Call(func=ast.Name(id="Problem"), args=[code, *_]):  # Problem("cycle", …)
+                    codes |= texts(code)
+                case ast.Call(func=ast.Name(id="_problem"), args=[_, code, *_]):  # _problem(node, "cycle", …)
+                    codes |= texts(code)
+                case ast.Call(func=ast.Name(id="replace"), keywords=[ast.keyword(arg="code", value=code), *_]):
+                    codes |= texts(code)
+                case ast.Return(value=ast.Tuple(elts=[code, _, _])) if path.name == "values.py":  # a finding
+                    codes |= texts(code)
+                case ast.Assign(targets=[ast.Name(id="code")], value=code):
+                    codes |= texts(code)
     return codes
+
+
+def texts(code: ast.expr) -> set[str]:
+    """The texts that an expression can give: one, or two behind `… if … else …`."""
+    branches = [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]
+    return {node.value for node in branches if isinstance(node, ast.Constant) and isinstance(node.value, str)}
