@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -138,7 +137,9 @@ def read_definitions(file: Path) -> NodeRegistry:
     try:
         return read_object_info(document)
     except GraphEngineError as error:
-        raise SettingsError(f"{file}: {error.message}", hint=error.hint) from error
+        raise SettingsError(
+            f"{file}: {error.message}", hint=error.hint or "save /object_info once more"
+        ) from error
 
 
 def _document(file: Path, conversion: "Conversion") -> str:
@@ -162,7 +163,7 @@ def write_whole(place: Path, text: str) -> None:
     Raises:
         GraphEngineError: the folder cannot be written or the disk is full; what was there before stays.
     """
-    temporary = place.with_name(f".{token_hex(8)}.part")
+    temporary = place.with_name(f".{os.urandom(8).hex()}.part")
     try:
         try:
             temporary.write_text(text, encoding="utf-8")

@@ -139,7 +139,7 @@ def _prepare(engine: "Engine", file: Path, changes: list[str], seed: int | None)
     for change in planned:
         if isinstance(change.replaced, Link):
             place = f"{node_label(change.node_id, change.class_type)}: input {change.input_name!r}"
-            complain(f"warning: {place} was linked to node {change.replaced.source}; --set replaces the link")
+            complain(f"warning: {place} was linked to node {change.replaced.source}; --set replaces it")
     return apply_changes(workflow, planned)
 
 

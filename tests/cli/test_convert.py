@@ -1,0 +1,146 @@
+"""`graphengine convert`: what it writes, and what it refuses to write over."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from graphengine.cli.convert import read_definitions, write_whole
+from graphengine.errors import GraphEngineError, SettingsError
+from tests.cli.conftest import CommandLine
+
+API = {"1": {"inputs": {"value": 5}, "class_type": "PrimitiveInt"}}
+UI = {
+    "nodes": [
+        {
+            "id": 1,
+            "type": "PrimitiveInt",
+            "mode": 0,
+            "inputs": [],
+            "outputs": [{"name": "INT", "type": "INT", "links": [1]}],
+            "widgets_values": [5, "fixed"],
+        },
+        {
+            "id": 2,
+            "type": "PreviewAny",
+            "mode": 0,
+            "inputs": [{"name": "source", "type": "*", "link": 1}],
+            "outputs": [],
+            "widgets_values": [],
+        },
+    ],
+    "links": [[1, 1, 0, 2, 0, "INT"]],
+    "version": 0.4,
+}
+DEFINITIONS = {
+    "Tint": {
+        "input": {"required": {"strength": ["FLOAT", {"default": 1.0, "max": float("inf")}]}},
+        "output": ["IMAGE"],
+        "output_node": True,
+    }
+}
+
+
+@pytest.fixture
+def drawn(place: Path) -> Path:
+    """A document of the editor."""
+    file = place / "drawn.json"
+    file.write_text(json.dumps(UI))
+    return file
+
+
+def test_the_api_document_goes_to_stdout(graphengine: CommandLine, drawn: Path) -> None:
+    done = graphengine("convert", "drawn.json")
+    document = json.loads(done.out)
+    assert done.code == 0
+    assert document["1"]["inputs"]["value"] == 5
+    assert document["2"]["inputs"]["source"] == ["1", 0]
+
+
+def test_a_file_is_written(graphengine: CommandLine, drawn: Path) -> None:
+    done = graphengine("convert", "drawn.json", "--output", "api.json")
+    assert (done.code, done.out) == (0, "")
+    assert json.loads((drawn.parent / "api.json").read_text())["2"]["class_type"] == "PreviewAny"
+
+
+def test_several_files_go_to_a_folder(graphengine: CommandLine, drawn: Path) -> None:
+    place = drawn.parent
+    (place / "other.json").write_text(json.dumps(API))
+    (place / "api").mkdir()
+    assert graphengine("convert", "drawn.json", "other.json", "-o", "api").code == 0
+    assert sorted(path.name for path in (place / "api").iterdir()) == ["drawn.json", "other.json"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["drawn.json", "other.json"], "several files cannot go to stdout"),
+        (["drawn.json", "other.json", "-o", "nowhere"], "nowhere is no folder, and there are several files"),
+        (["drawn.json", "-o", "drawn.json"], "drawn.json is a file to read and is not replaced"),
+        (["drawn.json", "-o", "."], "drawn.json is a file to read and is not replaced"),
+        (["drawn.json", "-o", "link.json"], "link.json is a file to read and is not replaced"),
+        (["drawn.json", "sub/drawn.json", "-o", "api"], "two files would be written to api/drawn.json"),
+        (["drawn.json", "--definitions", "nowhere.json"], "cannot read nowhere.json: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_written_is_wrong_usage(
+    graphengine: CommandLine, drawn: Path, argv: list[str], message: str
+) -> None:
+    before = drawn.read_bytes()
+    (drawn.parent / "link.json").symlink_to("drawn.json")
+    (drawn.parent / "api").mkdir()
+    done = graphengine("convert", *argv)
+    assert done.code == 2
+    assert message in done.err
+    assert drawn.read_bytes() == before
+
+
+def test_nothing_is_written_unless_all_can_be(graphengine: CommandLine, drawn: Path) -> None:
+    (drawn.parent / "broken.json").write_text("{")
+    (drawn.parent / "api").mkdir()
+    done = graphengine("convert", "drawn.json", "broken.json", "-o", "api")
+    assert done.code == 1
+    assert "broken.json: not valid JSON" in done.err
+    assert list((drawn.parent / "api").iterdir()) == []
+
+
+def test_a_document_that_cannot_be_converted_lists_why(graphengine: CommandLine, place: Path) -> None:
+    unknown = {**UI, "nodes": [{**UI["nodes"][0], "type": "Unknown", "widgets_values": [1]}]}  # type: ignore[index]
+    (place / "unknown.json").write_text(json.dumps(unknown))
+    done = graphengine("convert", "unknown.json", "-o", "api.json")
+    assert done.code == 1
+    assert "unknown.json:" in done.err
+    assert "node 1 (Unknown)" in done.err
+    assert not (place / "api.json").exists()
+
+
+def test_definitions_can_come_from_a_server(graphengine: CommandLine, place: Path) -> None:
+    (place / "object_info.json").write_text(json.dumps(DEFINITIONS))
+    tint = {"id": 1, "type": "Tint", "mode": 0, "inputs": [], "outputs": [], "widgets_values": [0.5]}
+    (place / "tint.json").write_text(json.dumps({"nodes": [tint], "links": [], "version": 0.4}))
+    done = graphengine("convert", "tint.json", "--definitions", "object_info.json")
+    assert json.loads(done.out)["1"]["inputs"] == {"strength": 0.5}
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "[]", '{"a": 1}', "\xff"])
+def test_definitions_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "object_info.json"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(SettingsError, match=r"object_info\.json") as caught:
+        read_definitions(file)
+    assert caught.value.hint
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "api.json"
+    file.write_text("before")
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Path, "write_text", no_space)
+    with pytest.raises(GraphEngineError, match=r"cannot write .*api\.json: No space left on device"):
+        write_whole(file, "after")
+    assert file.read_bytes() == b"before"
+    assert list(tmp_path.glob(".*")) == []
