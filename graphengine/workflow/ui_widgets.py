@@ -1,5 +1,6 @@
 """The names of a node's widget values, which the editor saves as a bare list."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ from graphengine.workflow.ui_models import UiNode
 _CONTROL_VALUES = frozenset({"fixed", "increment", "decrement", "randomize"})
 _CONTROLLED = frozenset({"seed", "noise_seed"})
 _BUTTON_VALUES = frozenset({"", "image", "upload", "choose file to upload"})
+# `{day|night}` (one is chosen at random) and comments, which the editor resolves before it queues a text.
+_DYNAMIC_TEXT = re.compile(r"(?<!\\)\{[^{}]*\||//|/\*")
 # Previews that packs keep among named values.
 _NO_INPUTS = frozenset({"videopreview"})
 
@@ -60,6 +63,9 @@ def widget_values(
         found, left = _in_order(values or [], widgets)
         if widgets and any(_is_odd(value) for value in left):
             problems.append(_too_many(node, len(left)))
+        linked = {slot.name for slot in node.inputs or () if slot.link is not None}
+        texts = {name: value for name, value in found.items() if name not in linked}
+        problems.extend(_dynamic(node, name) for name, value in texts.items() if _is_dynamic(value, widgets[name]))
         return found
     if not values:
         return {}
@@ -142,6 +148,12 @@ def _by_slots(values: Sequence[JsonValue], names: Sequence[str]) -> dict[str, Js
     return found if at == len(values) else None
 
 
+def _is_dynamic(value: JsonValue, spec: InputLike) -> bool:
+    """Whether the editor would change the text when it queues it."""
+    dynamic = spec.options.get("dynamicPrompts") and isinstance(value, str)
+    return bool(dynamic and _DYNAMIC_TEXT.search(str(value)))
+
+
 def _unknown(node: UiNode, count: int) -> Problem:
     return Problem(
         "unknown_node",
@@ -159,5 +171,17 @@ def _too_many(node: UiNode, left: int) -> Problem:
         node_id=node_id(node),
         class_type=node.type,
         hint="check its values: open and save the workflow again in the editor",
+        severity="warning",
+    )
+
+
+def _dynamic(node: UiNode, name: str) -> Problem:
+    return Problem(
+        "dynamic_prompt",
+        f"input {name!r}: the editor resolves {{a|b}} and comments when it queues; here the text is taken as it is",
+        node_id=node_id(node),
+        class_type=node.type,
+        input_name=name,
+        hint="write the text as it should be read",
         severity="warning",
     )

@@ -14,6 +14,7 @@ RULES = InputSpec("rule", "COMBO", choices=("fixed", "free"))
 MODES = InputSpec("mode", "COMBO", choices=("a", "b"))
 CYCLED = InputSpec("file", "COMBO", choices=("x", "y"), options={"control_after_generate": True})
 FORCED = InputSpec("width", "INT", options={"forceInput": True})
+PROMPT = InputSpec("text", "STRING", options={"dynamicPrompts": True})
 STEPS = InputSpec("steps", "INT", options={"default": 20})
 
 
@@ -82,6 +83,25 @@ def test_values_that_fit_no_widget_are_told() -> None:
 def test_a_widget_newer_than_the_document_keeps_its_default() -> None:
     assert values_of([1], a="INT", steps=STEPS, mode=MODES, text="STRING") == {"a": 1, "steps": 20, "mode": "a"}
     assert values_of(None, steps=STEPS) == {"steps": 20}
+
+
+@pytest.mark.parametrize("text", ["a {red|blue} hat", "a hat // not yet", "a hat /* red */"])
+def test_a_text_that_the_editor_would_resolve_is_told(text: str) -> None:
+    found, problems = named([text], definition("Thing", (), text=PROMPT))
+    assert found == {"text": text}
+    assert [(each.code, each.severity, each.input_name) for each in problems] == [
+        ("dynamic_prompt", "warning", "text")
+    ]
+
+
+@pytest.mark.parametrize("text", ["a (red:1.2) hat", r"a \{red|blue\} hat", "{}"])
+def test_a_text_that_the_editor_would_leave_alone_is_no_finding(text: str) -> None:
+    assert values_of([text], text=PROMPT) == {"text": text}
+    assert values_of(["{a|b}"], path="STRING") == {"path": "{a|b}"}
+
+
+def test_a_text_that_a_link_replaces_is_no_finding() -> None:
+    assert named(["{a|b}"], definition("Thing", (), text=PROMPT), [("text", "STRING", 3, "widget")])[1] == []
 
 
 def test_named_values_are_taken_by_name() -> None:
