@@ -43,9 +43,11 @@ def checkpoint(unet: Shapes, clip: Shapes, vae: Shapes) -> Shapes:
     return {prefix + name: shape for prefix, part in parts.items() for name, shape in part.items()}
 
 
-def write(path: Path, shapes: Shapes, *, dtype: torch.dtype = torch.float16, **more: Tensor) -> Path:
-    """A file of random weights that keep activations finite."""
-    save_file({**random_weights(shapes, dtype), **more}, path)
+def write(
+    path: Path, shapes: Shapes, more: Mapping[str, Tensor] | None = None, *, dtype: torch.dtype = torch.float16
+) -> Path:
+    """A file of random weights that keep activations finite, and of more tensors as they are given."""
+    save_file({**random_weights(shapes, dtype), **(more or {})}, path)
     return path
 
 

@@ -37,7 +37,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> NodeContext:
     ldm_layout.write(
         root / "checkpoints/taesd.safetensors",
         ldm_layout.narrow(tiny),
-        **{f"{ldm_layout.VAE}vae_scale": torch.tensor([0.18215])},
+        {f"{ldm_layout.VAE}vae_scale": torch.tensor([0.18215])},
     )
     unet = {name: shape for name, shape in ldm_layout.narrow().items() if name.startswith(ldm_layout.UNET)}
     ldm_layout.write(root / "checkpoints/unet.safetensors", unet)
