@@ -108,7 +108,7 @@ def _tokens(root: object, arrays: _Arrays) -> list[Any]:
         else:
             writer = _WRITERS.get(kind)
             tokens.append(writer(value) if writer else _rare_token(value, arrays))
-        if len(tokens) > _MAX_TOKENS:  # also what contains itself ends here
+        if len(tokens) + len(stack) > _MAX_TOKENS:  # also what contains itself ends here
             raise _NotStorable
     tokens.append(STRUCTURE_FORMAT)
     tokens.reverse()

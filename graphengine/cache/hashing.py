@@ -36,13 +36,6 @@ class Uncacheable(GraphEngineError):
     """A value has no content hash: NaN, or an object that is not plain data."""
 
 
-class LinkKey(NamedTuple):
-    """A linked input: the cache key of the node it comes from, and the output slot there, counted from 0."""
-
-    key: str
-    slot: int
-
-
 def hash_value(value: object) -> str:
     """SHA-256 (hex) of plain data: None, bool, int, float, str, bytes; lists, tuples, dicts (keys: str) of them.
 
@@ -63,9 +56,9 @@ def node_key(
 ) -> str:
     """The cache key (hex) of one node call: equal keys promise equal outputs.
 
-    `version` stands for the code. An input is a literal or a `LinkKey`. `fingerprints` are the files that the node
-    reads and what its `IS_CHANGED` says, by name; `environment` is what else changes results (device class,
-    library versions).
+    `version` stands for the code. An input is a literal, or `("link", key, slot)` with the cache key of the node
+    it comes from, which no JSON literal equals. `fingerprints` are the files that the node reads and what its
+    `IS_CHANGED` says, by name; `environment` is what else changes results (device class, library versions).
 
     Raises:
         Uncacheable: an input or fingerprint has no content hash; the message names it.
@@ -76,8 +69,9 @@ def node_key(
         for name in sorted(named):
             value = named[name]
             parts.append(f"s{len(name)}:{name}")
-            if type(value) is LinkKey:
-                parts.append(f"@{value.slot};{len(value.key)}:{value.key}")
+            if type(value) is tuple and len(value) == 3 and value[0] == "link":
+                _, key, slot = value
+                parts.append(f"@{slot};{len(key)}:{key}")
                 continue
             try:
                 _describe(value, parts)
@@ -109,7 +103,7 @@ def _describe(value: object, parts: list[str]) -> None:
             stack.extend(reversed(members))
         else:
             parts.append(_describe_rare(item))
-        if len(parts) > _MAX_PARTS:
+        if len(parts) + len(stack) > _MAX_PARTS:
             raise Uncacheable("the value contains itself or has more than a million parts")
 
 

@@ -249,9 +249,10 @@ def test_what_is_no_plain_data_has_no_encoding(value: object) -> None:
     assert encode(Outputs(((1,), (value,)))) is None
 
 
-def test_a_list_that_contains_itself_has_no_encoding() -> None:
-    endless: list[object] = [0] * 100
-    endless.append(endless)
+@pytest.mark.parametrize("place", [0, 1000])
+def test_a_list_that_contains_itself_has_no_encoding(place: int) -> None:
+    endless: list[object] = [0] * 1000
+    endless.insert(place, endless)
     assert encode(Outputs(((endless,),))) is None
 
 
