@@ -55,18 +55,11 @@ def widget_values(
     node: UiNode, definition: DefinitionLike | None, problems: list[Problem]
 ) -> dict[str, JsonValue]:
     """The node's own values by input name; what cannot be named is added to `problems`."""
+    if definition is not None:
+        return _by_definition(node, definition, problems)
     values = node.widgets_values
     if isinstance(values, dict):
-        return _named(values, definition)
-    if definition is not None:
-        widgets = {name: spec for name, spec in definition.inputs.items() if spec.is_widget}
-        found, left = _in_order(values or [], widgets)
-        if widgets and any(_is_odd(value) for value in left):
-            problems.append(_too_many(node, len(left)))
-        linked = {slot.name for slot in node.inputs or () if slot.link is not None}
-        texts = {name: value for name, value in found.items() if name not in linked}
-        problems.extend(_dynamic(node, name) for name, value in texts.items() if _is_dynamic(value, widgets[name]))
-        return found
+        return {name: value for name, value in values.items() if name not in _NO_INPUTS}
     if not values:
         return {}
     by_slot = _by_slots(values, [slot.widget.name for slot in node.inputs or () if slot.widget is not None])
@@ -75,29 +68,35 @@ def widget_values(
     return by_slot or {}
 
 
-def _named(values: Mapping[str, JsonValue], definition: DefinitionLike | None) -> dict[str, JsonValue]:
-    known = None if definition is None else definition.inputs.keys()
-    return {
-        name: value
-        for name, value in values.items()
-        if name not in _NO_INPUTS and (known is None or name in known)
-    }
+def _by_definition(node: UiNode, definition: DefinitionLike, problems: list[Problem]) -> dict[str, JsonValue]:
+    widgets = {name: spec for name, spec in definition.inputs.items() if spec.is_widget}
+    values = node.widgets_values or []
+    if isinstance(values, dict):
+        found = {name: value for name, value in values.items() if name in definition.inputs}
+        left: Sequence[JsonValue] = ()
+    else:
+        found, left = _in_order(values, widgets)
+    if widgets and any(_is_odd(value) for value in left):
+        problems.append(_too_many(node, len(left)))
+    linked = {slot.name for slot in node.inputs or () if slot.link is not None}
+    for name, spec in widgets.items():
+        if name not in found:  # newer than the document: it keeps its default, as in the editor
+            found.update(_default(name, spec))
+        elif name not in linked and _is_dynamic(found[name], spec):
+            problems.append(_dynamic(node, name))
+    return found
 
 
 def _in_order(
     values: Sequence[JsonValue], widgets: Mapping[str, InputLike]
 ) -> tuple[dict[str, JsonValue], Sequence[JsonValue]]:
-    """Values to widgets in order, and the values left over.
-
-    Widgets newer than the document keep their default, as in the editor.
-    """
+    """Values to widgets in order, as far as they go, and the values left over."""
     found: dict[str, JsonValue] = {}
     specs = list(widgets.values())
     at = 0
     for index, (name, spec) in enumerate(widgets.items()):
         if at >= len(values):
-            found.update(_default(name, spec))
-            continue
+            break
         found[name] = values[at]
         at += 1
         if spec.has_control and at < len(values):
@@ -125,10 +124,11 @@ def _control_values(spec: InputLike, rest: Sequence[JsonValue], following: Seque
 
 
 def _default(name: str, spec: InputLike) -> dict[str, JsonValue]:
-    if "default" in spec.options:
-        return {name: spec.options["default"]}
-    match spec.choices:
-        case (str() | int() | float() as first, *_):
+    """What a new widget holds in the editor: its default, else the first choice; nothing without either."""
+    match spec.options.get("default"), spec.choices:
+        case (str() | int() | float() as default, _):
+            return {name: default}
+        case (_, (str() | int() | float() as first, *_)):
             return {name: first}
         case _:
             return {}
@@ -178,7 +178,7 @@ def _too_many(node: UiNode, left: int) -> Problem:
 def _dynamic(node: UiNode, name: str) -> Problem:
     return Problem(
         "dynamic_prompt",
-        f"input {name!r}: the editor resolves {{a|b}} and comments when it queues; here the text is taken as it is",
+        f"input {name!r}: the editor resolves {{a|b}} and comments when it queues; here they stay",
         node_id=node_id(node),
         class_type=node.type,
         input_name=name,
