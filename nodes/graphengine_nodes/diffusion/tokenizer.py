@@ -8,8 +8,8 @@ word's end, one id per merge, then the start and the end token.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from importlib.resources import files
-from typing import Protocol
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
@@ -18,11 +18,8 @@ _WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\
 _SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 
-class Tokenize(Protocol):
-    """Text → token ids without start and end token."""
-
-    def __call__(self, text: str) -> list[int]:
-        """The ids, not truncated."""
+Tokenize = Callable[[str], list[int]]
+"""Text → token ids, not truncated, without start and end token."""
 
 
 def clip_tokenizer() -> Tokenize:
