@@ -10,6 +10,9 @@ from pydantic import JsonValue
 
 _OPAQUE_BYTES = 1024
 _ITEM_BYTES = 64
+_NUMBERS = (int, float)
+_TEXTS = (str, bytes, bytearray)
+_SEQUENCES = (list, tuple, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,30 +190,29 @@ def estimate_bytes(value: object) -> int:
     stack = [value]
     while stack:
         item = stack.pop()
-        if item is None or isinstance(item, int | float):
-            total += _ITEM_BYTES
-        elif id(item) not in seen:
-            seen.add(id(item))
-            total += _own_bytes(item)
-            if isinstance(item, Mapping):
-                stack.extend(item.keys())
-                stack.extend(item.values())
-            elif isinstance(item, list | tuple | set | frozenset):
-                stack.extend(item)
+        total += _ITEM_BYTES
+        if item is None or isinstance(item, _NUMBERS) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, _SEQUENCES):
+            stack.extend(item)
+        elif isinstance(item, _TEXTS):
+            total += len(item)
+        elif isinstance(item, Mapping):
+            stack.extend(item.keys())
+            stack.extend(item.values())
+        else:
+            total += _array_bytes(item)
     return total
 
 
-def _own_bytes(item: object) -> int:
-    if isinstance(item, str | bytes | bytearray):
-        return _ITEM_BYTES + len(item)
-    if isinstance(item, Mapping | list | tuple | set | frozenset):
-        return _ITEM_BYTES
+def _array_bytes(item: object) -> int:
     # Duck-typed, so that neither torch nor numpy is imported here. Any: whatever a node gave.
     thing = cast(Any, item)
     size = getattr(thing, "nbytes", None)
     if size is None and hasattr(thing, "element_size") and hasattr(thing, "nelement"):
         size = thing.element_size() * thing.nelement()
-    return _ITEM_BYTES + size if isinstance(size, int) else _OPAQUE_BYTES
+    return size if isinstance(size, int) else _OPAQUE_BYTES
 
 
 def _detached_outputs(outputs: Outputs) -> Outputs:

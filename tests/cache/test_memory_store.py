@@ -93,7 +93,7 @@ def test_a_list_that_occurs_twice_or_in_itself_is_copied_once() -> None:
         (b"x" * 1000, 1000, 1100),
         ({"a": [torch.zeros(250), (torch.zeros(250),)]}, 2000, 2500),
         ([torch.zeros(250)] * 2, 1000, 1300),
-        (object(), 1024, 1024),
+        (object(), 1024, 1100),
         (7, 1, 100),
     ],
     ids=["tensor", "array", "text", "bytes", "nested", "two_references", "opaque", "number"],
