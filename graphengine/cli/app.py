@@ -1,6 +1,8 @@
 """The `graphengine` command: its subcommands, exit codes, and what happens to exceptions.
 
-Exit codes: 0 fine, 1 problems found or run failed, 2 wrong usage, which includes settings that cannot be used.
+Exit codes: 0 fine, 1 problems found or run failed, 2 wrong usage. Usage is wrong when the command line says what
+cannot be: no such option, node, input or folder. What the system or a file refuses (no permission, a full disk,
+broken YAML) is a failure.
 """
 
 import os
@@ -45,7 +47,8 @@ def _explain(error: Exception, *, debug: bool) -> int:
         traceback.print_exception(error)
     if isinstance(error, GraphEngineError):
         report(error)
-        return 2 if isinstance(error, SettingsError) else 1
+        # a setting error with a cause comes from the system or a file; without one, from the command line
+        return 2 if isinstance(error, SettingsError) and error.__cause__ is None else 1
     if isinstance(error, OSError) and error.strerror:
         complain(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error.strerror}")
     else:

@@ -47,24 +47,40 @@ EXAMPLES = examples(
 )
 
 
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A saved workflow, or a picture that carries one.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NODE.INPUT=VALUE",
+        help="Set an input. NODE is an id, or a title or node type that one node alone has. Repeatable.",
+    ),
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, max=2**64 - 1, help="Set every seed and noise_seed.")
+]
+TargetOption = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="NODE", help="Run only this node and what it needs. Repeatable."),
+]
+EventsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--events",
+        metavar="FILE",
+        help="Write each event as a line of JSON; - is stdout, and the summary goes to stderr then.",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write only where the files are, and errors.")]
+
+
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A saved workflow, or a picture that carries one.")],
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NODE.INPUT=VALUE",
-            help="Set an input. NODE is an id, or a title or node type that one node alone has. Repeatable.",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", metavar="N", min=0, max=2**64 - 1, help="Set every seed and noise_seed."),
-    ] = None,
-    targets: Annotated[
-        list[str] | None,
-        typer.Option("--target", metavar="NODE", help="Run only what this node needs, and the node. Repeatable."),
-    ] = None,
+    file: FileArgument,
+    changes: SetOption = None,
+    seed: SeedOption = None,
+    targets: TargetOption = None,
     base_dir: BaseDirOption = None,
     input: InputOption = None,
     output: OutputOption = None,
@@ -73,17 +89,8 @@ def command(
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
     device: DeviceOption = None,
-    events: Annotated[
-        str | None,
-        typer.Option(
-            "--events",
-            metavar="FILE",
-            help="Write each event as a line of JSON; - is stdout, and the summary goes to stderr then.",
-        ),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Write only where the files are, and errors.")
-    ] = False,
+    events: EventsOption = None,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

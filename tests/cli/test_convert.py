@@ -81,7 +81,6 @@ def test_several_files_go_to_a_folder(graphengine: CommandLine, drawn: Path) -> 
         (["drawn.json", "-o", "."], "drawn.json is a file to read and is not replaced"),
         (["drawn.json", "-o", "link.json"], "link.json is a file to read and is not replaced"),
         (["drawn.json", "sub/drawn.json", "-o", "api"], "two files would be written to api/drawn.json"),
-        (["drawn.json", "--definitions", "nowhere.json"], "cannot read nowhere.json: No such file or directory"),
     ],
 )
 def test_what_cannot_be_written_is_wrong_usage(
@@ -121,6 +120,12 @@ def test_definitions_can_come_from_a_server(graphengine: CommandLine, place: Pat
     (place / "tint.json").write_text(json.dumps({"nodes": [tint], "links": [], "version": 0.4}))
     done = graphengine("convert", "tint.json", "--definitions", "object_info.json")
     assert json.loads(done.out)["1"]["inputs"] == {"strength": 0.5}
+
+
+def test_definitions_that_are_absent_are_told(graphengine: CommandLine, drawn: Path) -> None:
+    done = graphengine("convert", "drawn.json", "--definitions", "nowhere.json")
+    assert done.code == 1
+    assert "cannot read nowhere.json: No such file or directory" in done.err
 
 
 @pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "[]", '{"a": 1}', "\xff"])

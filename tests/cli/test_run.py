@@ -133,7 +133,7 @@ def test_an_event_that_cannot_be_written_disturbs_no_run(graphengine: CommandLin
 
 def test_an_events_file_that_cannot_be_opened_is_refused(graphengine: CommandLine, length: str) -> None:
     done = graphengine("run", length, "--events", "nowhere/events.jsonl")
-    assert done.code == 2
+    assert done.code == 1
     assert "cannot write events to 'nowhere/events.jsonl': No such file or directory" in done.err
 
 
