@@ -7,6 +7,7 @@ result = engine.run(engine.read(path))
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.hashing import FileMemo, fingerprint_file
@@ -134,6 +135,16 @@ class Engine:
             return run.execute()
         finally:
             self.store.flush()
+
+    def close(self) -> None:
+        """Write what is kept and close the store; the engine is not used after it."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def load_packs(self, class_types: Iterable[str]) -> list[Problem]:
         """Import the custom packs that define these node types, as far as they are not defined yet."""

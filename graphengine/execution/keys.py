@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from pydantic import JsonValue
 
-from graphengine.cache.hashing import hash_value, node_key
+from graphengine.cache.hashing import Uncacheable, hash_value, node_key
 from graphengine.graph.plan import Plan
 from graphengine.node.definition import Files, NodeDefinition
 from graphengine.node.folders import Folders
@@ -48,7 +48,12 @@ def compute_keys(plan: Plan, folders: Folders, fingerprint: Fingerprint) -> tupl
         ):
             volatile.add(node_id)
             extra["run"] = uuid4().hex
-        keys[node_id] = node_key(node.class_type, definition.version, inputs, extra)
+        try:
+            keys[node_id] = node_key(node.class_type, definition.version, inputs, extra)
+        except Uncacheable as error:
+            logger.warning("node %s: %s; the node runs again every time", node_id, error.message)
+            volatile.add(node_id)
+            keys[node_id] = uuid4().hex
     return keys, volatile
 
 

@@ -161,6 +161,7 @@ def _unknown(node: UiNode, count: int) -> Problem:
         node_id=node_id(node),
         class_type=node.type,
         hint="install the node pack that defines it, or run the API document (in the editor, File > Export (API))",
+        severity="warning",  # without its pack it cannot run, and validation says so; converted it can be
     )
 
 

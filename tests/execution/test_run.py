@@ -225,3 +225,9 @@ def test_an_output_whose_file_is_gone_is_written_again(bench: Bench) -> None:
     (bench.folders.output / "6.txt").unlink()
     assert list(bench.run(saving).executed) == ["2"]
     assert (bench.folders.output / "6.txt").read_text() == "6"
+
+
+def test_a_value_without_a_hash_makes_its_node_run_every_time(bench: Bench) -> None:
+    odd = workflow({"1": ("Show", {"value": {"x": float("nan")}})})
+    bench.run(odd)
+    assert list(bench.run(odd).executed) == ["1"]
