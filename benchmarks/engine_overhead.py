@@ -4,9 +4,9 @@
     python benchmarks/engine_overhead.py [--store memory|disk] [--repeat 3]
 
 For chains, trees, fans and grids of 100, 1,000 and 10,000 nodes: CPU time per node of reading the API document, of
-a first run (cold: validate, plan, hash, call, store) and of a second run (cached: the same, and no call). Each graph
-is measured in a process of its own, the best of the repeats counts; peak memory is the growth of that process's
-resident set. With `--store disk` the second run is made with a new store on the same cache folder.
+a first run (cold: validate, plan, hash, call, store) and of a second run (cached: the same, and no call). Each
+graph is measured in a process of its own, the best of the repeats counts; peak memory is the growth of that
+process's resident set. With `--store disk` the second run is made with a new store on the same cache folder.
 """
 
 import argparse

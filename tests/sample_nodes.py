@@ -162,7 +162,7 @@ class Total:
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
-        return {"required": {"values": ("INT", {})}, "hidden": {"unique_id": "UNIQUE_ID"}}
+        return {"required": {"values": ("INT", {})}, "hidden": {"unique_id": ("UNIQUE_ID",)}}
 
     def run(self, values: list[int], unique_id: list[str]) -> tuple[int]:
         return (sum(values),)

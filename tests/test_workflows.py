@@ -18,7 +18,7 @@ from graphengine.packs.load import load_pack
 from graphengine.workflow.models import Workflow, WorkflowNode
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
-NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json") if not path.name.endswith(".api.json"))
 PACKS = [load_pack(Pack(name, f"graphengine_nodes.{name}")) for name in ("core", "image", "diffusion")]
 SHIPPED = next(pack.models for pack in PACKS if pack.models is not None)
 CHECKPOINT = "graphengine_tiny.safetensors"
@@ -50,19 +50,19 @@ def _read(engine: Engine, path: Path) -> Workflow:
 
 def test_the_main_jobs_have_an_example() -> None:
     assert {"img2img", "inpaint", "latent_upscale", "txt2img"} <= set(NAMES)
-    assert sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json")) == NAMES
+    assert sorted(path.name for path in WORKFLOWS.glob("*.api.json")) == [f"{name}.api.json" for name in NAMES]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_has_no_problems_in_either_form(engine: Engine, name: str) -> None:
-    for path in (WORKFLOWS / f"{name}.json", WORKFLOWS / "api" / f"{name}.json"):
+    for path in (WORKFLOWS / f"{name}.json", WORKFLOWS / f"{name}.api.json"):
         assert engine.validate(_read(engine, path)) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_forms_of_an_example_say_the_same(engine: Engine, name: str) -> None:
     drawn = _read(engine, WORKFLOWS / f"{name}.json").nodes
-    sent = _read(engine, WORKFLOWS / "api" / f"{name}.json").nodes
+    sent = _read(engine, WORKFLOWS / f"{name}.api.json").nodes
     assert {i: (node.class_type, node.inputs) for i, node in drawn.items()} == {
         i: (node.class_type, node.inputs) for i, node in sent.items()
     }

@@ -59,7 +59,7 @@ def call_node(call: NodeCall) -> Outputs:
 def _arguments(call: NodeCall) -> list[dict[str, object]]:
     if call.input_is_list:
         hidden = {k: v if isinstance(v, NodeContext) else [v] for k, v in call.hidden.items()}
-        return [{name: list(items) for name, items in call.inputs.items()} | hidden]
+        return [{**{name: list(items) for name, items in call.inputs.items()}, **hidden}]
     count = max((len(items) for items in call.inputs.values()), default=0)
     if count == 0:
         return [dict(call.hidden)]
@@ -70,7 +70,7 @@ def _arguments(call: NodeCall) -> list[dict[str, object]]:
                 hint="check why the node before it gave nothing",
             )
     return [
-        {name: items[min(index, len(items) - 1)] for name, items in call.inputs.items()} | call.hidden
+        {**{name: items[min(index, len(items) - 1)] for name, items in call.inputs.items()}, **call.hidden}
         for index in range(count)
     ]
 

@@ -73,7 +73,7 @@ def _files(
 def _changed(node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str:
     """What `IS_CHANGED` answers, hashed; empty when the node is to run every time."""
     assert definition.load is not None
-    literals = {name: None if type(value) is Link else value for name, value in node.inputs.items()}
+    literals = {name: None if isinstance(value, Link) else value for name, value in node.inputs.items()}
     try:
         answer = call_with_known(definition.load().IS_CHANGED, literals)
         if isinstance(answer, float) and math.isnan(answer):

@@ -13,10 +13,9 @@ def shown_files(ui: Mapping[str, JsonValue], folders: Folders) -> Iterator[Path]
     for items in ui.values():
         for item in items if isinstance(items, list | tuple) else ():
             match item:
-                case {"filename": str(name), "type": str(kind)}:
-                    subfolder = item.get("subfolder") or ""
+                case {"filename": str(name), "type": str(kind), **rest}:
                     for root in folders.roots(kind)[:1]:
-                        yield root / PurePosixPath(str(subfolder)) / name
+                        yield root / PurePosixPath(str(rest.get("subfolder") or "")) / name
                 case _:
                     continue
 

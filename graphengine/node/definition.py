@@ -13,10 +13,12 @@ class Files:
     """A combo whose choices are the files of a folder kind: "checkpoints", "vae", "input", …
 
     It stays symbolic in a definition, so that one definition serves every folder setting; the names are looked
-    up when a workflow is checked, and the content of the named file becomes part of the cache key.
+    up when a workflow is checked, and the content of the named file becomes part of the cache key. `suffixes`
+    ((".latent",) for instance) limits what is listed.
     """
 
     kind: str
+    suffixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

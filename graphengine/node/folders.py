@@ -5,7 +5,7 @@ input pictures, symbolic links that leave the folder are refused. Model folders 
 because their content is the user's own choice.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import walk
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -26,10 +26,15 @@ class Folders:
     temp: Path = Path("temp")
     models: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
-    def files(self, kind: str) -> list[str]:
-        """Names of the files of a kind ("input" or a model kind), with `/`, sorted, without duplicates."""
-        suffixes = None if kind == "input" else MODEL_SUFFIXES
-        return sorted({name for root in self.roots(kind) for name in _names(root, suffixes)})
+    def files(self, kind: str, suffixes: Collection[str] | None = None) -> list[str]:
+        """Names of the files of a kind ("input" or a model kind), with `/`, sorted, without duplicates.
+
+        `suffixes` limits them; by default every input file counts, and of models those with a model's suffix.
+        """
+        if not suffixes:
+            suffixes = None if kind == "input" else MODEL_SUFFIXES
+        follow = kind not in _ANNOTATIONS
+        return sorted({name for root in self.roots(kind) for name in _names(root, suffixes, follow=follow)})
 
     def roots(self, kind: str) -> tuple[Path, ...]:
         """The folders that are searched for a kind, in order."""
@@ -109,10 +114,10 @@ def _relative(name: str) -> PurePosixPath:
     return posix
 
 
-def _names(root: Path, suffixes: frozenset[str] | None) -> Iterator[str]:
+def _names(root: Path, suffixes: Collection[str] | None, *, follow: bool) -> Iterator[str]:
     """Names below a folder; a linked folder is followed once, so that a loop of links ends."""
     seen: set[Path] = set()
-    for folder, folders, files in walk(root, followlinks=suffixes is not None):
+    for folder, folders, files in walk(root, followlinks=follow):
         real = Path(folder).resolve()
         if real in seen:
             folders.clear()

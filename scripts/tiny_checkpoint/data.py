@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -18,12 +19,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-PACKAGES = ("@lobehub/fluent-emoji-3d@1.1.0", "unicode-emoji-json@0.9.0", "emojilib@4.0.3")
+PACKAGES = ("@lobehub/fluent-emoji-3d@1.1.0", "emojilib@4.0.3")
 PICTURE_LIST = Path(__file__).with_name("pictures.txt")
-VOCABULARY = (
-    Path(__file__).parents[2]
-    / "nodes/graphengine_nodes/diffusion/data/bpe_simple_vocab_16e6.txt.gz"
-)
+VOCABULARY = Path(__file__).parents[2] / "nodes/graphengine_nodes/diffusion/data/bpe_simple_vocab_16e6.txt.gz"
 BEGIN, END, CONTEXT = 49406, 49407, 77
 LARGE = 128
 CATEGORIES = {
@@ -49,6 +47,7 @@ class Entry:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The name and the other names."""
         return (self.name, *self.aliases)
 
 
@@ -197,7 +196,7 @@ def _word_tokens(word: str) -> list[int]:
     parts = [byte_names[byte] for byte in word.encode()]
     parts[-1] += "</w>"
     while len(parts) > 1:
-        pairs = list(zip(parts, parts[1:], strict=False))
+        pairs = list(pairwise(parts))
         best = min(pairs, key=lambda pair: ranks.get(pair, 10**9))
         if best not in ranks:
             break

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 AE_WIDTH = 48
 TEXT_WIDTH, TEXT_LAYERS = 64, 3
-UNET_WIDTHS = (96, 160, 224)
+UNET_WIDTHS = (96, 128, 192)
 
 
 class Block(nn.Module):
@@ -21,6 +21,7 @@ class Block(nn.Module):
         self.conv = nn.Sequential(convs[0], nn.ReLU(), convs[1], nn.ReLU(), convs[2])
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features of the same shape."""
         return F.relu(self.conv(x) + x)
 
 
@@ -28,6 +29,7 @@ class Clamp(nn.Module):
     """Latents softly held within -3..3."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Latents of the same shape."""
         return torch.tanh(x / 3) * 3
 
 
@@ -59,6 +61,7 @@ class TextLayer(nn.Module):
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
 
     def forward(self, x: Tensor) -> Tensor:
+        """States of the same shape, (B, T, width)."""
         normed = self.layer_norm1(x)
         heads = [
             self.self_attn[name](normed).unflatten(-1, (-1, 64)).transpose(1, 2)
@@ -84,6 +87,7 @@ class TextTower(nn.Module):
         nn.init.normal_(self.embeddings["position_embedding"].weight, std=0.1)
 
     def forward(self, ids: Tensor) -> Tensor:
+        """States after the final norm."""
         x = self.embeddings["token_embedding"](ids) + self.embeddings["position_embedding"].weight
         for layer in self.encoder["layers"]:
             x = layer(x)

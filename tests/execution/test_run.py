@@ -146,7 +146,10 @@ def test_an_error_names_the_node_and_keeps_its_cause(bench: Bench) -> None:
 
 
 def test_what_finished_before_an_error_stays_in_the_cache(bench: Bench) -> None:
-    half = {"1": ("Number", {"value": 3}), "2": ("Show", {"value": ["1", 0]})}
+    half: dict[str, tuple[str, dict[str, object]]] = {
+        "1": ("Number", {"value": 3}),
+        "2": ("Show", {"value": ["1", 0]}),
+    }
     broken = workflow({**half, "7": ("Fail", {"message": "x"}), "8": ("Show", {"value": ["7", 0]})})
     with pytest.raises(NodeExecutionError):
         bench.run(broken)

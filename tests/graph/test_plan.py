@@ -5,7 +5,7 @@ from graphengine.graph.graph import build_graph
 from graphengine.graph.plan import Plan, make_plan
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
-from graphengine.workflow.models import Link
+from graphengine.workflow.models import Link, NodeId
 from tests.sample_nodes import sample_registry
 from tests.workflows import workflow
 
@@ -52,4 +52,4 @@ def test_named_targets_need_not_be_output_nodes(registry: NodeRegistry) -> None:
     graph = workflow(
         {"1": ("Number", {"value": 1}), "2": ("Number", {"value": 2}), "3": ("Show", {"value": ["2", 0]})}
     )
-    assert make_plan(build_graph(graph, registry, Folders(), targets=["1"])).steps == ("1",)
+    assert make_plan(build_graph(graph, registry, Folders(), targets=[NodeId("1")])).steps == ("1",)

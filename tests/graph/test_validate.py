@@ -5,6 +5,7 @@ from graphengine.graph.graph import build_graph
 from graphengine.graph.validate import validate
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
+from graphengine.workflow.models import NodeId
 from tests.workflows import workflow
 
 NUMBER = ("Number", {"value": 3})
@@ -135,7 +136,7 @@ def test_what_no_output_needs_is_only_a_warning(registry: NodeRegistry, folders:
 
 
 def test_a_target_that_is_no_node_is_named(registry: NodeRegistry, folders: Folders) -> None:
-    problems = validate(workflow({"12": NUMBER}), registry, folders, targets=["13"])
+    problems = validate(workflow({"12": NUMBER}), registry, folders, targets=[NodeId("13")])
     assert [(p.code, p.node_id) for p in problems] == [("missing_node", "13")]
 
 

@@ -70,3 +70,11 @@ def test_an_absent_file_says_the_nearest_name_or_where_to_put_it(folders: Folder
     with pytest.raises(FileRefused) as far:
         folders.path("checkpoints", "sd15.safetensors")
     assert str(folders.models["checkpoints"][0]) in (far.value.hint or "")
+
+
+def test_suffixes_limit_what_is_listed_and_not_what_is_found(folders: Folders) -> None:
+    for name in ("a.png", "b.latent"):
+        (folders.input[0] / name).touch()
+    assert folders.files("input", (".latent",)) == ["b.latent"]
+    assert folders.files("input") == ["a.png", "b.latent"]
+    assert folders.path("input", "a.png").is_file()

@@ -163,7 +163,7 @@ class LoadLatent:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, in ComfyUI's form."""
-        return {"required": {"latent": (Files("input"),)}, "hidden": {"context": CONTEXT}}
+        return {"required": {"latent": (Files("input", (".latent",)),)}, "hidden": {"context": CONTEXT}}
 
     def load(self, latent: str, context: NodeContext) -> tuple[Latent]:
         """LATENT as it was saved."""

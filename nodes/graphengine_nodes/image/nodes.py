@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Any throughout: INPUT_TYPES and the node's message to the editor are ComfyUI's open-ended forms.
 
+#: What the editor offers as pictures; any other file of the input folder may still be named.
+IMAGE_SUFFIXES = (".apng", ".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _IMAGE_METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 
 
@@ -31,7 +33,7 @@ class LoadImage:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, in ComfyUI's form."""
         return {
-            "required": {"image": (Files("input"), {"image_upload": True})},
+            "required": {"image": (Files("input", IMAGE_SUFFIXES), {"image_upload": True})},
             "hidden": {"context": CONTEXT},
         }
 
@@ -54,7 +56,7 @@ class LoadImageMask:
         """The inputs, in ComfyUI's form."""
         return {
             "required": {
-                "image": (Files("input"), {"image_upload": True}),
+                "image": (Files("input", IMAGE_SUFFIXES), {"image_upload": True}),
                 "channel": (["alpha", "red", "green", "blue"],),
             },
             "hidden": {"context": CONTEXT},
