@@ -3,7 +3,7 @@ from pathlib import Path
 from subprocess import run
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphengine_nodes.diffusion import prompt
@@ -54,6 +54,7 @@ def test_parentheses_nested_five_hundred_deep_are_read() -> None:
     assert segment.weight == 1.5
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab (:1.)\\[", max_size=40))
 def test_no_text_between_parentheses_is_lost_or_moved(text: str) -> None:
     kept = "".join(segment.text for segment in parse_weights(text))
@@ -103,6 +104,7 @@ def test_a_segment_after_a_full_chunk_begins_the_next() -> None:
     assert chunked_tokens("a" * 75 + "(b:2)", letters)[1][:2] == [(START_TOKEN, 1.0), (98, 2.0)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 30), max_size=12))
 def test_every_token_comes_through_once_in_order(lengths: list[int]) -> None:
     text = "".join(f"({chr(97 + index) * length}:1.5)" for index, length in enumerate(lengths))
