@@ -29,8 +29,8 @@ def say(text: str) -> None:
 
 # Any: whatever `json` can write.
 def say_json(value: Any) -> None:
-    """Write a result to stdout as one JSON document."""
-    _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False))
+    """Write a result to stdout as one JSON document, in ASCII: it stays JSON whatever the terminal can write."""
+    _write(sys.stdout, json.dumps(value, indent=2))
 
 
 def complain(text: str) -> None:

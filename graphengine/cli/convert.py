@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import JsonValue
 
-from graphengine.cli.console import complain, problem_lines, report, say
+from graphengine.cli.console import complain, problem_lines, report, say_json
 from graphengine.cli.options import (
     BaseDirOption,
     CustomNodesOption,
@@ -66,7 +67,7 @@ def command(
     """Convert workflows to the API format. Nothing is written unless all files can be converted."""
     places = _places(files, output)
     read = _reader(definitions, base_dir, custom_nodes or [], load_packs=load_packs)
-    documents: dict[Path, str] = {}
+    documents: dict[Path, dict[str, JsonValue]] = {}
     for file in dict.fromkeys(files):
         try:
             documents[file] = _document(file, read(file))
@@ -74,11 +75,11 @@ def command(
             report(error)
     if len(documents) < len(set(files)):
         raise typer.Exit(1)
-    for file, text in documents.items():
+    for file, document in documents.items():
         if places is None:
-            say(text)
+            say_json(document)
         else:
-            write_whole(places[file], text + "\n")
+            write_whole(places[file], json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def _places(files: Sequence[Path], output: Path | None) -> Mapping[Path, Path] | None:
@@ -142,8 +143,8 @@ def read_definitions(file: Path) -> NodeRegistry:
         ) from error
 
 
-def _document(file: Path, conversion: "Conversion") -> str:
-    """The API document as JSON text; what the user should know of it is written to stderr.
+def _document(file: Path, conversion: "Conversion") -> dict[str, JsonValue]:
+    """The API document; what the user should know of it is written to stderr.
 
     Raises:
         ValidationFailed: the workflow cannot be converted.
@@ -154,7 +155,7 @@ def _document(file: Path, conversion: "Conversion") -> str:
         raise ValidationFailed(conversion.problems)
     for line in problem_lines(conversion.problems):
         complain(f"  {line}")
-    return json.dumps(workflow_to_api(conversion.workflow), indent=2, ensure_ascii=False)
+    return workflow_to_api(conversion.workflow)
 
 
 def write_whole(place: Path, text: str) -> None:

@@ -156,7 +156,7 @@ def _is_dynamic(value: JsonValue, spec: InputLike) -> bool:
 
 def _unknown(node: UiNode, count: int) -> Problem:
     return Problem(
-        "unknown_node",
+        "unnamed_widgets",
         f"the node type {node.type!r} is not known, so its {count} widget values have no names",
         node_id=node_id(node),
         class_type=node.type,

@@ -1,11 +1,12 @@
 """Text on the terminal."""
 
 import io
+import json
 import sys
 
 import pytest
 
-from graphengine.cli.console import complain, plural, printable, problem_lines, say, table
+from graphengine.cli.console import complain, plural, printable, problem_lines, say, say_json, table
 from graphengine.errors import Problem
 
 
@@ -19,6 +20,13 @@ def test_what_the_terminal_cannot_write_is_spelled_out(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stdout", stream)
     say("狐 \udc80")
     assert stream.buffer.getvalue() == b"\\u72d0 \\udc80\n"
+
+
+def test_json_stays_json_whatever_the_terminal_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    say_json({"text": "ü 狐 \x9b \x1b \u202e \udc80"})
+    assert json.loads(stream.buffer.getvalue()) == {"text": "ü 狐 \x9b \x1b \u202e \udc80"}
 
 
 def test_a_closed_stderr_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,7 +194,7 @@ def test_an_unknown_node_keeps_its_links_and_reports_its_widgets() -> None:
     unknown = node(2, "Sparkle", inputs=[("model", "MODEL", 11)], outputs=["MODEL"], values=[0.3])
     links = [(11, 1, 0, 2, 0, "MODEL"), (10, 2, 0, 9, 0, "MODEL")]
     conversion = converted(document([LOAD, unknown, sample()], links))
-    assert codes(conversion) == [("unknown_node", "warning", "2")]
+    assert codes(conversion) == [("unnamed_widgets", "warning", "2")]
     assert inputs_of(conversion.workflow, "2") == {"model": ["1", 0]}
 
 

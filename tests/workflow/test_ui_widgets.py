@@ -120,7 +120,7 @@ def test_an_unknown_node_whose_slots_do_not_name_every_value_is_a_problem(values
     found, problems = named(values, None, [("a", "INT", None, "widget"), ("b", "STRING", None, "widget")])
     assert found == {}
     assert [(each.code, each.severity, each.class_type) for each in problems] == [
-        ("unknown_node", "warning", "Thing")
+        ("unnamed_widgets", "warning", "Thing")
     ]
     assert f"its {len(values)} widget values have no names" in problems[0].message
 
