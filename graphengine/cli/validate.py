@@ -75,8 +75,7 @@ def check_file(engine: "Engine", file: Path, *, load_packs: bool) -> list[Proble
         return list(failed.problems)
     except GraphEngineError as error:
         return [Problem("unreadable", error.message.removeprefix(f"{file}: "), hint=error.hint)]
-    problems = [*conversion.problems, *engine.validate(conversion.workflow)]
-    return list(dict.fromkeys(problems))
+    return list(dict.fromkeys([*conversion.problems, *engine.validate(conversion.workflow)]))
 
 
 def _errors(problems: Sequence[Problem]) -> int:
