@@ -114,24 +114,28 @@ def _read_whole(path: Path) -> float:
 
 
 def main() -> None:
-    """Make the file when none is given, then measure in a fresh process."""
+    """Make the file when none is given, then measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, metavar="FILE")
     parser.add_argument("--pixels", type=int, default=128, help="width and height of the picture")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=["make", "measure"], help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.measure:
+    if args.part == "make":
+        make_checkpoint(args.checkpoint)
+        return
+    if args.part == "measure":
         measure(args.checkpoint, args.pixels, args.device)
         return
     with tempfile.TemporaryDirectory() as folder:
         path = args.checkpoint or Path(folder) / "sd15_random.safetensors"
+        # In processes of their own: the peak of memory is inherited from the process that starts another.
+        command = [sys.executable, __file__, "--checkpoint", str(path), "--device", args.device]
         if args.checkpoint is None:
-            make_checkpoint(path)
+            subprocess.run([*command, "--part", "make"], check=True)
         seconds = _read_whole(path)
         print(f"{path.stat().st_size / 1e9:.2f} GB, file read {seconds:.1f} s", flush=True)
-        command = [sys.executable, __file__, "--measure", "--checkpoint", str(path), "--device", args.device]
-        subprocess.run([*command, "--pixels", str(args.pixels)], check=True)
+        subprocess.run([*command, "--part", "measure", "--pixels", str(args.pixels)], check=True)
 
 
 if __name__ == "__main__":
