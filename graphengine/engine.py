@@ -87,8 +87,13 @@ class Engine:
 
     def validate(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> list[Problem]:
         """All that is wrong with the workflow. Runs no code of any custom pack."""
-        problems = validate(workflow, self.registry, self.folders, targets)
-        return [self._with_pack(problem) for problem in problems]
+        problems = [
+            self._with_pack(problem) for problem in validate(workflow, self.registry, self.folders, targets)
+        ]
+        if not any(problem.code == "pack_not_loaded" for problem in problems):
+            return problems
+        # What is not loaded may well be the output node.
+        return [replace(p, severity="warning") if p.code == "no_output_node" else p for p in problems]
 
     def plan(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> Plan:
         """What would run, in order.

@@ -115,16 +115,16 @@ def command(
         workflow=file,
         environ=os.environ,
     )
-    engine = open_engine(settings)
     record = RunRecord()
-    try:
-        workflow = _prepare(engine, file, changes or [], seed)
-        goals = [find_node(name, workflow) for name in targets] if targets else None
-        _run(engine, workflow, goals, record, events=events, quiet=quiet)
-    except GraphEngineError as error:
-        if as_json:
-            say_json(summary_json(record, engine.folders, error))
-        raise
+    with open_engine(settings) as engine:
+        try:
+            workflow = _prepare(engine, file, changes or [], seed)
+            goals = [find_node(name, workflow) for name in targets] if targets else None
+            _run(engine, workflow, goals, record, events=events, quiet=quiet)
+        except GraphEngineError as error:
+            if as_json:
+                say_json(summary_json(record, engine.folders, error))
+            raise
     _summarise(record, engine, as_json=as_json, quiet=quiet, write=complain if events == "-" else say)
 
 

@@ -5,7 +5,6 @@ input has items, shorter inputs repeat their last one. `INPUT_IS_LIST` nodes are
 `OUTPUT_IS_LIST` outputs give several items per call.
 """
 
-import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +77,8 @@ def _arguments(call: NodeCall) -> list[dict[str, object]]:
 def _answer(returned: object, call: NodeCall) -> _Answer:
     """The forms a node may return: a tuple, None, or a dict with "result" and "ui"."""
     if inspect.iscoroutine(returned):
+        import asyncio  # a twentieth of a second to import, which few workflows need
+
         returned = asyncio.run(returned)
     match returned:
         case {"expand": _}:

@@ -5,7 +5,6 @@ files its inputs name, and what `IS_CHANGED` answers. A node that says it always
 found again; neither has any node after it.
 """
 
-import asyncio
 import inspect
 import logging
 import math
@@ -92,4 +91,8 @@ def call_with_known(function: Callable[..., Any], values: Mapping[str, JsonValue
         names = {p.name for p in parameters}
         values = {name: value for name, value in values.items() if name in names}
     answer = function(**values)
-    return asyncio.run(answer) if inspect.iscoroutine(answer) else answer
+    if inspect.iscoroutine(answer):
+        import asyncio  # a twentieth of a second to import, which few workflows need
+
+        return asyncio.run(answer)
+    return answer

@@ -93,6 +93,14 @@ def test_validation_runs_no_code_of_a_pack(custom_nodes: Path, registry: NodeReg
     assert not marker.exists()
 
 
+def test_a_workflow_whose_only_output_is_in_a_pack_may_be_fine(custom_nodes: Path, registry: NodeRegistry) -> None:
+    problems = engine(custom_nodes, registry).validate(workflow({"1": ("Double", {"value": 21})}))
+    assert {problem.code: problem.severity for problem in problems} == {
+        "no_output_node": "warning",
+        "pack_not_loaded": "warning",
+    }
+
+
 def test_a_broken_pack_is_reported_with_the_node_it_defines(custom_nodes: Path, registry: NodeRegistry) -> None:
     graph = workflow({"1": ("Broken", {}), "2": ("Show", {"value": ["1", 0]})})
     with pytest.raises(ValidationFailed) as caught:
