@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from graphengine.cache.store import CacheStore, Entry, Outputs
 from graphengine.errors import GraphEngineError, NodeExecutionError, RunCancelled
@@ -97,7 +98,7 @@ class Run:
             RunCancelled: the run was asked to stop.
         """
         started = time.perf_counter()
-        status = "error"
+        status: Literal["success", "error", "cancelled"] = "error"
         try:
             self._keys, self._volatile = compute_keys(self.plan, self.folders, self.fingerprint)
             self._kept = {self._keys[target] for target in self.plan.graph.targets}
@@ -109,7 +110,7 @@ class Run:
             raise
         finally:
             seconds = time.perf_counter() - started
-            self.on_event(RunFinished(status, seconds, len(self._executed), len(self._cached)))  # type: ignore[arg-type]  # one of the three
+            self.on_event(RunFinished(status, seconds, len(self._executed), len(self._cached)))
         return RunResult(self._executed, tuple(self._cached), self._ui, self._keys, self._values, self.store)
 
     def _pass(self) -> bool:
