@@ -4,7 +4,7 @@ engine = Engine.from_settings(load_settings(workflow=path))
 result = engine.run(engine.read(path))
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -87,13 +87,21 @@ class Engine:
 
     def validate(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> list[Problem]:
         """All that is wrong with the workflow. Runs no code of any custom pack."""
-        problems = [
-            self._with_pack(problem) for problem in validate(workflow, self.registry, self.folders, targets)
-        ]
-        if not any(problem.code == "pack_not_loaded" for problem in problems):
+        problems = validate(workflow, self.registry, self.folders, targets)
+        unknown = {p.class_type for p in problems if p.code == "unknown_node" and p.class_type is not None}
+        providers = self._providers(unknown)
+        if not providers:
             return problems
-        # What is not loaded may well be the output node.
-        return [replace(p, severity="warning") if p.code == "no_output_node" else p for p in problems]
+        return [_unless_provided(problem, providers) for problem in problems]
+
+    def _providers(self, class_types: Collection[str]) -> dict[str, Pack]:
+        """The custom packs whose source names these node types, by node type."""
+        return {
+            class_type: pack
+            for pack in self.custom
+            if pack.path is not None
+            for class_type in named_classes(pack.path, class_types)
+        }
 
     def plan(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> Plan:
         """What would run, in order.
@@ -155,9 +163,7 @@ class Engine:
         """Import the custom packs that define these node types, as far as they are not defined yet."""
         missing = {name for name in class_types if name not in self.registry}
         problems: list[Problem] = []
-        for pack in self.custom:
-            if pack.path is None or not named_classes(pack.path, missing):
-                continue
+        for pack in dict.fromkeys(self._providers(missing).values()):
             try:
                 loaded = load_pack(pack)
                 problems.extend(loaded.problems)
@@ -167,20 +173,23 @@ class Engine:
                 problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
         return problems
 
-    def _with_pack(self, problem: Problem) -> Problem:
-        """An unknown node that a custom pack seems to define is a warning: a run loads the pack."""
-        if problem.code != "unknown_node" or problem.class_type is None:
-            return problem
-        for pack in self.custom:
-            if pack.path is not None and named_classes(pack.path, {problem.class_type}):
-                return replace(
-                    problem,
-                    code="pack_not_loaded",
-                    message=f"its inputs were not checked: pack {pack.name!r} is loaded only by a run",
-                    hint="run the workflow, or add --load-packs to run the pack's code now",
-                    severity="warning",
-                )
+
+def _unless_provided(problem: Problem, providers: Mapping[str, Pack]) -> Problem:
+    """An unknown node that a custom pack seems to define is a warning, since a run loads the pack; it may well be
+    the output node that is missed.
+    """
+    if problem.code == "no_output_node":
+        return replace(problem, severity="warning")
+    pack = providers.get(problem.class_type or "")
+    if problem.code != "unknown_node" or pack is None:
         return problem
+    return replace(
+        problem,
+        code="pack_not_loaded",
+        message=f"its inputs were not checked: pack {pack.name!r} is loaded only by a run",
+        hint="run the workflow, or add --load-packs to run the pack's code now",
+        severity="warning",
+    )
 
 
 def _with_shipped_models(folders: Folders, packs: Iterable[LoadedPack]) -> Folders:

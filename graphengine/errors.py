@@ -22,7 +22,8 @@ class Problem:
     """One thing wrong with a workflow: where, what, and what to do about it.
 
     `code` is stable (docs/problems.md lists them). `severity` is "error" for what stops a run and "warning"
-    for what the user should know.
+    for what the user should know. `origin` tells how the user finds a node that no id of the editor names:
+    "node 3 'KSampler' inside subgraph 'Refine'".
     """
 
     code: str
@@ -32,9 +33,10 @@ class Problem:
     input_name: str | None = None
     hint: str | None = None
     severity: Literal["error", "warning"] = "error"
+    origin: str | None = None
 
     def __str__(self) -> str:
-        place = node_label(self.node_id, self.class_type)
+        place = node_label(self.node_id, self.class_type, self.origin)
         return f"{place}: {self.message}" if place else self.message
 
 
@@ -44,10 +46,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def node_label(node_id: str | None, class_type: str | None) -> str:
-    """How messages name a node: `node 12 (KSampler)`; empty without an id."""
+def node_label(node_id: str | None, class_type: str | None, origin: str | None = None) -> str:
+    """How messages name a node; empty without an id.
+
+    `node 12 (KSampler)`, or with an origin `node 3 'KSampler' inside subgraph 'Refine' (12:3)`.
+    """
     if node_id is None:
         return ""
+    if origin is not None:
+        return f"{origin} ({node_id})"
     return f"node {node_id} ({class_type})" if class_type else f"node {node_id}"
 
 
@@ -93,10 +100,13 @@ class ModelError(GraphEngineError):
 class NodeExecutionError(GraphEngineError):
     """A node raised while it ran; the original exception is `__cause__`."""
 
-    def __init__(self, node_id: str, class_type: str, message: str, *, hint: str | None = None) -> None:
-        super().__init__(f"{node_label(node_id, class_type)}: {message}", hint=hint)
+    def __init__(
+        self, node_id: str, class_type: str, message: str, *, hint: str | None = None, origin: str | None = None
+    ) -> None:
+        super().__init__(f"{node_label(node_id, class_type, origin)}: {message}", hint=hint)
         self.node_id = node_id
         self.class_type = class_type
+        self.origin = origin
 
 
 class RunCancelled(GraphEngineError):

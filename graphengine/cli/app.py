@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli import convert, doctor, models, nodes, run, schema, validate
+from graphengine.cli import convert, doctor, draw, models, nodes, run, schema, validate
 from graphengine.cli.console import complain, report, say
 from graphengine.cli.options import DebugOption, examples
 from graphengine.errors import GraphEngineError, SettingsError
@@ -85,6 +85,7 @@ def build_app() -> typer.Typer:
     app.command("run", epilog=run.EXAMPLES)(run.command)
     app.command("validate", epilog=validate.EXAMPLES)(validate.command)
     app.command("convert", epilog=convert.EXAMPLES)(convert.command)
+    app.command("draw", epilog=draw.EXAMPLES)(draw.command)
     _group(
         app,
         "nodes",

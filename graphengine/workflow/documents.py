@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from pydantic import JsonValue
 
@@ -9,6 +10,13 @@ from graphengine.errors import Problem, WorkflowFormatError
 from graphengine.workflow.api_format import ApiDocument, parse_api
 from graphengine.workflow.json_input import parse_json
 from graphengine.workflow.ui_models import UiDocument, parse_ui
+
+
+class DocumentKind(StrEnum):
+    """The two kinds of documents that a file may hold."""
+
+    API = "api"
+    UI = "ui"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,10 @@ _SAVE_HINT = "save the workflow in the editor: File > Save, or File > Export (AP
 
 
 def document_from_json(data: bytes) -> Document:
-    """The document in a JSON text.
+    """The document or documents in a JSON text.
+
+    Both stand side by side as `prompt` (or `output`) and `workflow`, each an object or a text of its own, or the
+    editor's document travels in the envelope of the API document.
 
     Raises:
         WorkflowFormatError: the text is not JSON, or the JSON is no workflow.
@@ -43,17 +54,37 @@ def document_from_json(data: bytes) -> Document:
     parsed = parse_json(data)
     raw = parsed.value
     problems = tuple(_repeated_key(key) for key in dict.fromkeys(parsed.repeated_keys))
-    if isinstance(raw, dict):
-        if _is_ui(raw):
-            return Document(ui=parse_ui(raw), problems=problems)
-        if _has_nodes(raw) or _has_nodes(raw.get("prompt")):
-            return with_editor_document(parse_api(raw), problems=problems)
+    if not isinstance(raw, dict):
+        raise _not_a_workflow(raw)
+    if _is_ui(raw):
+        return Document(ui=parse_ui(raw), problems=problems)
+    if _has_nodes(raw):
+        return _with_editor_document(parse_api(raw), None, problems)
+    raw = _opened(raw)
+    if _has_nodes(raw.get("prompt")):
+        return _with_editor_document(parse_api(raw), raw.get("workflow"), problems)
+    if _has_nodes(raw.get("output")) and isinstance(raw.get("workflow"), dict):
+        return _with_editor_document(parse_api(raw["output"]), raw["workflow"], problems)
+    match raw.get("workflow"):
+        case dict(drawn) if _is_ui(drawn):
+            return Document(ui=parse_ui(drawn), problems=problems)
     raise _not_a_workflow(raw)
 
 
-def with_editor_document(api: ApiDocument, raw: JsonValue = None, problems: tuple[Problem, ...] = ()) -> Document:
-    """An API document and the editor's beside it; if that cannot be read it is a warning, since `api` runs."""
-    drawn = raw if raw is not None else api.workflow
+def _opened(raw: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The object with the documents in it that are texts read."""
+    texts = {key: raw[key] for key in ("prompt", "workflow") if key in raw}
+    read = {
+        key: parse_json(text.encode()).value
+        for key, text in texts.items()
+        if isinstance(text, str) and text.lstrip()[:1] == "{"
+    }
+    return {**raw, **read} if read else raw
+
+
+def _with_editor_document(api: ApiDocument, beside: JsonValue, problems: tuple[Problem, ...]) -> Document:
+    """An API document and the editor's; if that cannot be read it is a warning, since the API document runs."""
+    drawn = beside if beside is not None else api.workflow
     if drawn is None:
         return Document(api=api, problems=problems)
     try:

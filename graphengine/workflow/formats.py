@@ -11,15 +11,31 @@ from typing import BinaryIO, Protocol
 
 from graphengine.errors import WorkflowFormatError, nearest
 from graphengine.workflow.api_format import api_to_workflow
-from graphengine.workflow.documents import Document, document_from_json
+from graphengine.workflow.box_formats import BoxFormat
+from graphengine.workflow.differences import documents_differ
+from graphengine.workflow.documents import Document, DocumentKind, document_from_json
 from graphengine.workflow.json_input import MAX_BYTES, too_large
+from graphengine.workflow.matroska_format import MatroskaFormat
 from graphengine.workflow.models import Workflow
+from graphengine.workflow.picture_formats import GifFormat, JpegFormat, WebpFormat
 from graphengine.workflow.png_format import PngFormat
-from graphengine.workflow.signatures import MEDIA, OTHERS, kind_of
+from graphengine.workflow.safetensors_format import SafetensorsFormat
+from graphengine.workflow.signatures import kind_of
+from graphengine.workflow.sound_formats import FlacFormat, Mp3Format, OggFormat
 from graphengine.workflow.ui_format import Conversion, convert_ui
 from graphengine.workflow.ui_widgets import DefinitionLike
 
-__all__ = ["FORMATS", "Conversion", "Document", "Format", "JsonFormat", "read_document", "to_workflow"]
+__all__ = [
+    "FORMATS",
+    "Conversion",
+    "Document",
+    "DocumentKind",
+    "Format",
+    "JsonFormat",
+    "load_workflow",
+    "read_document",
+    "to_workflow",
+]
 
 _HEAD_BYTES = 4096
 _BOM = b"\xef\xbb\xbf"
@@ -62,7 +78,19 @@ class JsonFormat:
         return document_from_json(data)
 
 
-FORMATS: tuple[Format, ...] = (PngFormat(), JsonFormat())
+FORMATS: tuple[Format, ...] = (
+    PngFormat(),
+    WebpFormat(),
+    JpegFormat(),
+    GifFormat(),
+    BoxFormat(),
+    MatroskaFormat(),
+    FlacFormat(),
+    OggFormat(),
+    Mp3Format(),
+    SafetensorsFormat(),
+    JsonFormat(),
+)
 
 
 def read_document(source: Path | bytes, formats: tuple[Format, ...] = FORMATS) -> Document:
@@ -77,22 +105,52 @@ def read_document(source: Path | bytes, formats: tuple[Format, ...] = FORMATS) -
         with source.open("rb") as stream:
             return _read(_seekable(stream), formats)
     except WorkflowFormatError as error:
-        raise WorkflowFormatError(f"{source}: {error.message}", hint=error.hint) from error
+        raise _in_file(source, error) from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise _unopened(source, error) from error
 
 
-def to_workflow(document: Document, definitions: Mapping[str, DefinitionLike]) -> Conversion:
-    """The workflow that a file's documents say; what ran counts before what was drawn."""
-    if document.api is not None:
-        workflow = api_to_workflow(document.api)
-        if document.ui is not None:
-            workflow = Workflow(workflow.nodes, ui=document.ui.to_json())
-        return Conversion(workflow, document.problems)
-    if document.ui is None:
-        return Conversion(Workflow({}), document.problems)
-    conversion = convert_ui(document.ui, definitions)
-    return Conversion(conversion.workflow, document.problems + conversion.problems)
+def load_workflow(
+    file: Path, definitions: Mapping[str, DefinitionLike], wanted: DocumentKind | None = None
+) -> Conversion:
+    """The workflow that a file says; see `to_workflow`.
+
+    Raises:
+        WorkflowFormatError: the file cannot be read, holds no workflow, or not the wanted document.
+    """
+    document = read_document(file)
+    try:
+        return to_workflow(document, definitions, wanted)
+    except WorkflowFormatError as error:
+        raise _in_file(file, error) from error
+
+
+def to_workflow(
+    document: Document, definitions: Mapping[str, DefinitionLike], wanted: DocumentKind | None = None
+) -> Conversion:
+    """The workflow that a file's documents say; unless one is wanted, what ran counts before what was drawn.
+
+    When both are there, a difference between them is a warning.
+
+    Raises:
+        WorkflowFormatError: the file does not hold the wanted document.
+    """
+    api = api_to_workflow(document.api) if document.api is not None else None
+    drawn = convert_ui(document.ui, definitions) if document.ui is not None else None
+    problems = document.problems
+    if api is not None and drawn is not None:
+        problems += documents_differ(api, drawn, definitions)
+    if drawn is not None and (wanted is DocumentKind.UI or (api is None and wanted is None)):
+        return Conversion(drawn.workflow, problems + drawn.problems)
+    if wanted is DocumentKind.UI:
+        raise WorkflowFormatError("the file holds no document of the editor", hint="read it without --from ui")
+    if api is None:
+        raise WorkflowFormatError("the file holds no API document", hint="read it without --from api")
+    return Conversion(Workflow(api.nodes, ui=document.ui.to_json()) if document.ui is not None else api, problems)
+
+
+def _in_file(file: Path, error: WorkflowFormatError) -> WorkflowFormatError:
+    return WorkflowFormatError(f"{file}: {error.message}", hint=error.hint)
 
 
 def _read(stream: BinaryIO, formats: tuple[Format, ...]) -> Document:
@@ -112,14 +170,10 @@ def _seekable(stream: BinaryIO) -> BinaryIO:
 
 
 def _unsupported(head: bytes) -> WorkflowFormatError:
-    hint = "give a saved workflow (.json), or a PNG picture that was saved with its workflow"
-    if media := kind_of(head, MEDIA):
-        return WorkflowFormatError(
-            f"this is {media}: reading a workflow out of one is not supported yet", hint=hint
-        )
-    if other := kind_of(head, OTHERS):
+    hint = "give a saved workflow (.json), or a picture, video, sound or model that was saved with its workflow"
+    if other := kind_of(head):
         return WorkflowFormatError(f"this is {other}, not a workflow", hint=hint)
-    return WorkflowFormatError("this is neither JSON nor a picture", hint=hint)
+    return WorkflowFormatError("this is neither JSON nor a picture, video, sound or model", hint=hint)
 
 
 def _unopened(path: Path, error: OSError | ValueError) -> WorkflowFormatError:

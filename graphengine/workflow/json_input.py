@@ -12,7 +12,9 @@ from pydantic import JsonValue
 from graphengine.errors import WorkflowFormatError
 
 #: Largest JSON text that is read, in bytes.
-MAX_BYTES = 64 * 1024**2
+MAX_BYTES = 32 * 1024**2
+#: Most values (with keys and brackets) that are read: enough for some 50,000 nodes.
+MAX_VALUES = 4_000_000
 #: Deepest nesting of objects and arrays that is read.
 MAX_DEPTH = 128
 
@@ -40,7 +42,7 @@ def parse_json(data: bytes) -> ParsedJson:
     """The value of a JSON text in UTF-8, with or without a byte order mark.
 
     Raises:
-        WorkflowFormatError: the text is too large, too deep, empty, not UTF-8, not JSON, or holds a number or a
+        WorkflowFormatError: the text is too large, of too many values, too deep, empty, not UTF-8, not JSON, or holds a number or a
             character that JSON cannot express.
     """
     if len(data) > MAX_BYTES:
@@ -48,7 +50,7 @@ def parse_json(data: bytes) -> ParsedJson:
     text = _decode(data.removeprefix(_BOM))
     if not text.strip():
         raise WorkflowFormatError("the file is empty", hint="save the workflow again")
-    _check_depth(data)
+    _check_size(data)
     unusual: list[str] = []
     repeated: list[str] = []
 
@@ -104,10 +106,15 @@ def _decode(data: bytes) -> str:
         ) from error
 
 
-def _check_depth(data: bytes) -> None:
-    """Refuse nesting over the limit before the decoder, which recurses, sees the text."""
+def _check_size(data: bytes) -> None:
+    """Refuse more values or deeper nesting than the limits, before the decoder, which recurses, sees the text."""
     if b"\\" in data:
-        data = re.sub(rb"\\.", b"", data, flags=re.DOTALL)
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    values = data.count(b",") + data.count(b"[") + data.count(b"{") + data.count(b'"') // 2
+    if values > MAX_VALUES:
+        raise WorkflowFormatError(
+            f"the JSON holds more than {MAX_VALUES:,} values", hint="give the saved workflow, not a data set"
+        )
     outline = data.translate(None, _NO_BRACKET_OR_QUOTE).replace(b'""', b"")
     brackets = re.sub(rb'"[^"]*"?', b"", outline)
     depth = max(accumulate(map(_STEP.__getitem__, brackets)), default=0)

@@ -30,7 +30,10 @@ _BEND_SIZE = (0.0, 16.0)
 
 @dataclass(frozen=True, slots=True)
 class Layout(Generic[Key]):
-    """Upper left corners by box, the bends of links over several columns, and the size of the whole."""
+    """Upper left corners by box, the way of links over several columns, and the size of the whole.
+
+    A way has two points for each column that the link passes, where it enters and where it leaves it.
+    """
 
     positions: Mapping[Key, Point]
     bends: Mapping[tuple[Key, Key], tuple[Point, ...]]
@@ -88,15 +91,23 @@ def _place(part: Sequence[int], readers: Sequence[Sequence[int]], sizes: Sequenc
     _reduce_crossings(columns, chain.before, chain.after)
     tops = _tops(columns, chain.before, chain.after, {item: size_of[item][1] + gap[1] for item in chain.items})
     lefts, left = [], 0.0
-    for column in columns:
+    widths = [max(size_of[item][0] for item in column) for column in columns]
+    for width in widths:
         lefts.append(left)
-        left += max(size_of[item][0] for item in column) + gap[0]
+        left += width + gap[0]
     highest = min(tops.values())
     spot = {item: (lefts[chain.column_of[item]], tops[item] - highest) for item in chain.items}
     height = max(spot[item][1] + size_of[item][1] for item in chain.items)
     return _Part(
         {item: spot[item] for item in part},
-        {link: tuple(spot[bend] for bend in bends) for link, bends in chain.bends.items()},
+        {
+            link: tuple(
+                (spot[bend][0] + across, spot[bend][1] + _BEND_SIZE[1] / 2)
+                for bend in bends
+                for across in (0.0, widths[chain.column_of[bend]])
+            )
+            for link, bends in chain.bends.items()
+        },
         (left - gap[0], height),
     )
 

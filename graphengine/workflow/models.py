@@ -21,12 +21,14 @@ class Link:
 class WorkflowNode:
     """One node: its type and its inputs, each a link or a literal value.
 
-    `title` is what the user called it. `inputs` is never changed after construction.
+    `title` is what the user called it, `origin` how the user finds it when it stands inside something else:
+    "node 3 'KSampler' inside subgraph 'Refine'". `inputs` is never changed after construction.
     """
 
     class_type: str
     inputs: Mapping[str, Link | JsonValue] = field(default_factory=dict)
     title: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,18 @@
-"""Workflows in pictures: the text chunks `prompt` and `workflow` of a PNG file.
+"""Workflows in PNG pictures: the text chunks `prompt` and `workflow`.
 
 Chunks are walked without decoding the picture; of a file of any size only its text is read.
 """
 
 import zlib
-from os import SEEK_CUR
-from struct import unpack
 from typing import BinaryIO
 
-from pydantic import JsonValue
-
-from graphengine.errors import WorkflowFormatError
-from graphengine.workflow.api_format import parse_api
-from graphengine.workflow.documents import Document, document_from_json, with_editor_document
-from graphengine.workflow.json_input import MAX_BYTES, parse_json, too_large
+from graphengine.workflow.byte_reader import ByteReader
+from graphengine.workflow.documents import Document
+from graphengine.workflow.json_input import MAX_BYTES
+from graphengine.workflow.metadata import Text, decode_text, document_from_texts, is_wanted
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT_TYPES = frozenset({b"tEXt", b"zTXt", b"iTXt"})
-_READ = frozenset({"prompt", "workflow", "parameters"})
 
 
 class PngFormat:
@@ -31,64 +26,42 @@ class PngFormat:
         """The documents in a picture's text chunks; the API document is what ran.
 
         Raises:
-            WorkflowFormatError: the picture is damaged, holds no workflow, or holds one that cannot be read.
+            WorkflowFormatError: the picture is damaged, or holds no workflow that can be read.
         """
-        texts = read_text_chunks(stream)
-        prompt, workflow = texts.get("prompt"), texts.get("workflow")
-        if prompt is not None:
-            api = parse_api(_parsed(prompt, "prompt"))
-            return with_editor_document(api, None if workflow is None else _parsed(workflow, "workflow"))
-        if workflow is not None:
-            try:
-                return document_from_json(workflow.encode())
-            except WorkflowFormatError as error:
-                raise _in_chunk(error, "workflow") from error
-        raise _no_workflow(foreign="parameters" in texts)
+        reader = ByteReader(stream, "PNG picture")
+        return document_from_texts(_texts(reader), reader.kind)
 
 
-def read_text_chunks(stream: BinaryIO) -> dict[str, str]:
-    """Texts of the chunks `prompt`, `workflow` and `parameters`, decoded as UTF-8, else Latin-1.
-
-    Raises:
-        WorkflowFormatError: the file is no PNG, is cut off before its first text, or a text chunk is damaged.
-    """
-    if stream.read(len(SIGNATURE)) != SIGNATURE:
-        raise _damaged("it has no PNG signature")
-    texts: dict[str, str] = {}
-    while True:
-        header = stream.read(8)
-        if len(header) < 8:
-            if texts:  # the picture is cut off, but the workflow stands before it
-                return texts
-            raise _damaged("the file ends early")
-        length, kind = unpack(">I4s", header)
+def _texts(reader: ByteReader) -> list[Text]:
+    """The wanted texts; a picture that is cut off behind them is no reason to refuse."""
+    if reader.take(len(SIGNATURE)) != SIGNATURE:
+        raise reader.damaged("it has no PNG signature")
+    texts: list[Text] = []
+    while reader.left >= 8 or not texts:
+        reader.part()
+        length, kind = reader.number(4), reader.take(4)
         if kind == b"IEND":
-            return texts
-        if kind not in _TEXT_TYPES:
-            stream.seek(length + 4, SEEK_CUR)
-            continue
-        key, text = _text(kind, _chunk(stream, length, kind))
-        if key in _READ:
-            texts[key] = text
+            break
+        if kind in _TEXT_TYPES:
+            texts += _text(kind, _chunk(reader, length, kind), reader)
+        else:
+            reader.skip(length + 4)
+    return texts
 
 
-def _chunk(stream: BinaryIO, length: int, kind: bytes) -> bytes:
-    if length > MAX_BYTES:
-        raise too_large(length)
-    data, checksum = stream.read(length), stream.read(4)
-    if len(checksum) < 4:
-        raise _damaged("the file ends within a text")
-    if zlib.crc32(kind + data) != int.from_bytes(checksum):
-        raise _damaged(f"the checksum of a {kind.decode()} chunk does not fit")
+def _chunk(reader: ByteReader, length: int, kind: bytes) -> bytes:
+    data = reader.take(length)
+    if zlib.crc32(kind + data) != reader.number(4):
+        raise reader.damaged(f"the checksum of a {kind.decode()} chunk does not fit")
     return data
 
 
-def _text(kind: bytes, data: bytes) -> tuple[str, str]:
-    """Key and text of a text chunk; the text is empty when its key is none of ours."""
-    name, _, rest = data.partition(b"\0")
-    key = name.decode("latin-1")
-    if key not in _READ:
-        return key, ""
+def _text(kind: bytes, data: bytes, reader: ByteReader) -> list[Text]:
+    """Name and text of a text chunk; nothing when the name is none of ours."""
+    key, _, rest = data.partition(b"\0")
+    name = key.decode("latin-1")
+    if not is_wanted(name):
+        return []
     compressed = kind == b"zTXt"
     if kind == b"zTXt":
         rest = rest[1:]  # the compression method, always 0
@@ -96,47 +69,13 @@ def _text(kind: bytes, data: bytes) -> tuple[str, str]:
         compressed = rest[:1] == b"\1"
         _language, _, rest = rest[2:].partition(b"\0")
         _translated, _, rest = rest.partition(b"\0")
-    if compressed:
-        rest = _inflate(rest)
-    try:
-        return key, rest.decode("utf-8")
-    except UnicodeDecodeError:
-        return key, rest.decode("latin-1")
+    return [(name, decode_text(_inflated(rest, reader) if compressed else rest))]
 
 
-def _inflate(data: bytes) -> bytes:
-    inflater = zlib.decompressobj()
+def _inflated(data: bytes, reader: ByteReader) -> bytes:
     try:
-        text = inflater.decompress(data, MAX_BYTES + 1)
+        text = zlib.decompressobj().decompress(data, MAX_BYTES + 1)
     except zlib.error as error:
-        raise _damaged("a compressed text cannot be read") from error
-    if len(text) > MAX_BYTES:
-        raise too_large()
+        raise reader.damaged("a compressed text cannot be read") from error
+    reader.spend(len(text))
     return text
-
-
-def _parsed(text: str, key: str) -> JsonValue:
-    try:
-        return parse_json(text.encode()).value
-    except WorkflowFormatError as error:
-        raise _in_chunk(error, key) from error
-
-
-def _in_chunk(error: WorkflowFormatError, key: str) -> WorkflowFormatError:
-    return WorkflowFormatError(f"the text {key!r} of the picture: {error.message}", hint=error.hint)
-
-
-def _damaged(what: str) -> WorkflowFormatError:
-    return WorkflowFormatError(f"the picture is damaged: {what}", hint="take the file as it was saved")
-
-
-def _no_workflow(*, foreign: bool) -> WorkflowFormatError:
-    if foreign:
-        return WorkflowFormatError(
-            "the picture holds generation parameters as text, but no workflow",
-            hint="it was not made by a node graph; there is nothing to run",
-        )
-    return WorkflowFormatError(
-        "the picture holds no workflow",
-        hint="messengers and picture editors remove it; take the file as it was saved, or the saved JSON",
-    )

@@ -7,8 +7,11 @@ gives widget values their names, which only node definitions know:
   run;
 * an input takes what its link brings; without one, the value of its widget;
 * the input of a muted source is left out, with its widget value: the user took away what fed it;
-* what is not understood (subgraphs, group nodes, links made by packs) is a `Problem`, and its node stays in the
-  workflow under a type that no definition has, so that it cannot run as something else.
+* subgraphs and group nodes are opened up: node 3 inside of node 12 becomes "12:3";
+* what is not understood is a `Problem`, and its node stays in the workflow under a type that no definition has, so
+  that it cannot run as something else.
+
+Texts like `%Node.widget%` and `%date:yyyy%` stay as they are: they are resolved when files are written.
 """
 
 from collections.abc import Mapping
@@ -18,10 +21,14 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
-from graphengine.workflow.ui_graph import BYPASSED, MUTED, Role, build_ui_graph, role, unsupported
+from graphengine.workflow.ui_everywhere import with_broadcasts
+from graphengine.workflow.ui_graph import Role, build_ui_graph, role
 from graphengine.workflow.ui_links import Nothing, Sources, Value
-from graphengine.workflow.ui_models import UiDocument, UiNode
-from graphengine.workflow.ui_widgets import DefinitionLike, widget_values
+from graphengine.workflow.ui_models import UiDocument
+from graphengine.workflow.ui_promoted import WidgetValues
+from graphengine.workflow.ui_scopes import Place, Scope, places
+from graphengine.workflow.ui_subgraphs import Insides
+from graphengine.workflow.ui_widgets import DefinitionLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +41,46 @@ class Conversion:
 
 def convert_ui(document: UiDocument, definitions: Mapping[str, DefinitionLike]) -> Conversion:
     """The workflow that the editor would send for this document."""
-    graph, problems = build_ui_graph(document)
-    sources, subgraphs = Sources(graph, problems), _subgraph_types(document)
-    nodes: dict[NodeId, WorkflowNode] = {}
-    for key, node in graph.nodes.items():
-        if role(node) is not Role.RUNS or node.mode in (MUTED, BYPASSED):
-            continue
-        problem = unsupported(node, subgraphs)
-        if problem is not None:
-            problems.append(problem)
-            values: dict[str, JsonValue] = {}
-        else:
-            values = widget_values(node, definitions.get(node.type), problems)
-        nodes[key] = WorkflowNode(node.type, _inputs(node, values, sources), title=node.title)
-    return Conversion(Workflow(nodes, ui=document.to_json()), tuple(dict.fromkeys(problems)))
+    graph, problems = build_ui_graph(document.nodes, document.links or ())
+    root = Scope(with_broadcasts(graph, document.extra, document.groups, problems))
+    insides = Insides(document, definitions, problems)
+    insides.check_size(root)
+    nodes, opened = _opened_up(root, insides, problems)
+    widgets = WidgetValues(opened, definitions, problems)
+    sources = Sources(opened, widgets.promoted, problems)
+    converted = {
+        place.id: WorkflowNode(
+            place.node.type, _inputs(place, widgets.of(place), sources), place.node.title, place.origin
+        )
+        for place in nodes
+    }
+    return Conversion(Workflow(converted, ui=document.to_json()), tuple(dict.fromkeys(problems)))
 
 
-def _inputs(node: UiNode, values: Mapping[str, JsonValue], sources: Sources) -> dict[str, Link | JsonValue]:
+def _opened_up(
+    root: Scope, insides: Insides, problems: list[Problem]
+) -> tuple[list[Place], Mapping[NodeId, Scope]]:
+    """The nodes that run, and the scope of each instance among them by its id."""
+    opened: dict[NodeId, Scope] = {}
+    nodes: list[Place] = []
+    for place, inside in places(root, insides.open_up):
+        if inside is not None:
+            opened[place.id] = inside
+        elif place.runs and role(place.node) is Role.RUNS:
+            nodes.append(place)
+            problem = insides.unopened(place)
+            if problem is not None:
+                problems.append(problem)
+    return nodes, opened
+
+
+def _inputs(place: Place, values: Mapping[str, JsonValue], sources: Sources) -> dict[str, Link | JsonValue]:
     """Widget values, and over them what links bring."""
     inputs: dict[str, Link | JsonValue] = dict(values)
-    for slot in node.inputs or ():
+    for slot in place.node.inputs or ():
         if slot.link is None:
             continue
-        match sources.of(node, slot):
+        match sources.of(place, slot):
             case Value(value):
                 inputs[slot.name] = value
             case Nothing(removed=True):
@@ -66,9 +90,3 @@ def _inputs(node: UiNode, values: Mapping[str, JsonValue], sources: Sources) -> 
             case Link() as link:
                 inputs[slot.name] = link
     return inputs
-
-
-def _subgraph_types(document: UiDocument) -> frozenset[str]:
-    if document.definitions is None:
-        return frozenset()
-    return frozenset(str(subgraph.id) for subgraph in document.definitions.subgraphs or ())

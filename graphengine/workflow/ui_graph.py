@@ -1,6 +1,6 @@
 """The editor's graph as conversion walks it: nodes and links by id, and what each kind of node means."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -8,21 +8,16 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.workflow.models import NodeId
-from graphengine.workflow.ui_models import UiDocument, UiInput, UiLink, UiNode
+from graphengine.workflow.ui_models import UiId, UiInput, UiLink, UiNode
+from graphengine.workflow.ui_widgets import InputLike
+
+#: A link as a document may hold it.
+RawLink = UiLink | list[JsonValue] | None
 
 MUTED, BYPASSED = 2, 4
 
 _NOTES = frozenset({"Note", "MarkdownNote"})
 _REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
-_EVERYWHERE = frozenset(
-    {
-        "Anything Everywhere",
-        "Anything Everywhere?",
-        "Anything Everywhere3",
-        "Prompts Everywhere",
-        "Seed Everywhere",
-    }
-)
 # Switches and labels of the rgthree pack that live in the editor only.
 _RGTHREE_EDITOR_NODES = frozenset(
     f"{name} (rgthree)"
@@ -52,43 +47,64 @@ class Role(Enum):
     GETS = "gives what the setter of the same name is given"
 
 
+#: Links inside a subgraph that come from its inputs have this origin, those to its outputs this target.
+INPUTS_ID, OUTPUTS_ID = "-10", "-20"
+
+
 @dataclass(frozen=True, slots=True)
 class UiGraph:
-    """Nodes and links of one document, by id; `setters` are the SetNodes by the name they set."""
+    """Nodes and links of one graph by id, and where it opens to the graph around it.
+
+    `setters` are the SetNodes by the name they set. `kind` and `name` say what the graph is: the inside of a
+    "subgraph" or a "group node", both empty for the document itself. `inputs` are the names of its inputs,
+    `taken` what each of them feeds, `outputs` their names, `given` the link that ends at each of them. `widgets`
+    are the inputs whose values its instances may keep, in the order of those values.
+    """
 
     nodes: Mapping[NodeId, UiNode]
     links: Mapping[str, UiLink]
     setters: Mapping[str, UiNode] = field(default_factory=dict)
+    kind: str = ""
+    name: str = ""
+    inputs: tuple[str, ...] = ()
+    taken: Mapping[str, Sequence[UiLink]] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    given: Mapping[int, UiLink] = field(default_factory=dict)
+    widgets: Mapping[str, InputLike] = field(default_factory=dict)
 
 
-def build_ui_graph(document: UiDocument) -> tuple[UiGraph, list[Problem]]:
-    """Nodes and links by id, and a problem for each id that stands twice or link that cannot be read."""
+def build_ui_graph(
+    nodes: Iterable[UiNode], rows: Iterable[RawLink], place: str = ""
+) -> tuple[UiGraph, list[Problem]]:
+    """Nodes and links by id, and a problem for each id that stands twice or link that cannot be read.
+
+    `place` says where a node is found, "inside subgraph 'Refine'" for instance; empty for the document itself.
+    """
     problems: list[Problem] = []
-    nodes: dict[NodeId, UiNode] = {}
-    for node in document.nodes:
-        if node_id(node) in nodes:
-            problems.append(
-                _problem(
-                    node,
-                    "duplicate_node",
-                    "another node has the same id",
-                    "give one of them a new id in the editor",
-                )
-            )
-        nodes[node_id(node)] = node
+    by_id: dict[NodeId, UiNode] = {}
+    for node in nodes:
+        if node_id(node) in by_id:
+            text, hint = "another node has the same id", "give one of them a new id in the editor"
+            problems.append(_problem(node, "duplicate_node", text, hint, place))
+        by_id[node_id(node)] = node
     links: dict[str, UiLink] = {}
-    for raw in document.links or ():
-        link = _link(raw) if isinstance(raw, list) else raw
+    for raw in rows:
+        link = read_link(raw) if isinstance(raw, list) else raw
         if link is not None:
             links[str(link.id)] = link
         elif raw is not None:
             problems.append(Problem("dangling_link", f"the link {raw!r:.80} cannot be read", severity="warning"))
-    return UiGraph(nodes, links, _setters(nodes, problems)), problems
+    return UiGraph(by_id, links, _setters(by_id, problems, place)), problems
 
 
 def node_id(node: UiNode) -> NodeId:
-    """The id of the node, as API documents write it."""
+    """The id of the node within its graph, as API documents write it."""
     return NodeId(str(node.id))
+
+
+def found_at(node: UiNode, place: str) -> str | None:
+    """How the user finds a node of a graph that is not the document itself; None in the document itself."""
+    return f"node {node.id} {(node.title or node.type)!r} {place}" if place else None
 
 
 def role(node: UiNode) -> Role:
@@ -108,19 +124,6 @@ def role(node: UiNode) -> Role:
             return Role.RUNS
 
 
-def unsupported(node: UiNode, subgraphs: frozenset[str]) -> Problem | None:
-    """The problem with a node that stands for something conversion does not know yet."""
-    hint = "run the API document instead: in the editor, File > Export (API)"
-    if node.type in subgraphs:
-        return _problem(node, "unsupported_node", "is a subgraph, which cannot be converted yet", hint)
-    if node.type.startswith(("workflow>", "workflow/")):
-        return _problem(node, "unsupported_node", "is a group node, which cannot be converted yet", hint)
-    if node.type in _EVERYWHERE:
-        text = "makes links that the document does not show; it cannot be converted yet"
-        return _problem(node, "unsupported_node", text, hint)
-    return None
-
-
 def first_value(node: UiNode) -> JsonValue:
     """The first widget value of a node, None without one."""
     values = node.widgets_values
@@ -130,6 +133,11 @@ def first_value(node: UiNode) -> JsonValue:
 def input_at(inputs: Sequence[UiInput] | None, index: int) -> UiInput | None:
     """The input slot of that number, if there is one."""
     return inputs[index] if inputs is not None and 0 <= index < len(inputs) else None
+
+
+def input_named(node: UiNode, name: str) -> UiInput | None:
+    """The input slot of that name, if there is one."""
+    return next((slot for slot in node.inputs or () if slot.name == name), None)
 
 
 def types_fit(given: JsonValue, wanted: JsonValue) -> bool:
@@ -146,22 +154,23 @@ def _members(type_: JsonValue) -> frozenset[str]:
     return frozenset(part.strip().lower() for part in type_.split(","))
 
 
-def _link(row: list[JsonValue]) -> UiLink | None:
+def read_link(row: Sequence[JsonValue]) -> UiLink | None:
+    """The link in a row `[id, origin, slot, target, slot, type]`, None when it is no such row."""
     match row:
         case [int() | str() as id_, int() | str() as origin, int(slot), int() | str() as target, int(end), *rest]:
-            return UiLink.model_construct(
-                id=id_,
-                origin_id=origin,
-                origin_slot=slot,
-                target_id=target,
-                target_slot=end,
-                type=rest[0] if rest else "*",
-            )
+            return new_link(id_, origin, slot, target, end, rest[0] if rest else "*")
         case _:
             return None
 
 
-def _setters(nodes: Mapping[NodeId, UiNode], problems: list[Problem]) -> dict[str, UiNode]:
+def new_link(id_: UiId, origin: UiId, slot: int, target: UiId, end: int, type_: JsonValue = "*") -> UiLink:
+    """A link of values that are known to be of the right types."""
+    return UiLink.model_construct(
+        id=id_, origin_id=origin, origin_slot=slot, target_id=target, target_slot=end, type=type_
+    )
+
+
+def _setters(nodes: Mapping[NodeId, UiNode], problems: list[Problem], place: str) -> dict[str, UiNode]:
     setters: dict[str, UiNode] = {}
     for node in nodes.values():
         name = first_value(node)
@@ -169,10 +178,12 @@ def _setters(nodes: Mapping[NodeId, UiNode], problems: list[Problem]) -> dict[st
             continue
         if name in setters:
             text = f"{name!r} is set by node {setters[name].id} as well"
-            problems.append(_problem(node, "duplicate_setter", text, "rename one of the two"))
+            problems.append(_problem(node, "duplicate_setter", text, "rename one of the two", place))
         setters[name] = node
     return setters
 
 
-def _problem(node: UiNode, code: str, message: str, hint: str) -> Problem:
-    return Problem(code, message, node_id=node_id(node), class_type=node.type, hint=hint)
+def _problem(node: UiNode, code: str, message: str, hint: str, place: str) -> Problem:
+    return Problem(
+        code, message, node_id=node_id(node), class_type=node.type, hint=hint, origin=found_at(node, place)
+    )

@@ -53,6 +53,7 @@ class UiNode(_UiModel):
     outputs: list[UiOutput] | None = None
     widgets_values: list[JsonValue] | dict[str, JsonValue] | None = None
     title: str | None = None
+    properties: JsonValue = None
 
 
 class UiLink(_UiModel):
@@ -69,11 +70,28 @@ class UiLink(_UiModel):
 UiLinkRow = Annotated[list[JsonValue], Field(min_length=5, description="[id, origin, slot, target, slot, type]")]
 
 
+class UiSubgraphSlot(_UiModel):
+    """An input or output of a subgraph; `linkIds` are the links inside that end at it."""
+
+    name: str = ""
+    type: JsonValue = "*"
+    linkIds: list[UiId] | None = None
+
+
 class UiSubgraph(_UiModel):
-    """A graph that nodes of the document stand for."""
+    """A graph that nodes of the document stand for: each node whose type is its `id` is an instance of it.
+
+    Links from its inputs have the origin -10, links to its outputs the target -20.
+    """
 
     id: UiId
     name: str | None = None
+    nodes: list[UiNode] | None = None
+    links: list[UiLinkRow | UiLink | None] | None = None
+    inputs: list[UiSubgraphSlot] | None = None
+    outputs: list[UiSubgraphSlot] | None = None
+    groups: JsonValue = None
+    extra: JsonValue = None
 
 
 class UiDefinitions(_UiModel):
@@ -89,6 +107,8 @@ class UiDocument(_UiModel):
     links: list[UiLinkRow | UiLink | None] | None = None
     version: int | float | str | None = None
     definitions: UiDefinitions | None = None
+    groups: JsonValue = None
+    extra: JsonValue = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """The document as it was read."""

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import JsonValue
 
 from graphengine.errors import Problem
-from graphengine.workflow.ui_graph import node_id
 from graphengine.workflow.ui_models import UiNode
 
 _CONTROL_VALUES = frozenset({"fixed", "increment", "decrement", "randomize"})
@@ -51,6 +51,22 @@ class DefinitionLike(Protocol):
         """Inputs in the order of declaration: required, then optional."""
 
 
+#: The type of widgets that are buttons: the editor keeps a text for them that is no value.
+BUTTON = "BUTTON"
+
+
+@dataclass(frozen=True, slots=True)
+class PlainWidget:
+    """A widget of which no definition tells."""
+
+    type: str = "*"
+    is_widget: bool = True
+    has_control: bool = False
+    choices: object = None
+    # Any: as definitions have it.
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 def widget_values(
     node: UiNode, definition: DefinitionLike | None, problems: list[Problem]
 ) -> dict[str, JsonValue]:
@@ -75,7 +91,7 @@ def _by_definition(node: UiNode, definition: DefinitionLike, problems: list[Prob
         found = {name: value for name, value in values.items() if name in definition.inputs}
         left: Sequence[JsonValue] = ()
     else:
-        found, left = _in_order(values, widgets)
+        found, left = in_order(values, widgets)
     if widgets and any(_is_odd(value) for value in left):
         problems.append(_too_many(node, len(left)))
     linked = {slot.name for slot in node.inputs or () if slot.link is not None}
@@ -87,21 +103,28 @@ def _by_definition(node: UiNode, definition: DefinitionLike, problems: list[Prob
     return found
 
 
-def _in_order(
+def in_order(
     values: Sequence[JsonValue], widgets: Mapping[str, InputLike]
 ) -> tuple[dict[str, JsonValue], Sequence[JsonValue]]:
-    """Values to widgets in order, as far as they go, and the values left over."""
+    """Values to widgets in order, as far as they go, and the values left over; buttons get none."""
     found: dict[str, JsonValue] = {}
     specs = list(widgets.values())
     at = 0
     for index, (name, spec) in enumerate(widgets.items()):
         if at >= len(values):
             break
+        if spec.type == BUTTON:
+            at += _is_button(values[at])
+            continue
         found[name] = values[at]
         at += 1
         if spec.has_control and at < len(values):
             at += _control_values(spec, values[at:], specs[index + 1 :])
     return found, values[at:]
+
+
+def _is_button(value: JsonValue) -> bool:
+    return isinstance(value, str) and bool(value) and value in _BUTTON_VALUES
 
 
 def _is_odd(value: JsonValue) -> bool:
@@ -158,7 +181,7 @@ def _unknown(node: UiNode, count: int) -> Problem:
     return Problem(
         "unnamed_widgets",
         f"the node type {node.type!r} is not known, so its {count} widget values have no names",
-        node_id=node_id(node),
+        node_id=str(node.id),
         class_type=node.type,
         hint="install the node pack that defines it, or run the API document (in the editor, File > Export (API))",
         severity="warning",  # without its pack it cannot run, and validation says so; converted it can be
@@ -169,7 +192,7 @@ def _too_many(node: UiNode, left: int) -> Problem:
     return Problem(
         "widget_values",
         f"{left} of its values fit no widget; it may have been saved with another version of the node",
-        node_id=node_id(node),
+        node_id=str(node.id),
         class_type=node.type,
         hint="check its values: open and save the workflow again in the editor",
         severity="warning",
@@ -180,7 +203,7 @@ def _dynamic(node: UiNode, name: str) -> Problem:
     return Problem(
         "dynamic_prompt",
         f"input {name!r}: the editor resolves {{a|b}} and comments when it queues; here they stay",
-        node_id=node_id(node),
+        node_id=str(node.id),
         class_type=node.type,
         input_name=name,
         hint="write the text as it should be read",
