@@ -89,19 +89,15 @@ class Engine:
         """All that is wrong with the workflow. Runs no code of any custom pack."""
         problems = validate(workflow, self.registry, self.folders, targets)
         unknown = {p.class_type for p in problems if p.code == "unknown_node" and p.class_type is not None}
-        providers = self._providers(unknown)
+        providers = {name: pack for pack, names in self._named(unknown).items() for name in names}
         if not providers:
             return problems
         return [_unless_provided(problem, providers) for problem in problems]
 
-    def _providers(self, class_types: Collection[str]) -> dict[str, Pack]:
-        """The custom packs whose source names these node types, by node type."""
-        return {
-            class_type: pack
-            for pack in self.custom
-            if pack.path is not None
-            for class_type in named_classes(pack.path, class_types)
-        }
+    def _named(self, class_types: Collection[str]) -> dict[Pack, set[str]]:
+        """The custom packs whose source names any of these node types, with those it names."""
+        found = {pack: named_classes(pack.path, class_types) for pack in self.custom if pack.path is not None}
+        return {pack: names for pack, names in found.items() if names}
 
     def plan(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> Plan:
         """What would run, in order.
@@ -163,7 +159,7 @@ class Engine:
         """Import the custom packs that define these node types, as far as they are not defined yet."""
         missing = {name for name in class_types if name not in self.registry}
         problems: list[Problem] = []
-        for pack in dict.fromkeys(self._providers(missing).values()):
+        for pack in self._named(missing):
             try:
                 loaded = load_pack(pack)
                 problems.extend(loaded.problems)
