@@ -1,0 +1,117 @@
+"""`graphengine draw`: a picture of a workflow, with its problems in red."""
+
+import os
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphengine.cli.console import complain, plural, say
+from graphengine.cli.convert import read_definitions, write_whole
+from graphengine.cli.options import (
+    BaseDirOption,
+    CustomNodesOption,
+    DebugOption,
+    LoadPacksOption,
+    examples,
+    open_engine,
+)
+from graphengine.cli.reading import read_workflow
+from graphengine.errors import SettingsError
+from graphengine.settings import load_settings
+
+EXAMPLES = examples(
+    "graphengine draw flow.json -o graph.svg",
+    "graphengine draw picture.png -o graph.mmd",
+    "graphengine draw flow.json --definitions object_info.json --format dot | dot -Tpdf > graph.pdf",
+)
+
+
+class Drawing(StrEnum):
+    """What a picture can be written as."""
+
+    SVG = "svg"
+    MERMAID = "mmd"
+    DOT = "dot"
+
+
+def command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A saved workflow, or a picture that carries one.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PATH", help="File to write: .svg, .mmd or .dot. Default: stdout."),
+    ] = None,
+    format: Annotated[
+        Drawing | None,
+        typer.Option("--format", help="What to write. Default: by the suffix of --output, else svg."),
+    ] = None,
+    definitions: Annotated[
+        Path | None,
+        typer.Option(
+            "--definitions",
+            metavar="FILE",
+            help="Take node definitions from a saved /object_info of ComfyUI. Default: installed nodes.",
+        ),
+    ] = None,
+    base_dir: BaseDirOption = None,
+    custom_nodes: CustomNodesOption = None,
+    load_packs: LoadPacksOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Draw what runs: nodes in columns, links in the colours of their types, problems in red.
+
+    Problems are drawn and do not fail. A Mermaid file (.mmd) shows in Markdown, a .dot file is for Graphviz.
+    """
+    # the picture brings networkx (0.2 s), which help does not need
+    from graphengine.engine import Engine
+    from graphengine.graph.picture import Picture, make_picture
+    from graphengine.graph.picture_svg import to_svg
+    from graphengine.graph.picture_text import to_dot, to_mermaid
+
+    writers: Mapping[Drawing, Callable[[Picture, str], str]] = {
+        Drawing.SVG: to_svg,
+        Drawing.MERMAID: to_mermaid,
+        Drawing.DOT: to_dot,
+    }
+    writer = writers[_format(format, output)]
+    settings = load_settings(
+        base_dir=base_dir, custom_nodes=custom_nodes or (), no_cache=True, workflow=file, environ=os.environ
+    )
+    with open_engine(settings) as engine:
+        if definitions is not None:
+            engine = Engine(read_definitions(definitions), engine.store, engine.folders, engine.executor)
+        conversion = read_workflow(engine, file, load_packs=load_packs)
+        workflow = conversion.workflow
+        problems = list(dict.fromkeys([*conversion.problems, *engine.validate(workflow)]))
+        picture = make_picture(workflow, engine.registry, problems)
+    errors = sum(problem.severity == "error" for problem in problems)
+    counts = [plural(len(picture.boxes), "node"), plural(len(picture.wires), "link")]
+    counts += [plural(errors, "problem")] if errors else []
+    counts += [plural(len(problems) - errors, "warning")] if len(problems) > errors else []
+    text = writer(picture, f"{file.name}: {', '.join(counts)}")
+    if output is None:
+        say(text.removesuffix("\n"))
+    else:
+        write_whole(output, text)
+        complain(f"{output}: {', '.join(counts)}")
+
+
+def _format(format: Drawing | None, output: Path | None) -> Drawing:
+    """What to write.
+
+    Raises:
+        SettingsError: the suffix of the file to write says nothing.
+    """
+    if format is not None:
+        return format
+    if output is None:
+        return Drawing.SVG
+    try:
+        return Drawing(output.suffix.lower().removeprefix("."))
+    except ValueError:
+        raise SettingsError(
+            f"cannot tell from {output.name!r} what to draw",
+            hint="end it with .svg, .mmd or .dot, or give --format",
+        ) from None
