@@ -65,6 +65,8 @@ def codes_in_the_source() -> set[str]:
                     codes |= texts(code)
                 case ast.Call(func=ast.Name(id="_problem"), args=[_, code, *_]):  # _problem(node, "cycle", …)
                     codes |= texts(code)
+                case ast.Call(func=ast.Attribute(attr="problem"), args=[code, *_]):  # place.problem("cycle", …)
+                    codes |= texts(code)
                 case ast.Call(func=ast.Name(id="replace"), keywords=[ast.keyword(arg="code", value=code), *_]):
                     codes |= texts(code)
                 case ast.Return(value=ast.Tuple(elts=[code, _, _])) if path.name == "values.py":  # a finding

@@ -30,4 +30,4 @@ def _check(plan: Plan, node_id: NodeId) -> Iterator[Problem]:
         answer = f"VALIDATE_INPUTS failed: {type(error).__name__}: {error}"
     if answer is not True:
         message = answer if isinstance(answer, str) else "the node refused its inputs"
-        yield Problem("refused_by_node", message, node_id, node.class_type)
+        yield Problem("refused_by_node", message, node_id, node.class_type, origin=node.origin)

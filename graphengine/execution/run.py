@@ -190,6 +190,7 @@ class Run:
                 definition.class_type,
                 "only its description is known, no code that runs it",
                 hint="install the node pack that defines it into custom_nodes",
+                origin=self._origin(node_id),
             )
         return NodeCall(
             node_id=node_id,
@@ -226,10 +227,17 @@ class Run:
         except Exception as error:
             hint = error.hint if isinstance(error, GraphEngineError) else None
             failure = NodeExecutionError(
-                call.node_id, call.class_type, _message(error, call, definition), hint=hint
+                call.node_id,
+                call.class_type,
+                _message(error, call, definition),
+                hint=hint,
+                origin=self._origin(NodeId(call.node_id)),
             )
             self.on_event(NodeFailed(NodeId(call.node_id), call.class_type, failure.message, hint))
             raise failure from error
+
+    def _origin(self, node_id: NodeId) -> str | None:
+        return self.plan.graph.nodes[node_id].origin
 
     def _release(self, node_id: NodeId) -> None:
         """Forget the outputs that no node still to run reads; targets are kept."""

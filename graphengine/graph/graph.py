@@ -1,7 +1,7 @@
 """The workflow as an immutable directed acyclic graph."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 from pydantic import JsonValue
@@ -65,4 +65,4 @@ def _with_inputs(node: WorkflowNode, definition: NodeDefinition) -> WorkflowNode
             changed = changed or ready is not value
         else:
             changed = True
-    return WorkflowNode(node.class_type, inputs, node.title) if changed else node
+    return replace(node, inputs=inputs) if changed else node

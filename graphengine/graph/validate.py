@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
-from graphengine.errors import Problem, nearest
+from graphengine.errors import Problem, nearest, node_label
 from graphengine.graph.links import cycles, needed_nodes
 from graphengine.graph.values import Finding, check_value
 from graphengine.node.definition import InputSpec, NodeDefinition
@@ -43,7 +43,13 @@ def validate(
         for problem in check.node(node_id, node):
             problems.append(problem if node_id in needed else replace(problem, severity="warning"))
     problems.extend(_cycles(workflow, needed))
-    return problems
+    return [_with_origin(problem, workflow) for problem in problems]
+
+
+def _with_origin(problem: Problem, workflow: Workflow) -> Problem:
+    """The problem in the words of the user, for nodes that stand inside of a subgraph."""
+    node = workflow.nodes.get(NodeId(problem.node_id or ""))
+    return problem if node is None or node.origin is None else replace(problem, origin=node.origin)
 
 
 def _goals(workflow: Workflow, goals: Collection[NodeId], *, named: bool) -> Iterator[Problem]:
@@ -119,7 +125,7 @@ class _Check:
         definition = self.definitions.get(source.class_type)
         if definition is None:
             return  # reported at that node
-        label = f"node {link.source} ({source.class_type})"
+        label = node_label(link.source, source.class_type, source.origin)
         if not 0 <= link.output < len(definition.outputs):
             count = len(definition.outputs)
             yield Problem(

@@ -21,7 +21,7 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
-from graphengine.workflow.ui_everywhere import with_broadcasts
+from graphengine.workflow.ui_everywhere import widgets_are_slots, with_broadcasts
 from graphengine.workflow.ui_graph import Role, build_ui_graph, role
 from graphengine.workflow.ui_links import Nothing, Sources, Value
 from graphengine.workflow.ui_models import UiDocument
@@ -42,24 +42,26 @@ class Conversion:
 def convert_ui(document: UiDocument, definitions: Mapping[str, DefinitionLike]) -> Conversion:
     """The workflow that the editor would send for this document."""
     graph, problems = build_ui_graph(document.nodes, document.links or ())
-    root = Scope(with_broadcasts(graph, document.extra, document.groups, problems))
+    slots = widgets_are_slots(document)
+    root = Scope(with_broadcasts(graph, document.extra, problems, widgets_are_slots=slots))
     insides = Insides(document, definitions, problems)
     insides.check_size(root)
-    nodes, opened = _opened_up(root, insides, problems)
+    nodes, opened = _opened_up(root, insides)
     widgets = WidgetValues(opened, definitions, problems)
     sources = Sources(opened, widgets.promoted, problems)
-    converted = {
-        place.id: WorkflowNode(
-            place.node.type, _inputs(place, widgets.of(place), sources), place.node.title, place.origin
-        )
-        for place in nodes
-    }
+    converted: dict[NodeId, WorkflowNode] = {}
+    for place in nodes:
+        problem, values = insides.unopened(place), dict[str, JsonValue]()
+        if problem is not None:
+            problems.append(problem)
+        elif not insides.stands_for_graph(place):
+            values = widgets.of(place)
+        inputs = _inputs(place, values, sources)
+        converted[place.id] = WorkflowNode(place.node.type, inputs, place.node.title, place.origin)
     return Conversion(Workflow(converted, ui=document.to_json()), tuple(dict.fromkeys(problems)))
 
 
-def _opened_up(
-    root: Scope, insides: Insides, problems: list[Problem]
-) -> tuple[list[Place], Mapping[NodeId, Scope]]:
+def _opened_up(root: Scope, insides: Insides) -> tuple[list[Place], Mapping[NodeId, Scope]]:
     """The nodes that run, and the scope of each instance among them by its id."""
     opened: dict[NodeId, Scope] = {}
     nodes: list[Place] = []
@@ -68,9 +70,6 @@ def _opened_up(
             opened[place.id] = inside
         elif place.runs and role(place.node) is Role.RUNS:
             nodes.append(place)
-            problem = insides.unopened(place)
-            if problem is not None:
-                problems.append(problem)
     return nodes, opened
 
 

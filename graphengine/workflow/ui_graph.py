@@ -72,6 +72,15 @@ class UiGraph:
     given: Mapping[int, UiLink] = field(default_factory=dict)
     widgets: Mapping[str, InputLike] = field(default_factory=dict)
 
+    @property
+    def place(self) -> str:
+        """Where its nodes are found, "inside subgraph 'Refine'"; empty for the document itself."""
+        return f"inside {self.kind} {self.name!r}" if self.kind else ""
+
+    def problem(self, code: str, node: UiNode, message: str, hint: str) -> Problem:
+        """A problem of one of its nodes, whatever instance that is in."""
+        return _problem(node, code, message, hint, self.place)
+
 
 def build_ui_graph(
     nodes: Iterable[UiNode], rows: Iterable[RawLink], place: str = ""
@@ -105,6 +114,11 @@ def node_id(node: UiNode) -> NodeId:
 def found_at(node: UiNode, place: str) -> str | None:
     """How the user finds a node of a graph that is not the document itself; None in the document itself."""
     return f"node {node.id} {(node.title or node.type)!r} {place}" if place else None
+
+
+def runs(node: UiNode) -> bool:
+    """Whether a node is neither muted nor bypassed."""
+    return node.mode not in (MUTED, BYPASSED)
 
 
 def role(node: UiNode) -> Role:

@@ -5,7 +5,7 @@ Fields take what editors of all ages have written, so that a document reads and 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -15,6 +15,11 @@ from graphengine.workflow.json_input import place_name
 
 #: Nodes and links are numbered; newer editors also use texts.
 UiId = Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]
+
+
+_T = TypeVar("_T")
+#: A list that is read up to the first thing wrong: a hostile document may have millions.
+_Rows = Annotated[list[_T], Field(fail_fast=True)]
 
 
 class _UiModel(BaseModel):
@@ -49,8 +54,8 @@ class UiNode(_UiModel):
     id: UiId
     type: str
     mode: int | None = 0
-    inputs: list[UiInput] | None = None
-    outputs: list[UiOutput] | None = None
+    inputs: _Rows[UiInput] | None = None
+    outputs: _Rows[UiOutput] | None = None
     widgets_values: list[JsonValue] | dict[str, JsonValue] | None = None
     title: str | None = None
     properties: JsonValue = None
@@ -75,7 +80,7 @@ class UiSubgraphSlot(_UiModel):
 
     name: str = ""
     type: JsonValue = "*"
-    linkIds: list[UiId] | None = None
+    linkIds: _Rows[UiId] | None = None
 
 
 class UiSubgraph(_UiModel):
@@ -86,10 +91,10 @@ class UiSubgraph(_UiModel):
 
     id: UiId
     name: str | None = None
-    nodes: list[UiNode] | None = None
-    links: list[UiLinkRow | UiLink | None] | None = None
-    inputs: list[UiSubgraphSlot] | None = None
-    outputs: list[UiSubgraphSlot] | None = None
+    nodes: _Rows[UiNode] | None = None
+    links: _Rows[UiLinkRow | UiLink | None] | None = None
+    inputs: _Rows[UiSubgraphSlot] | None = None
+    outputs: _Rows[UiSubgraphSlot] | None = None
     groups: JsonValue = None
     extra: JsonValue = None
 
@@ -97,14 +102,14 @@ class UiSubgraph(_UiModel):
 class UiDefinitions(_UiModel):
     """What the document defines for itself."""
 
-    subgraphs: list[UiSubgraph] | None = None
+    subgraphs: _Rows[UiSubgraph] | None = None
 
 
 class UiDocument(_UiModel):
     """A saved graph."""
 
-    nodes: list[UiNode]
-    links: list[UiLinkRow | UiLink | None] | None = None
+    nodes: _Rows[UiNode]
+    links: _Rows[UiLinkRow | UiLink | None] | None = None
     version: int | float | str | None = None
     definitions: UiDefinitions | None = None
     groups: JsonValue = None

@@ -198,24 +198,18 @@ def test_an_unknown_node_keeps_its_links_and_reports_its_widgets() -> None:
     assert inputs_of(conversion.workflow, "2") == {"model": ["1", 0]}
 
 
-UUID = "9f76cdf2-b272-41bd-8228-bd7850366c83"
-
-
 @pytest.mark.parametrize(
     ("type_", "word"),
     [
-        (UUID, "subgraph"),
+        ("9f76cdf2-b272-41bd-8228-bd7850366c83", "subgraph"),
         ("workflow>Upscale", "group node"),
         ("workflow/Upscale", "group node"),
-        ("Anything Everywhere", "links that the document does not show"),
-        ("Prompts Everywhere", "links that the document does not show"),
     ],
 )
-def test_what_cannot_be_converted_yet_is_named(type_: str, word: str) -> None:
+def test_what_the_document_does_not_define_is_named(type_: str, word: str) -> None:
     raw = document([node(5, type_, outputs=["MODEL"], values=[1]), sample()], [(10, 5, 0, 9, 0, "MODEL")])
-    raw["definitions"] = {"subgraphs": [{"id": UUID, "name": "Upscale", "nodes": [], "links": []}]}
     conversion = converted(raw)
-    assert codes(conversion) == [("unsupported_node", "error", "5")]
+    assert codes(conversion) == [("missing_subgraph", "error", "5")]
     assert word in conversion.problems[0].message
     muted = converted({**raw, "nodes": [{**raw["nodes"][0], "mode": 2}]})
     assert muted.problems == ()

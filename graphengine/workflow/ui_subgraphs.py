@@ -1,0 +1,200 @@
+"""What instances stand for: the subgraphs and group nodes that a document defines, and how large it gets by them.
+
+A document of a few kilobytes can define subgraphs that double with each level. So before anything is opened up the
+nodes are counted, definition by definition, and what would get too large is refused.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from pydantic import JsonValue
+
+from graphengine.errors import Problem
+from graphengine.workflow.models import NodeId
+from graphengine.workflow.ui_everywhere import with_broadcasts
+from graphengine.workflow.ui_graph import (
+    INPUTS_ID,
+    OUTPUTS_ID,
+    UiGraph,
+    build_ui_graph,
+    input_at,
+    runs,
+)
+from graphengine.workflow.ui_groups import group_graph
+from graphengine.workflow.ui_models import UiDocument, UiInput, UiLink, UiNode, UiSubgraph
+from graphengine.workflow.ui_scopes import Place, Scope
+from graphengine.workflow.ui_widgets import DefinitionLike, InputLike, PlainWidget
+
+MAX_NODES = 100_000
+MAX_DEPTH = 100
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_GROUP_PREFIXES = ("workflow>", "workflow/")
+_EXPORT = "run the API document instead: in the editor, File > Export (API)"
+
+
+class Insides:
+    """The graphs that node types of one document stand for. What is wrong with them is added to `problems`."""
+
+    def __init__(
+        self, document: UiDocument, definitions: Mapping[str, DefinitionLike], problems: list[Problem]
+    ) -> None:
+        self._subgraphs = {str(subgraph.id): subgraph for subgraph in _subgraphs(document)}
+        self._groups = _groups(document)
+        self._definitions = definitions
+        self._problems = problems
+        self._built: dict[str, UiGraph | None] = {}
+        self._refused: set[str] = set()
+        self._too_large = False
+
+    def open_up(self, place: Place) -> Scope | None:
+        """The inside of an instance that runs; None for any other node."""
+        graph = self._graph_of(place.node)
+        if graph is None or self._too_large or place.node.type in self._refused:
+            return None
+        return place.inside(graph)
+
+    def unopened(self, place: Place) -> Problem | None:
+        """The problem with a node that should stand for a graph of which the document says nothing."""
+        type_ = place.node.type
+        if type_ in self._definitions or self._graph_of(place.node) is not None:
+            return None
+        if _UUID.fullmatch(type_):
+            text = "stands for a subgraph that the document does not define"
+            return place.problem("missing_subgraph", text, "save the workflow again in the editor it came from")
+        if type_.startswith(_GROUP_PREFIXES):
+            text = "stands for a group node that the document does not define, or not in a readable way"
+            return place.problem("missing_subgraph", text, "convert it to a subgraph in the editor, and save")
+        return None
+
+    def stands_for_graph(self, place: Place) -> bool:
+        """Whether a node is an instance, opened or not."""
+        return self._graph_of(place.node) is not None
+
+    def check_size(self, root: Scope) -> None:
+        """Refuse types that contain themselves, and all instances if they would make the document too large."""
+        nodes: dict[str, int] = {}
+        depths: dict[str, int] = {}
+        count, depth = 0, 0
+        for type_, graph in self._inside_out(root):
+            inner = [node.type for node in graph.nodes.values() if node.type in nodes and runs(node)]
+            count = len(graph.nodes) + sum(nodes[each] for each in inner)
+            depth = 1 + max((depths[each] for each in inner), default=0)
+            nodes[type_], depths[type_] = count, depth
+        if count - len(root.graph.nodes) > MAX_NODES or depth > MAX_DEPTH + 1:
+            self._too_large = True
+            self._problems.append(_too_large(count, depth - 1))
+
+    def _inside_out(self, root: Scope) -> Iterator[tuple[str, UiGraph]]:
+        """Every graph that is reached, each after those it contains; the document itself comes last, as ""."""
+        done, open_types = set[str](), dict[str, None]()
+        stack: list[tuple[str, UiGraph, Iterator[UiNode], str]] = [
+            ("", root.graph, iter(root.graph.nodes.values()), "")
+        ]
+        while stack:
+            type_, graph, nodes, place = stack[-1]
+            node = next(nodes, None)
+            if node is None:
+                stack.pop()
+                done.add(type_)
+                open_types.pop(type_, None)
+                yield type_, graph
+                continue
+            inner = self._graph_of(node) if node.type not in done else None
+            if inner is None:
+                continue
+            if node.type in open_types:
+                self._refuse(Place(node, Scope(graph, place=place)), inner)
+                continue
+            open_types[node.type] = None
+            stack.append((node.type, inner, iter(inner.nodes.values()), inner.place))
+
+    def _refuse(self, place: Place, graph: UiGraph) -> None:
+        text = f"is the {graph.kind} {graph.name!r} within itself"
+        self._problems.append(place.problem("subgraph_cycle", text, "remove it from there in the editor"))
+        self._refused.add(place.node.type)
+
+    def _graph_of(self, node: UiNode) -> UiGraph | None:
+        """What a node stands for, None for an ordinary node or one that does not run."""
+        if not runs(node):
+            return None
+        if node.type not in self._built:
+            self._built[node.type] = self._build(node.type)
+        return self._built[node.type]
+
+    def _build(self, type_: str) -> UiGraph | None:
+        if (subgraph := self._subgraphs.get(type_)) is not None:
+            return subgraph_graph(subgraph, self._problems)
+        if type_.startswith(_GROUP_PREFIXES) and type_ not in self._definitions:
+            name = type_[len(_GROUP_PREFIXES[0]) :]
+            return group_graph(name, self._groups.get(name), self._definitions, self._problems)
+        return None
+
+
+def subgraph_graph(subgraph: UiSubgraph, problems: list[Problem]) -> UiGraph:
+    """The graph of a subgraph's definition."""
+    name = (subgraph.name or str(subgraph.id))[:80]
+    graph, found = build_ui_graph(subgraph.nodes or (), subgraph.links or (), f"inside subgraph {name!r}")
+    problems.extend(found)
+    inputs = tuple(slot.name for slot in subgraph.inputs or ())
+    taken: dict[str, list[UiLink]] = {each: [] for each in inputs}
+    given: dict[int, UiLink] = {}
+    for link in graph.links.values():
+        if str(link.origin_id) == INPUTS_ID and 0 <= link.origin_slot < len(inputs):
+            taken[inputs[link.origin_slot]].append(link)
+        if str(link.target_id) == OUTPUTS_ID:
+            given[link.target_slot] = link
+    for slot in subgraph.inputs or ():
+        order = {str(id_): place for place, id_ in enumerate(slot.linkIds or ())}
+        taken[slot.name].sort(key=lambda link: order.get(str(link.id), len(order)))
+    whole = replace(
+        graph,
+        kind="subgraph",
+        name=name,
+        inputs=inputs,
+        taken=taken,
+        outputs=tuple(slot.name for slot in subgraph.outputs or ()),
+        given=given,
+    )
+    whole = replace(whole, widgets=_widgets(whole))
+    return with_broadcasts(whole, subgraph.extra, problems)
+
+
+def _widgets(graph: UiGraph) -> dict[str, InputLike]:
+    """The inputs that end in a widget, whose values the instances keep."""
+    return {
+        name: PlainWidget() for name in graph.inputs if any(_widget_at(graph, link) for link in graph.taken[name])
+    }
+
+
+def _widget_at(graph: UiGraph, link: UiLink) -> bool:
+    slot = target_slot(graph, link)
+    return slot is not None and slot.widget is not None
+
+
+def target_slot(graph: UiGraph, link: UiLink) -> UiInput | None:
+    """The input slot that a link of the graph ends at."""
+    node = graph.nodes.get(NodeId(str(link.target_id)))
+    return None if node is None else input_at(node.inputs, link.target_slot)
+
+
+def _subgraphs(document: UiDocument) -> list[UiSubgraph]:
+    return (document.definitions.subgraphs or []) if document.definitions is not None else []
+
+
+def _groups(document: UiDocument) -> Mapping[str, JsonValue]:
+    match document.extra:
+        case {"groupNodes": dict(groups)}:
+            return groups
+        case _:
+            return {}
+
+
+def _too_large(count: int, depth: int) -> Problem:
+    size = f"{count:,}" if count < 10**12 else "more than a million million"
+    return Problem(
+        "subgraph_too_large",
+        f"its subgraphs make {size} nodes of it, in {depth} levels; at most {MAX_NODES:,} nodes in {MAX_DEPTH} "
+        "levels are converted",
+        hint=_EXPORT,
+    )
