@@ -81,9 +81,18 @@ def parse_api(raw: JsonValue) -> ApiDocument:
     if isinstance(raw, dict) and _is_envelope(raw):
         nodes, envelope = raw["prompt"], {key: value for key, value in raw.items() if key != "prompt"}
     try:
+        if isinstance(nodes, dict):
+            _refuse_first(nodes)
         return ApiDocument.model_construct(nodes=_NODES.validate_python(nodes), envelope=envelope)
     except ValidationError as error:
         raise _unreadable(error, nodes) from error
+
+
+def _refuse_first(nodes: dict[str, JsonValue]) -> None:
+    """Raise for the first node that is none; all of them could be millions of findings."""
+    for key, node in nodes.items():
+        if not (isinstance(node, dict) and isinstance(node.get("class_type"), str)):
+            _NODES.validate_python({key: node})
 
 
 def _is_envelope(raw: Mapping[str, JsonValue]) -> bool:

@@ -72,14 +72,13 @@ def document_from_json(data: bytes) -> Document:
 
 
 def _opened(raw: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """The object with the documents in it that are texts read."""
-    texts = {key: raw[key] for key in ("prompt", "workflow") if key in raw}
-    read = {
-        key: parse_json(text.encode()).value
-        for key, text in texts.items()
-        if isinstance(text, str) and text.lstrip()[:1] == "{"
-    }
-    return {**raw, **read} if read else raw
+    """The object with documents in place of the texts that hold them."""
+    opened = dict(raw)
+    for key in ("prompt", "workflow"):
+        text = raw.get(key)
+        if isinstance(text, str) and text.lstrip()[:1] == "{":
+            opened[key] = parse_json(text.encode()).value
+    return opened
 
 
 def _with_editor_document(api: ApiDocument, beside: JsonValue, problems: tuple[Problem, ...]) -> Document:

@@ -13,11 +13,13 @@ from graphengine.errors import WorkflowFormatError
 
 #: Largest JSON text that is read, in bytes.
 MAX_BYTES = 32 * 1024**2
-#: Most values (with keys and brackets) that are read: enough for some 50,000 nodes.
-MAX_VALUES = 4_000_000
+#: Most values (with keys and brackets) that are read: enough for some 40,000 nodes.
+MAX_VALUES = 2_000_000
 #: Deepest nesting of objects and arrays that is read.
 MAX_DEPTH = 128
 
+#: Most repeated keys that are told of.
+_TOLD = 20
 _BOM = b"\xef\xbb\xbf"
 _NO_BRACKET_OR_QUOTE = bytes(sorted(set(range(256)) - set(b'[]{}"')))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -32,7 +34,7 @@ Place = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class ParsedJson:
-    """A JSON text's value, and the keys that stood twice in one object (the last one counts)."""
+    """A JSON text's value, and the first keys that stood twice in one object (the last one counts)."""
 
     value: JsonValue
     repeated_keys: tuple[str, ...] = ()
@@ -42,8 +44,8 @@ def parse_json(data: bytes) -> ParsedJson:
     """The value of a JSON text in UTF-8, with or without a byte order mark.
 
     Raises:
-        WorkflowFormatError: the text is too large, of too many values, too deep, empty, not UTF-8, not JSON, or holds a number or a
-            character that JSON cannot express.
+        WorkflowFormatError: the text is too large or deep, empty, not UTF-8, not JSON, holds too many values, or a
+            number or a character that JSON cannot express.
     """
     if len(data) > MAX_BYTES:
         raise too_large(len(data))
@@ -51,19 +53,19 @@ def parse_json(data: bytes) -> ParsedJson:
     if not text.strip():
         raise WorkflowFormatError("the file is empty", hint="save the workflow again")
     _check_size(data)
-    unusual: list[str] = []
+    unusual = False
     repeated: list[str] = []
 
     def number(digits: str) -> float:
+        nonlocal unusual
         value = float(digits)
-        if not isfinite(value):
-            unusual.append(digits)
+        unusual = unusual or not isfinite(value)
         return value
 
     # Any JSON value; the decoder hands over what its own hooks made.
     def unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
         found = dict(pairs)
-        if len(found) != len(pairs):
+        if len(found) != len(pairs) and len(repeated) < _TOLD:
             repeated.extend(_repeated(pairs))
         return found
 
@@ -78,7 +80,7 @@ def parse_json(data: bytes) -> ParsedJson:
         raise WorkflowFormatError("an integer in the file has thousands of digits", hint=_NUMBER_HINT) from error
     if unusual or _ESCAPED_SURROGATE.search(data):
         _refuse_unusable(value)
-    return ParsedJson(value, tuple(repeated))
+    return ParsedJson(value, tuple(dict.fromkeys(repeated))[:_TOLD])
 
 
 def too_large(size: int | None = None) -> WorkflowFormatError:
@@ -135,20 +137,30 @@ def _repeated(pairs: list[tuple[str, JsonValue]]) -> Iterator[str]:
 
 def _refuse_unusable(document: JsonValue) -> None:
     """Refuse what JSON cannot express (NaN, 1e999, half a character), naming the place; empty fingerprints."""
-    stack: list[tuple[Place, JsonValue]] = [((), document)]
+    stack: list[Iterator[tuple[Place, JsonValue]]] = [iter([((), document)])]
     while stack:
-        place, value = stack.pop()
+        found = next(stack[-1], None)
+        if found is None:
+            stack.pop()
+            continue
+        place, value = found
         match value:
-            case dict():
-                if _FINGERPRINT in value:
-                    value[_FINGERPRINT] = None
-                for key in value:
-                    _refuse_scalar((*place, "(key)"), key)
-                stack.extend(((*place, key), value[key]) for key in reversed(value))
-            case list():
-                stack.extend(((*place, index), value[index]) for index in reversed(range(len(value))))
+            case dict() | list():
+                stack.append(_members(place, value))
             case _:
                 _refuse_scalar(place, value)
+
+
+def _members(place: Place, value: dict[str, JsonValue] | list[JsonValue]) -> Iterator[tuple[Place, JsonValue]]:
+    """What stands in an object or a list, with its place; made one by one, a document may hold millions."""
+    if isinstance(value, list):
+        yield from (((*place, index), each) for index, each in enumerate(value))
+        return
+    if _FINGERPRINT in value:
+        value[_FINGERPRINT] = None
+    for key, each in value.items():
+        _refuse_scalar((*place, "(key)"), key)
+        yield (*place, key), each
 
 
 def _refuse_scalar(place: Place, value: JsonValue) -> None:

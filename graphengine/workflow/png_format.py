@@ -1,4 +1,4 @@
-"""Workflows in PNG pictures: the text chunks `prompt` and `workflow`.
+"""Workflows in PNG pictures: the text chunks `prompt` and `workflow`, or EXIF data.
 
 Chunks are walked without decoding the picture; of a file of any size only its text is read.
 """
@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from graphengine.workflow.byte_reader import ByteReader
 from graphengine.workflow.documents import Document
+from graphengine.workflow.exif import exif_texts
 from graphengine.workflow.json_input import MAX_BYTES
 from graphengine.workflow.metadata import Text, decode_text, document_from_texts, is_wanted
 
@@ -44,6 +45,8 @@ def _texts(reader: ByteReader) -> list[Text]:
             break
         if kind in _TEXT_TYPES:
             texts += _text(kind, _chunk(reader, length, kind), reader)
+        elif kind == b"eXIf":
+            texts += exif_texts(_chunk(reader, length, kind), reader)
         else:
             reader.skip(length + 4)
     return texts

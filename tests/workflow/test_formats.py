@@ -94,13 +94,12 @@ def test_json_that_is_no_workflow_says_what_it_looks_like(value: object, kind: s
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\xff\xd8\xff\xe0", "this is a JPEG picture: reading a workflow out of one is not supported yet"),
-        (b"RIFF\0\0\0\0WEBPVP8X", "this is a WebP picture: reading a workflow out of one is not supported yet"),
-        (b"\0\0\0\x20ftypisom", "this is an MP4 video: reading a workflow out of one is not supported yet"),
-        (b'\x40\0\0\0\0\0\0\0{"__metadata__":', "this is a model file (safetensors), not a workflow"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "this is a WAV file, not a workflow"),
+        (b"\xff\xfb\x90\0", "this is an MP3 file without tags, not a workflow"),
+        (b"<!DOCTYPE html>", "this is a page of the web (HTML) or XML, not a workflow"),
         (b"PK\3\4", "this is a zip archive or a PyTorch checkpoint, not a workflow"),
         (b"\x80\2}q\0", "this is a pickle, not a workflow"),
-        (b"hello", "this is neither JSON nor a picture"),
+        (b"hello", "this is neither JSON nor a picture, video, sound or model"),
         (b"", "the file is empty"),
         (b'{"1": ', "not valid JSON: Expecting value at line 1, column 7"),
         (b"[" * 10_000, "the JSON is nested 10000 deep, at most 128 levels are read"),
@@ -122,7 +121,7 @@ def test_a_file_of_200_mib_is_refused_without_being_read(tmp_path: Path, monkeyp
         stream.write(b"[")
         stream.truncate(200 * 2**20)
     monkeypatch.setattr(formats, "MAX_BYTES", 2**20)
-    assert "it has 200 MiB, and at most 64 MiB are read" in refusal(file).message
+    assert "it has 200 MiB, and at most 32 MiB are read" in refusal(file).message
 
 
 def test_a_large_picture_is_read_for_its_text_only(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Workflows in PNG pictures."""
 
 import json
+import tracemalloc
+import zlib
 from io import BytesIO
 
 import pytest
@@ -8,8 +10,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from graphengine.errors import WorkflowFormatError
-from graphengine.workflow import png_format
+from graphengine.workflow import byte_reader
 from graphengine.workflow.documents import Document
+from graphengine.workflow.json_input import MAX_BYTES
 from graphengine.workflow.png_format import PngFormat
 from tests.workflow.pictures import SIGNATURE, chunk, compressed_text, international_text, png, text
 from tests.workflow.ui_documents import document, node
@@ -86,21 +89,21 @@ def test_an_editors_document_that_cannot_be_read_is_a_warning_beside_a_prompt() 
 
 def test_a_picture_without_metadata_says_so() -> None:
     error = refusal(png())
-    assert error.message == "the picture holds no workflow"
+    assert error.message == "the PNG picture holds no workflow"
     assert error.hint is not None
 
 
 def test_generation_parameters_are_told_from_a_workflow() -> None:
     error = refusal(png(text("parameters", "a cat\nSteps: 20, Sampler: Euler a")))
-    assert error.message == "the picture holds generation parameters as text, but no workflow"
+    assert error.message == "the PNG picture holds generation parameters as text, but no workflow"
 
 
 @pytest.mark.parametrize(
     ("chunks", "message"),
     [
-        (text("prompt", "{"), "the text 'prompt' of the picture: not valid JSON"),
-        (text("workflow", ""), "the text 'workflow' of the picture: the file is empty"),
-        (text("workflow", "[1]"), "the text 'workflow' of the picture: this is no workflow"),
+        (text("prompt", "{"), "the text 'prompt' of the PNG picture: not valid JSON"),
+        (text("workflow", ""), "the text 'workflow' of the PNG picture: the file is empty"),
+        (text("workflow", "[1]"), "the text 'workflow' of the PNG picture: this is no workflow"),
         (
             text("prompt", '{"3": {"class_type": "A", "inputs": {"cfg": NaN}}}'),
             "3.inputs.cfg: nan is not a finite",
@@ -114,16 +117,16 @@ def test_a_broken_text_is_named(chunks: bytes, message: str) -> None:
 def test_a_picture_that_is_cut_off_is_damaged_unless_the_workflow_came_first() -> None:
     whole = png(text("prompt", PROMPT))
     assert read(whole[:-20]).api is not None
-    assert refusal(whole[:60]).message == "the picture is damaged: the file ends within a text"
-    assert refusal(whole[:40]).message == "the picture is damaged: the file ends early"
-    assert refusal(png()[:30]).message == "the picture is damaged: the file ends early"
-    assert refusal(SIGNATURE).message == "the picture is damaged: the file ends early"
-    assert refusal(b"GIF89a").message == "the picture is damaged: it has no PNG signature"
+    assert refusal(whole[:60]).message == "the PNG picture is damaged: the file ends early (at byte 41)"
+    assert refusal(whole[:40]).message == "the PNG picture is damaged: the file ends early (at byte 37)"
+    assert refusal(png()[:30]).message == "the PNG picture is damaged: the file ends early (at byte 30)"
+    assert refusal(SIGNATURE).message == "the PNG picture is damaged: the file ends early (at byte 8)"
+    assert refusal(b"GIF89a..").message == "the PNG picture is damaged: it has no PNG signature (at byte 8)"
 
 
 def test_a_text_whose_checksum_does_not_fit_is_damaged() -> None:
     broken = png(text("prompt", PROMPT)).replace(b"Encode", b"Decode")
-    assert refusal(broken).message == "the picture is damaged: the checksum of a tEXt chunk does not fit"
+    assert "damaged: the checksum of a tEXt chunk does not fit" in refusal(broken).message
 
 
 def test_a_compressed_text_that_cannot_be_read_is_damaged() -> None:
@@ -131,6 +134,46 @@ def test_a_compressed_text_that_cannot_be_read_is_damaged() -> None:
 
 
 def test_a_text_over_the_size_limit_is_refused_packed_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(png_format, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(byte_reader, "MAX_BYTES", 10_000)
     assert "too large" in refusal(png(compressed_text("prompt", " " * 20_000))).message
     assert "too large" in refusal(png(text("prompt", " " * 20_000))).message
+
+
+def test_many_texts_that_inflate_are_refused_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_reader, "MAX_BYTES", 10_000)
+    bomb = compressed_text("prompt", " " * 4_000)
+    assert "too large" in refusal(png(bomb, bomb, bomb)).message
+
+
+def test_a_text_of_64_mib_packed_into_64_kib_is_refused_without_being_unpacked() -> None:
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(64)) + packer.flush()
+    tracemalloc.start()
+    try:
+        assert "too large" in refusal(png(chunk(b"zTXt", b"prompt\0\0" + packed))).message
+        assert tracemalloc.get_traced_memory()[1] < 2.5 * MAX_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_empty_chunks_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_reader, "MAX_PARTS", 100)
+    message = refusal(png(chunk(b"teSt", b"") * 101)).message
+    assert message == "the PNG picture has more than 100 parts, and no workflow in those"
+
+
+def test_exif_data_is_read_as_well() -> None:
+    exif = Image.Exif()
+    exif[0x0110] = "prompt:" + json.dumps(API)
+    file = BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "PNG", exif=exif)
+    found = read(file.getvalue())
+    assert found.api is not None
+    assert found.api.to_json() == API
+
+
+def test_a_prompt_that_cannot_be_read_is_a_warning_beside_the_editors_document() -> None:
+    found = read(png(text("prompt", '{"3": {"class_type": '), text("workflow", WORKFLOW)))
+    assert found.api is None
+    assert found.ui is not None
+    assert [(each.code, each.severity) for each in found.problems] == [("unreadable_api", "warning")]
