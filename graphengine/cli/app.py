@@ -16,6 +16,7 @@ import typer
 from graphengine.cli import convert, doctor, draw, models, nodes, run, schema, validate
 from graphengine.cli.console import complain, report, say
 from graphengine.cli.options import DebugOption, examples
+from graphengine.cli.version import installed_version
 from graphengine.errors import GraphEngineError, SettingsError
 
 
@@ -113,12 +114,8 @@ def _group(
 def _show_version(value: bool) -> None:
     if not value:
         return
-    from importlib.metadata import PackageNotFoundError, version  # 20 ms that no other command needs
-
-    try:
-        say(f"graphengine {version('graphengine-comfy')}")
-    except PackageNotFoundError:
-        say("graphengine (not installed: run from a checkout)")
+    number = installed_version()
+    say(f"graphengine {number}" if number else "graphengine (not installed: run from a checkout)")
     raise typer.Exit
 
 

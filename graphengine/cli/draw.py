@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from graphengine.cli.console import complain, plural, say
-from graphengine.cli.convert import read_definitions, write_whole
+from graphengine.cli.convert import write_whole
+from graphengine.cli.definitions import DefinitionsOption, engine_for, read_definitions
 from graphengine.cli.options import (
     BaseDirOption,
     CustomNodesOption,
     DebugOption,
     LoadPacksOption,
     examples,
-    open_engine,
 )
 from graphengine.cli.reading import read_workflow
 from graphengine.errors import SettingsError
@@ -47,14 +47,7 @@ def command(
         Drawing | None,
         typer.Option("--format", help="What to write. Default: by the suffix of --output, else svg."),
     ] = None,
-    definitions: Annotated[
-        Path | None,
-        typer.Option(
-            "--definitions",
-            metavar="FILE",
-            help="Take node definitions from a saved /object_info of ComfyUI. Default: installed nodes.",
-        ),
-    ] = None,
+    definitions: DefinitionsOption = None,
     base_dir: BaseDirOption = None,
     custom_nodes: CustomNodesOption = None,
     load_packs: LoadPacksOption = False,
@@ -65,7 +58,7 @@ def command(
     Problems are drawn and do not fail. A Mermaid file (.mmd) shows in Markdown, a .dot file is for Graphviz.
     """
     # the picture brings networkx (0.2 s), which help does not need
-    from graphengine.engine import Engine
+    from graphengine.graph.advice import with_sources
     from graphengine.graph.picture import Picture, make_picture
     from graphengine.graph.picture_svg import to_svg
     from graphengine.graph.picture_text import to_dot, to_mermaid
@@ -79,12 +72,11 @@ def command(
     settings = load_settings(
         base_dir=base_dir, custom_nodes=custom_nodes or (), no_cache=True, workflow=file, environ=os.environ
     )
-    with open_engine(settings) as engine:
-        if definitions is not None:
-            engine = Engine(read_definitions(definitions), engine.store, engine.folders, engine.executor)
+    with engine_for(settings, read_definitions(definitions) if definitions is not None else None) as engine:
         conversion = read_workflow(engine, file, load_packs=load_packs)
         workflow = conversion.workflow
-        problems = list(dict.fromkeys([*conversion.problems, *engine.validate(workflow)]))
+        found = dict.fromkeys([*conversion.problems, *engine.validate(workflow)])
+        problems = with_sources(found, workflow, engine.folders)
         picture = make_picture(workflow, engine.registry, problems)
     errors = sum(problem.severity == "error" for problem in problems)
     counts = [plural(len(picture.boxes), "node"), plural(len(picture.wires), "link")]

@@ -1,52 +1,75 @@
 """`graphengine validate`: everything that is wrong with workflows, without running them."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphengine.cli.console import plural, problem_lines, say, say_json
+from graphengine.cli.console import say, say_json
+from graphengine.cli.definitions import DefinitionsOption, engine_for, read_definitions
 from graphengine.cli.options import (
     BaseDirOption,
     CustomNodesOption,
     DebugOption,
     InputOption,
-    JsonOption,
     LoadPacksOption,
     ModelsOption,
     examples,
-    open_engine,
 )
 from graphengine.cli.reading import read_workflow
+from graphengine.cli.version import installed_version
 from graphengine.errors import GraphEngineError, Problem, ValidationFailed
 from graphengine.settings import load_settings
 
 if TYPE_CHECKING:
+    from graphengine.cli.report import FileReport
     from graphengine.engine import Engine
 
 EXAMPLES = examples(
     "graphengine validate flow.json",
     "graphengine validate workflows/*.json --base-dir ~/ComfyUI",
-    "graphengine validate picture.png --json",
+    "graphengine validate picture.png --format json",
+    "graphengine validate workflows/*.json --format sarif > workflows.sarif",
 )
+
+
+class Report(StrEnum):
+    """How the report is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"
 
 
 def command(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Saved workflows, or pictures.")],
+    format: Annotated[
+        Report,
+        typer.Option("--format", help="text; json; sarif for code scanning; github for annotations in Actions."),
+    ] = Report.TEXT,
+    definitions: DefinitionsOption = None,
     base_dir: BaseDirOption = None,
     input: InputOption = None,
     models: ModelsOption = None,
     custom_nodes: CustomNodesOption = None,
     load_packs: LoadPacksOption = False,
-    as_json: JsonOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Check workflows and list every problem. Warnings do not fail."""
-    found: dict[Path, list[Problem]] = {}
-    for file in files:
+    """Check workflows and list every problem. Warnings do not fail.
+
+    Nothing is run: no node, and no code of a pack unless --load-packs is given. What could not be checked for that
+    reason is listed. Model files are looked for and not opened.
+    """
+    if as_json and format not in (Report.TEXT, Report.JSON):
+        raise typer.BadParameter(f"--json and --format {format} ask for two reports", param_hint="--json")
+    known = read_definitions(definitions) if definitions is not None else None
+    reports = []
+    for file in dict.fromkeys(files):
         settings = load_settings(
             base_dir=base_dir,
             input=input,
@@ -56,46 +79,44 @@ def command(
             workflow=file,
             environ=os.environ,
         )
-        found[file] = check_file(open_engine(settings), file, load_packs=load_packs)
-    if as_json:
-        say_json([_as_json(file, problems) for file, problems in found.items()])
-    else:
-        for file, problems in found.items():
-            for line in report_lines(file, problems):
-                say(line)
-    if any(_errors(problems) for problems in found.values()):
+        with engine_for(settings, known) as engine:
+            reports.append(check_file(engine, file, load_packs=load_packs))
+    _write(reports, Report.JSON if as_json else format)
+    if any(report.errors for report in reports):
         raise typer.Exit(1)
 
 
-def check_file(engine: "Engine", file: Path, *, load_packs: bool) -> list[Problem]:
+def check_file(engine: "Engine", file: Path, *, load_packs: bool) -> "FileReport":
     """Everything that is wrong with one file; a file that cannot be read is one problem, `unreadable`."""
+    from graphengine.cli.report import FileReport  # with networkx behind it, which help does not need
+    from graphengine.graph.advice import unchecked, with_sources
+
     try:
         conversion = read_workflow(engine, file, load_packs=load_packs)
     except ValidationFailed as failed:
-        return list(failed.problems)
+        return FileReport(file, failed.problems)
     except GraphEngineError as error:
-        return [Problem("unreadable", error.message.removeprefix(f"{file}: "), hint=error.hint)]
-    return list(dict.fromkeys([*conversion.problems, *engine.validate(conversion.workflow)]))
+        problem = Problem("unreadable", error.message.removeprefix(f"{file}: "), hint=error.hint)
+        return FileReport(file, (problem,))
+    workflow = conversion.workflow
+    found = dict.fromkeys([*conversion.problems, *engine.validate(workflow)])
+    problems = with_sources(found, workflow, engine.folders)
+    return FileReport(file, tuple(problems), tuple(unchecked(workflow, engine.registry, problems)))
 
 
-def _errors(problems: Sequence[Problem]) -> int:
-    return sum(problem.severity == "error" for problem in problems)
+def _write(reports: "Sequence[FileReport]", format: Report) -> None:
+    from graphengine.cli.report import json_report, text_report
+    from graphengine.cli.report_github import github_report
+    from graphengine.cli.report_sarif import sarif_report
 
-
-def report_lines(file: Path, problems: Sequence[Problem]) -> Iterator[str]:
-    """The file with a count, then its problems."""
-    errors = _errors(problems)
-    counts = [plural(errors, "problem")] if errors else []
-    if warnings := len(problems) - errors:
-        counts.append(plural(warnings, "warning"))
-    yield f"{file}: {', '.join(counts) or 'fine'}"
-    yield from (f"  {line}" for line in problem_lines(problems))
-
-
-# Any: what `json` writes.
-def _as_json(file: Path, problems: Sequence[Problem]) -> dict[str, Any]:
-    return {
-        "file": str(file),
-        "valid": not _errors(problems),
-        "problems": [asdict(problem) for problem in problems],
-    }
+    match format:
+        case Report.JSON:
+            say_json(json_report(reports))
+        case Report.SARIF:
+            say_json(sarif_report(reports, installed_version()))
+        case Report.GITHUB:
+            for line in github_report(reports):
+                say(line)
+        case Report.TEXT:
+            for line in text_report(reports):
+                say(line)
