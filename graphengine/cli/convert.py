@@ -20,12 +20,14 @@ from graphengine.cli.options import (
     examples,
     open_engine,
 )
-from graphengine.cli.reading import read_workflow
+from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.errors import GraphEngineError, SettingsError, ValidationFailed
 from graphengine.node.object_info import read_object_info
 from graphengine.node.registry import NodeRegistry
 from graphengine.settings import load_settings
 from graphengine.workflow.api_format import workflow_to_api
+from graphengine.workflow.documents import DocumentKind
+from graphengine.workflow.formats import load_workflow
 
 if TYPE_CHECKING:
     from graphengine.workflow.formats import Conversion
@@ -45,7 +47,10 @@ class Format(StrEnum):
 
 
 def command(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Saved workflows, or pictures.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Saved workflows, or pictures, videos, … that carry one."),
+    ],
     definitions: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +63,7 @@ def command(
         Path | None,
         typer.Option("--output", "-o", metavar="PATH", help="File to write, or a folder. Default: stdout."),
     ] = None,
+    wanted: FromOption = None,
     to: Annotated[Format, typer.Option("--to", help="Format to write.")] = Format.API,
     base_dir: BaseDirOption = None,
     custom_nodes: CustomNodesOption = None,
@@ -66,7 +72,7 @@ def command(
 ) -> None:
     """Convert workflows to the API format. Nothing is written unless all files can be converted."""
     places = _places(files, output)
-    read = _reader(definitions, base_dir, custom_nodes or [], load_packs=load_packs)
+    read = _reader(definitions, base_dir, custom_nodes or [], wanted=wanted, load_packs=load_packs)
     documents: dict[Path, dict[str, JsonValue]] = {}
     for file in dict.fromkeys(files):
         try:
@@ -108,18 +114,20 @@ def _places(files: Sequence[Path], output: Path | None) -> Mapping[Path, Path] |
 
 
 def _reader(
-    definitions: Path | None, base_dir: Path | None, custom_nodes: Sequence[Path], *, load_packs: bool
+    definitions: Path | None,
+    base_dir: Path | None,
+    custom_nodes: Sequence[Path],
+    *,
+    wanted: DocumentKind | None,
+    load_packs: bool,
 ) -> Callable[[Path], "Conversion"]:
     """The function that reads and converts a file, with definitions from a document or from installed nodes."""
-    # conversion from a document needs no engine, and so none of what it brings
-    from graphengine.workflow.formats import read_document, to_workflow
-
     if definitions is not None:
         registry = read_definitions(definitions)
-        return lambda file: to_workflow(read_document(file), registry)
+        return lambda file: load_workflow(file, registry, wanted)
     settings = load_settings(base_dir=base_dir, custom_nodes=custom_nodes, no_cache=True, environ=os.environ)
     engine = open_engine(settings)
-    return lambda file: read_workflow(engine, file, load_packs=load_packs)
+    return lambda file: read_workflow(engine, file, load_packs=load_packs, wanted=wanted)
 
 
 def read_definitions(file: Path) -> NodeRegistry:

@@ -28,11 +28,12 @@ from graphengine.cli.options import (
 )
 from graphengine.cli.overrides import apply_changes, find_node, read_changes, seed_changes
 from graphengine.cli.progress import show_progress
-from graphengine.cli.reading import read_workflow
+from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.cli.summary import RunRecord, file_lines, summary_json, summary_lines
 from graphengine.errors import GraphEngineError, RunCancelled, SettingsError, ValidationFailed, node_label
 from graphengine.execution.events import Event, Listener, event_to_json
 from graphengine.settings import load_settings
+from graphengine.workflow.documents import DocumentKind
 from graphengine.workflow.models import Link, NodeId, Workflow
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ EXAMPLES = examples(
 
 
 FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A saved workflow, or a picture that carries one.")
+    Path,
+    typer.Argument(metavar="FILE", help="A saved workflow, or a picture, video, sound or model that carries one."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -81,6 +83,7 @@ def command(
     changes: SetOption = None,
     seed: SeedOption = None,
     targets: TargetOption = None,
+    wanted: FromOption = None,
     base_dir: BaseDirOption = None,
     input: InputOption = None,
     output: OutputOption = None,
@@ -96,7 +99,8 @@ def command(
 ) -> None:
     """Run a workflow.
 
-    FILE is JSON in either of ComfyUI's formats, or a picture that carries its workflow.
+    FILE is JSON in either of ComfyUI's formats, or a picture, video, sound, model or latent that carries its
+    workflow.
 
     A node whose inputs have not changed since an earlier run is not run again. Results are written to stdout,
     progress and errors to stderr. Ctrl-C stops at the next step; what has finished stays in the cache.
@@ -118,7 +122,7 @@ def command(
     record = RunRecord()
     with open_engine(settings) as engine:
         try:
-            workflow = _prepare(engine, file, changes or [], seed)
+            workflow = _prepare(engine, file, wanted, changes or [], seed)
             goals = [find_node(name, workflow) for name in targets] if targets else None
             _run(engine, workflow, goals, record, events=events, quiet=quiet)
         except GraphEngineError as error:
@@ -128,14 +132,16 @@ def command(
     _summarise(record, engine, as_json=as_json, quiet=quiet, write=complain if events == "-" else say)
 
 
-def _prepare(engine: "Engine", file: Path, changes: list[str], seed: int | None) -> Workflow:
+def _prepare(
+    engine: "Engine", file: Path, wanted: DocumentKind | None, changes: list[str], seed: int | None
+) -> Workflow:
     """The workflow with what the command line changes in it; warnings go to stderr.
 
     Raises:
         ValidationFailed: the document cannot be converted.
         SettingsError: a change names what is not there.
     """
-    conversion = read_workflow(engine, file, load_packs=True)
+    conversion = read_workflow(engine, file, load_packs=True, wanted=wanted)
     if any(problem.severity == "error" for problem in conversion.problems):
         raise ValidationFailed(conversion.problems)
     for line in problem_lines(conversion.problems):

@@ -148,3 +148,28 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
         write_whole(file, "after")
     assert file.read_bytes() == b"before"
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_of_two_documents_the_one_that_ran_is_written_and_their_difference_told(
+    graphengine: CommandLine, place: Path
+) -> None:
+    ran = {"1": {"inputs": {"value": 6}, "class_type": "PrimitiveInt"}}
+    Path("both.json").write_text(json.dumps({"prompt": ran, "workflow": UI}))
+    done = graphengine("convert", "both.json")
+    assert (done.code, json.loads(done.out)) == (0, ran)
+    assert "node 1 (PrimitiveInt): input 'value'" in done.err
+    assert "[documents_differ]" in done.err
+
+
+def test_from_ui_writes_what_the_editor_drew(graphengine: CommandLine, place: Path) -> None:
+    Path("both.json").write_text(json.dumps({"prompt": API, "workflow": UI}))
+    done = graphengine("convert", "--from", "ui", "both.json")
+    assert done.code == 0
+    assert sorted(json.loads(done.out)) == ["1", "2"]
+
+
+def test_a_document_that_is_not_there_is_not_replaced_by_the_other(graphengine: CommandLine, place: Path) -> None:
+    Path("api.json").write_text(json.dumps(API))
+    done = graphengine("convert", "--from", "ui", "api.json")
+    assert (done.code, done.out) == (1, "")
+    assert "api.json: the file holds no document of the editor" in done.err
