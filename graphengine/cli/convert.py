@@ -1,4 +1,4 @@
-"""`graphengine convert`: the API document, which engines run, from any file that holds a workflow."""
+"""`graphengine convert`: the API document, which engines run, or the editor's, from any file with a workflow."""
 
 import json
 import os
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import JsonValue
 
-from graphengine.cli.console import complain, problem_lines, report, say_json
+from graphengine.cli.console import complain, plural, problem_lines, report, say_json
+from graphengine.cli.definitions import DefinitionsOption, read_definitions
 from graphengine.cli.options import (
     BaseDirOption,
     CustomNodesOption,
@@ -22,21 +23,26 @@ from graphengine.cli.options import (
 )
 from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.errors import GraphEngineError, SettingsError, ValidationFailed
-from graphengine.node.object_info import read_object_info
-from graphengine.node.registry import NodeRegistry
 from graphengine.settings import load_settings
 from graphengine.workflow.api_format import workflow_to_api
+from graphengine.workflow.api_to_ui import workflow_to_ui
 from graphengine.workflow.documents import DocumentKind
-from graphengine.workflow.formats import load_workflow
+from graphengine.workflow.formats import load_workflow, read_document, to_workflow
+from graphengine.workflow.upgrade import upgrade_document
 
 if TYPE_CHECKING:
+    from graphengine.node.definition import NodeDefinition
     from graphengine.workflow.formats import Conversion
+
+    Definitions = Mapping[str, NodeDefinition]
 
 EXAMPLES = examples(
     "graphengine convert flow.json > flow.api.json",
     "graphengine convert picture.png --output flow.api.json",
     "graphengine convert workflows/*.json --output api/",
     "graphengine convert flow.json --definitions object_info.json",
+    "graphengine convert flow.api.json --to ui --output flow.json",
+    "graphengine convert old.json --upgrade --output new.json",
 )
 
 
@@ -44,6 +50,7 @@ class Format(StrEnum):
     """Formats that can be written."""
 
     API = "api"
+    UI = "ui"
 
 
 def command(
@@ -51,32 +58,39 @@ def command(
         list[Path],
         typer.Argument(metavar="FILE...", help="Saved workflows, or pictures, videos, … that carry one."),
     ],
-    definitions: Annotated[
-        Path | None,
-        typer.Option(
-            "--definitions",
-            metavar="FILE",
-            help="Take node definitions from a saved /object_info of ComfyUI. Default: installed nodes.",
-        ),
-    ] = None,
+    definitions: DefinitionsOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="PATH", help="File to write, or a folder. Default: stdout."),
     ] = None,
     wanted: FromOption = None,
-    to: Annotated[Format, typer.Option("--to", help="Format to write.")] = Format.API,
+    to: Annotated[
+        Format, typer.Option("--to", help="Document to write: api is for engines, ui for the editor.")
+    ] = Format.API,
+    upgrade: Annotated[
+        bool,
+        typer.Option("--upgrade", help="Put today's node types and inputs for older ones, and tell which."),
+    ] = False,
     base_dir: BaseDirOption = None,
     custom_nodes: CustomNodesOption = None,
     load_packs: LoadPacksOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Convert workflows to the API format. Nothing is written unless all files can be converted."""
+    """Convert workflows to the API document, or to the editor's.
+
+    Nothing is written unless all files can be converted. With --to ui the editor's document that a file holds is
+    written as it is; a new one is drawn, with its nodes in columns, when there is none or with --from api.
+    """
     places = _places(files, output)
-    read = _reader(definitions, base_dir, custom_nodes or [], wanted=wanted, load_packs=load_packs)
-    documents: dict[Path, dict[str, JsonValue]] = {}
+    read, known = _reader(
+        definitions, base_dir, custom_nodes or [], wanted=wanted, load_packs=load_packs, upgrade=upgrade
+    )
+    documents: dict[Path, Mapping[str, JsonValue]] = {}
     for file in dict.fromkeys(files):
         try:
-            documents[file] = _document(file, read(file))
+            conversion = read(file)
+            redrawn = wanted is DocumentKind.API or conversion.workflow.ui is None
+            documents[file] = _document(file, conversion, known if to is Format.UI else None, redrawn=redrawn)
         except GraphEngineError as error:
             report(error)
     if len(documents) < len(set(files)):
@@ -120,50 +134,64 @@ def _reader(
     *,
     wanted: DocumentKind | None,
     load_packs: bool,
-) -> Callable[[Path], "Conversion"]:
-    """The function that reads and converts a file, with definitions from a document or from installed nodes."""
+    upgrade: bool,
+) -> tuple[Callable[[Path], "Conversion"], "Definitions"]:
+    """The function that reads and converts a file, and the definitions it uses."""
+    read = read_upgraded if upgrade else load_workflow
     if definitions is not None:
         registry = read_definitions(definitions)
-        return lambda file: load_workflow(file, registry, wanted)
+        return lambda file: read(file, registry, wanted), registry
     settings = load_settings(base_dir=base_dir, custom_nodes=custom_nodes, no_cache=True, environ=os.environ)
     engine = open_engine(settings)
-    return lambda file: read_workflow(engine, file, load_packs=load_packs, wanted=wanted)
+    if not upgrade:
+        return lambda file: read_workflow(engine, file, load_packs=load_packs, wanted=wanted), engine.registry
+
+    def read_with_packs(file: Path) -> "Conversion":
+        if load_packs:  # for their definitions; what is wrong with a pack is told
+            read_workflow(engine, file, load_packs=True, wanted=wanted)
+        return read_upgraded(file, engine.registry, wanted)
+
+    return read_with_packs, engine.registry
 
 
-def read_definitions(file: Path) -> NodeRegistry:
-    """The node definitions in a saved `/object_info`.
+def read_upgraded(file: Path, definitions: "Definitions", wanted: DocumentKind | None) -> "Conversion":
+    """The workflow in a file after every upgrade that fits; what was changed is written to stderr.
 
     Raises:
-        SettingsError: the file cannot be read or is no such document.
+        WorkflowFormatError: the file is no workflow that can be read, or does not hold the wanted document.
     """
-    try:
-        # not the reader of workflows: packs declare limits as Infinity, which a server writes into its answer
-        document = json.loads(file.read_bytes())
-    except OSError as error:
-        raise SettingsError(f"cannot read {file}: {error.strerror}", hint="name a saved /object_info") from error
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{file} is not valid JSON: {error}", hint="save /object_info once more") from error
-    try:
-        return read_object_info(document)
-    except GraphEngineError as error:
-        raise SettingsError(
-            f"{file}: {error.message}", hint=error.hint or "save /object_info once more"
-        ) from error
+    upgraded = upgrade_document(read_document(file))
+    changes = [each for each in upgraded.changes if wanted is None or each.document == wanted]
+    complain(f"{file}: {plural(len(changes), 'upgrade')}")
+    for change in changes:
+        complain(f"  {change}")
+    return to_workflow(upgraded.document, definitions, wanted)
 
 
-def _document(file: Path, conversion: "Conversion") -> dict[str, JsonValue]:
-    """The API document; what the user should know of it is written to stderr.
+def _document(
+    file: Path, conversion: "Conversion", drawing: "Definitions | None", *, redrawn: bool
+) -> Mapping[str, JsonValue]:
+    """The API document, or with definitions for `drawing` the editor's; what the user should know goes to stderr.
 
     Raises:
         ValidationFailed: the workflow cannot be converted.
     """
-    if conversion.problems:
+    problems = list(conversion.problems)
+    document: Mapping[str, JsonValue]
+    if drawing is None:
+        document = workflow_to_api(conversion.workflow)
+    elif redrawn:
+        made = workflow_to_ui(conversion.workflow, drawing)
+        document, problems = made.document, [*problems, *made.problems]
+    else:
+        document = conversion.workflow.ui or {}
+    if problems:
         complain(f"{file}:")
-    if any(problem.severity == "error" for problem in conversion.problems):
-        raise ValidationFailed(conversion.problems)
-    for line in problem_lines(conversion.problems):
+    if any(problem.severity == "error" for problem in problems):
+        raise ValidationFailed(problems)
+    for line in problem_lines(problems):
         complain(f"  {line}")
-    return workflow_to_api(conversion.workflow)
+    return document
 
 
 def write_whole(place: Path, text: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from graphengine.cli.convert import read_definitions, write_whole
+from graphengine.cli.convert import write_whole
+from graphengine.cli.definitions import read_definitions
 from graphengine.errors import GraphEngineError, SettingsError
 from tests.cli.conftest import CommandLine
 
@@ -173,3 +174,44 @@ def test_a_document_that_is_not_there_is_not_replaced_by_the_other(graphengine: 
     done = graphengine("convert", "--from", "ui", "api.json")
     assert (done.code, done.out) == (1, "")
     assert "api.json: the file holds no document of the editor" in done.err
+
+
+def test_what_runs_becomes_a_document_of_the_editor(graphengine: CommandLine, place: Path) -> None:
+    (place / "flow.json").write_text(
+        json.dumps({**API, "2:5": {"class_type": "Mystery", "inputs": {"a": ["1", 0]}}})
+    )
+    done = graphengine("convert", "flow.json", "--to", "ui", "-o", "drawn.json")
+    document = json.loads((place / "drawn.json").read_text())
+    assert done.code == 0
+    assert [(node["id"], node["type"]) for node in document["nodes"]] == [(1, "PrimitiveInt"), (2, "Mystery")]
+    assert document["links"] == [[1, 1, 0, 2, 0, "INT"]]
+    assert "2:5 is 2 [renumbered_node]" in done.err
+
+
+def test_a_document_of_the_editor_is_written_as_it_was(graphengine: CommandLine, drawn: Path) -> None:
+    done = graphengine("convert", "drawn.json", "--to", "ui")
+    assert json.loads(done.out) == UI
+
+
+def test_what_ran_is_drawn_anew_when_it_is_asked_for(graphengine: CommandLine, place: Path) -> None:
+    (place / "both.json").write_text(json.dumps({"prompt": API, "workflow": UI}))
+    kept = json.loads(graphengine("convert", "both.json", "--to", "ui").out)
+    anew = json.loads(graphengine("convert", "both.json", "--to", "ui", "--from", "api").out)
+    assert (len(kept["nodes"]), len(anew["nodes"])) == (2, 1)
+
+
+def test_an_upgrade_tells_what_it_changes(graphengine: CommandLine, place: Path) -> None:
+    old = {
+        "1": {"class_type": "CheckpointLoader", "inputs": {"config_name": "v1.yaml", "ckpt_name": "a.safetensors"}}
+    }
+    (place / "old.json").write_text(json.dumps(old))
+    done = graphengine("convert", "old.json", "--upgrade")
+    assert json.loads(done.out) == {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
+    }
+    assert done.err.splitlines()[0] == "old.json: 1 upgrade"
+    assert "node 1 (CheckpointLoader): is a 'CheckpointLoaderSimple' now" in done.err
+
+
+def test_nothing_to_upgrade_is_told(graphengine: CommandLine, drawn: Path) -> None:
+    assert graphengine("convert", "drawn.json", "--upgrade", "--load-packs").err == "drawn.json: 0 upgrades\n"
