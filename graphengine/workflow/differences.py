@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from pydantic import JsonValue
+
 from graphengine.errors import Problem, node_label
-from graphengine.workflow.models import Workflow, WorkflowNode
+from graphengine.workflow.models import Link, Workflow, WorkflowNode
 from graphengine.workflow.ui_format import Conversion
-from graphengine.workflow.ui_widgets import DefinitionLike
+from graphengine.workflow.ui_widgets import DefinitionLike, InputLike
 
 #: Most differences that a message names.
 _NAMED = 3
@@ -43,7 +45,7 @@ def _differences(ran: Workflow, drawn: Workflow, definitions: Mapping[str, Defin
         if other is None:
             yield f"{label} is in the API document only"
         elif other.class_type != node.class_type:
-            yield f"{label} is a {other.class_type} in the editor's"
+            yield f"{label} is of class {other.class_type} in the editor's document"
         elif (definition := definitions.get(node.class_type)) is not None:
             yield from _inputs(label, node, other, definition)
     for key, node in drawn.nodes.items():
@@ -52,9 +54,22 @@ def _differences(ran: Workflow, drawn: Workflow, definitions: Mapping[str, Defin
 
 
 def _inputs(label: str, ran: WorkflowNode, drawn: WorkflowNode, definition: DefinitionLike) -> Iterator[str]:
-    for name in definition.inputs:
-        if (name in ran.inputs) != (name in drawn.inputs):
-            where = "API" if name in ran.inputs else "editor's"
-            yield f"{label} has an input {name!r} in the {where} document only"
-        elif name in ran.inputs and ran.inputs[name] != drawn.inputs[name]:
+    for name, spec in definition.inputs.items():
+        if name in ran.inputs and name not in drawn.inputs:
+            yield f"{label} has an input {name!r} in the API document only"
+        elif name in drawn.inputs and name not in ran.inputs:
+            if not _is_default(drawn.inputs[name], spec):
+                yield f"{label} has an input {name!r} in the editor's document only"
+        elif name in ran.inputs and ran.inputs[name] != (value := drawn.inputs[name]) and not _is_filled_in(value):
             yield f"{label}: input {name!r}"
+
+
+def _is_default(value: Link | JsonValue, spec: InputLike) -> bool:
+    """Whether definitions newer than the file may have added the input: it has the value that it begins with."""
+    first = spec.choices[0] if isinstance(spec.choices, tuple) and spec.choices else None
+    return bool(value == spec.options.get("default", first))
+
+
+def _is_filled_in(value: Link | JsonValue) -> bool:
+    """Whether the editor fills in a text when it queues: `%date:yyyy%`, `%Node.widget%`."""
+    return isinstance(value, str) and value.count("%") > 1

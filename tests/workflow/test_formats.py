@@ -8,7 +8,7 @@ import pytest
 
 from graphengine.errors import WorkflowFormatError
 from graphengine.workflow import formats
-from graphengine.workflow.formats import read_document, to_workflow
+from graphengine.workflow.formats import DocumentKind, load_workflow, read_document, to_workflow
 from graphengine.workflow.models import NodeId
 from tests.workflow.pictures import png, text
 from tests.workflow.ui_documents import KNOWN, document, inputs_of, node
@@ -57,6 +57,37 @@ def test_what_ran_counts_before_what_was_drawn_and_carries_it(data: bytes) -> No
     conversion = to_workflow(read_document(data), KNOWN)
     assert inputs_of(conversion.workflow, "1") == {"text": "ran"}
     assert conversion.workflow.ui == UI
+
+
+def test_the_editors_document_is_taken_when_it_is_wanted() -> None:
+    both = read_document(json.dumps({"prompt": API, "workflow": UI}).encode())
+    assert inputs_of(to_workflow(both, KNOWN, DocumentKind.UI).workflow, "1") == {"text": "drawn"}
+    assert inputs_of(to_workflow(both, KNOWN, DocumentKind.API).workflow, "1") == {"text": "ran"}
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted", "message"),
+    [
+        (API, DocumentKind.UI, "the file holds no document of the editor"),
+        (UI, DocumentKind.API, "the file holds no API document"),
+    ],
+)
+def test_a_wanted_document_that_is_missing_is_refused_with_the_file(
+    tmp_path: Path, content: object, wanted: DocumentKind, message: str
+) -> None:
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(WorkflowFormatError) as caught:
+        load_workflow(file, KNOWN, wanted)
+    assert caught.value.message == f"{file}: {message}"
+
+
+@pytest.mark.parametrize("wrapped", [{"workflow": UI}, {"workflow": json.dumps(UI), "other": 1}])
+def test_the_editors_document_alone_may_be_wrapped(wrapped: object) -> None:
+    found = read_document(json.dumps(wrapped).encode())
+    assert found.api is None
+    assert found.ui is not None
+    assert found.ui.to_json() == UI
 
 
 def test_a_node_that_stands_twice_is_told() -> None:

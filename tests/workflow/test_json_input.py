@@ -1,6 +1,7 @@
 """Reading JSON from strangers."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from graphengine.errors import WorkflowFormatError
 from graphengine.workflow import json_input
+from graphengine.workflow.documents import document_from_json
 from graphengine.workflow.json_input import MAX_DEPTH, parse_json
 from tests.workflow.properties import PATIENT
 
@@ -104,3 +106,33 @@ def test_half_of_a_surrogate_pair_is_refused_by_place() -> None:
 def test_of_a_key_that_stands_twice_the_last_counts_and_is_told() -> None:
     parsed = parse_json(b'{"a": 1, "b": 2, "a": 3}')
     assert (parsed.value, parsed.repeated_keys) == ({"a": 3, "b": 2}, ("a",))
+
+
+def test_more_values_than_the_limit_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_input, "MAX_VALUES", 9)
+    assert parse_json(b"[1, 2, 3, 4]").value == [1, 2, 3, 4]
+    assert refusal(b"[{},{},{},{},{}]").message == "the JSON holds more than 9 values"
+
+
+def test_of_many_repeated_keys_the_first_are_told() -> None:
+    twice = ", ".join(f'"{index}": 0' for index in range(30))
+    assert parse_json(f"{{{twice}, {twice}}}".encode()).repeated_keys == tuple(map(str, range(20)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"nodes": [{"type": "a"}' + b", {}" * 300_000 + b"]}",
+        b'{"nodes": [], "links": [' + b"{}, " * 300_000 + b"{}]}",
+        b'{"a": {"class_type": "x"}, ' + b", ".join(b'"%d": {}' % index for index in range(200_000)) + b"}",
+    ],
+    ids=["nodes", "links", "api"],
+)
+def test_a_document_of_nothing_but_faults_is_refused_for_the_first(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(WorkflowFormatError):
+            document_from_json(data)
+        assert tracemalloc.get_traced_memory()[1] < 100 * 2**20
+    finally:
+        tracemalloc.stop()
