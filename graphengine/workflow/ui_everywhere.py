@@ -19,7 +19,7 @@ from graphengine.workflow.models import NodeId
 from graphengine.workflow.ui_graph import OUTPUTS_ID, Role, UiGraph, new_link, node_id, role, runs
 from graphengine.workflow.ui_models import UiDocument, UiInput, UiLink, UiNode
 
-_MOST = 500  # senders in one graph; each open input is compared with each
+_MOST = 200  # senders in one graph; each open input is compared with each
 _SENDERS = frozenset(
     {
         "Anything Everywhere",

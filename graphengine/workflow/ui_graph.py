@@ -57,7 +57,7 @@ class UiGraph:
 
     `setters` are the SetNodes by the name they set. `kind` and `name` say what the graph is: the inside of a
     "subgraph" or a "group node", both empty for the document itself. `inputs` are the names of its inputs,
-    `taken` what each of them feeds, `outputs` their names, `given` the link that ends at each of them. `widgets`
+    `taken` what each of them feeds, `outputs` the numbers of its outputs by name, `given` the link that ends at each of them. `widgets`
     are the inputs whose values its instances may keep, in the order of those values.
     """
 
@@ -68,7 +68,7 @@ class UiGraph:
     name: str = ""
     inputs: tuple[str, ...] = ()
     taken: Mapping[str, Sequence[UiLink]] = field(default_factory=dict)
-    outputs: tuple[str, ...] = ()
+    outputs: Mapping[str, Sequence[int]] = field(default_factory=dict)
     given: Mapping[int, UiLink] = field(default_factory=dict)
     widgets: Mapping[str, InputLike] = field(default_factory=dict)
 
@@ -147,11 +147,6 @@ def first_value(node: UiNode) -> JsonValue:
 def input_at(inputs: Sequence[UiInput] | None, index: int) -> UiInput | None:
     """The input slot of that number, if there is one."""
     return inputs[index] if inputs is not None and 0 <= index < len(inputs) else None
-
-
-def input_named(node: UiNode, name: str) -> UiInput | None:
-    """The input slot of that name, if there is one."""
-    return next((slot for slot in node.inputs or () if slot.name == name), None)
 
 
 def types_fit(given: JsonValue, wanted: JsonValue) -> bool:

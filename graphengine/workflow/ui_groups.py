@@ -24,12 +24,13 @@ from graphengine.workflow.ui_graph import (
     OUTPUTS_ID,
     Role,
     UiGraph,
+    input_at,
     new_link,
     node_id,
     role,
 )
 from graphengine.workflow.ui_models import UiInput, UiLink, UiNode, UiWidgetRef
-from graphengine.workflow.ui_widgets import BUTTON, DefinitionLike, InputLike, PlainWidget
+from graphengine.workflow.ui_widgets import BUTTON, DefinitionLike, InputLike, PlainWidget, is_widget
 
 _VALUE = "value"
 _NO_CONFIG: Mapping[str, JsonValue] = {}
@@ -73,6 +74,7 @@ class _Group:
     taken: dict[str, list[UiLink]] = field(default_factory=dict)
     given: dict[int, UiLink] = field(default_factory=dict)
     _seen: dict[str, int] = field(default_factory=dict)
+    _at: dict[NodeId, dict[str, int]] = field(default_factory=dict)
     _into: dict[tuple[str, int], UiLink] = field(default_factory=dict)
     _out_of: dict[tuple[str, int], UiLink] = field(default_factory=dict)
 
@@ -88,6 +90,7 @@ class _Group:
             slot.model_copy(update={"link": link.id if (link := self._into.get((key, at))) is not None else None})
             for at, slot in enumerate(node.inputs or ())
         ]
+        self._at[key] = {slot.name: at for at, slot in reversed(list(enumerate(self.slots[key])))}
         for name, widget in self._open(node):
             if widget is not None and widget.type == BUTTON:
                 self.widgets[f"\0{len(self.widgets)}"] = widget  # a place among the values, and no input
@@ -100,7 +103,7 @@ class _Group:
     def open_outputs(self, node: UiNode) -> None:
         """Give the outputs of a node to the group, unless they are linked inside and not shown."""
         key = node_id(node)
-        if role(node) is not Role.RUNS and not (role(node) is Role.PASSES_ON and (key, 0) not in self._into):
+        if role(node) not in (Role.RUNS, Role.PASSES_ON):
             return
         chosen = _objects(_objects(self.config.get(key)).get("output"))
         for at in range(len(node.outputs or ())):
@@ -150,7 +153,7 @@ class _Group:
     ) -> Iterator[tuple[str, InputLike | None]]:
         linked = {slot.name for slot in self.slots[key] if slot.link is not None}
         made_slots = [slot.name for slot in self.slots[key] if slot.widget is not None]
-        widgets = {name: spec for name, spec in definition.inputs.items() if spec.is_widget}
+        widgets = {name: spec for name, spec in definition.inputs.items() if is_widget(spec)}
         yield from ((name, spec) for name, spec in widgets.items() if name not in made_slots)
         if any(name.endswith("_upload") and on for spec in widgets.values() for name, on in spec.options.items()):
             yield "", PlainWidget(BUTTON)
@@ -174,7 +177,7 @@ class _Group:
     def _claim(self, node: UiNode, name: str) -> str:
         """The name of the group's input for an input inside."""
         given = _objects(_objects(_objects(self.config.get(node_id(node))).get("input")).get(name)).get("name")
-        slot = next((slot for slot in node.inputs or () if slot.name == name), None)
+        slot = input_at(self.slots[node_id(node)], self._at[node_id(node)].get(name, -1))
         label = (slot.model_extra or {}).get("label") if slot is not None else None
         outer = key = str(given or label or name)
         if outer in self._seen or (role(node) is Role.VALUE and node.title):
@@ -188,12 +191,15 @@ class _Group:
     def _feed(self, key: NodeId, name: str, outer: str, *, is_widget: bool) -> None:
         """Link an input inside to the group's input of that name."""
         slots = self.slots[key]
-        at = next((at for at, slot in enumerate(slots) if slot.name == name), len(slots))
-        link = new_link(f"in{key}.{at}", INPUTS_ID, len(self.taken), key, at)
+        at = self._at[key].get(name, len(slots))
+        others = self.taken.setdefault(outer, [])
+        number = others[0].origin_slot if others else len(self.taken) - 1
+        link = new_link(f"in{key}.{at}", INPUTS_ID, number, key, at)
         fed = slots[at] if at < len(slots) else UiInput(name=name)
         ref = UiWidgetRef(name=name) if is_widget else fed.widget
         slots[at : at + 1] = [fed.model_copy(update={"link": link.id, "widget": ref})]
-        self.taken.setdefault(outer, []).append(link)
+        self._at[key][name] = at
+        others.append(link)
 
 
 def _nodes(raw: JsonValue) -> list[UiNode] | None:

@@ -5,7 +5,7 @@ nothing (`Nothing`). Following is a loop over hops. What a link was found to bri
 made once, however many inputs hang on a chain; a hop that comes back to a link already passed is reported.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -19,7 +19,6 @@ from graphengine.workflow.ui_graph import (
     Role,
     first_value,
     input_at,
-    input_named,
     role,
     types_fit,
 )
@@ -77,6 +76,8 @@ class Sources:
         self._problems = problems
         # by scope, link and wanted type, on which the way through bypassed nodes depends
         self._found: dict[tuple[str, str, str], Source] = {}
+        self._slots: dict[NodeId, Mapping[str, UiInput]] = {}
+        self._fitting: dict[tuple[NodeId, str], UiInput | None] = {}
 
     def of(self, target: Place, slot: UiInput) -> Source:
         """What feeds an input slot of a node."""
@@ -127,7 +128,9 @@ class Sources:
         if not 0 <= index < len(scope.graph.inputs):
             return None
         name = scope.graph.inputs[index]
-        slot = input_named(instance.node, name)
+        if instance.id not in self._slots:
+            self._slots[instance.id] = {each.name: each for each in reversed(instance.node.inputs or [])}
+        slot = self._slots[instance.id].get(name)
         if slot is not None and slot.link is not None:
             return _Onward(instance, slot)
         value = self._promoted(instance, name)
@@ -148,7 +151,7 @@ class Sources:
             case Role.NOTE:
                 return Nothing()
             case Role.RUNS if node.mode == BYPASSED:
-                return _Onward(origin, _passage(node, link.origin_slot, wanted))
+                return _Onward(origin, self._passage(origin, link.origin_slot, wanted))
             case Role.RUNS:
                 return self._comes_out(origin, link.origin_slot)
 
@@ -159,6 +162,23 @@ class Sources:
             return Link(origin.id, output)
         link = scope.graph.given.get(_same_output(origin.node, output, scope))
         return Nothing() if link is None else _Inward(scope, link)
+
+    def _passage(self, bypassed: Place, output: int, wanted: JsonValue) -> UiInput | None:
+        """The input that a bypassed node passes on to an output.
+
+        The input of the same number if its type fits both ends, else the first of exactly the wanted type, else the
+        first that fits.
+        """
+        node = bypassed.node
+        outputs = node.outputs or []
+        given = outputs[output].type if 0 <= output < len(outputs) else "*"
+        across = input_at(node.inputs, output)
+        if across is not None and types_fit(across.type, given) and types_fit(across.type, wanted):
+            return across
+        key = (bypassed.id, str(wanted))
+        if key not in self._fitting:
+            self._fitting[key] = _first_fitting(node.inputs or (), wanted)
+        return self._fitting[key]
 
     def _set(self, getter: Place) -> Source | _Onward:
         """What the setter of the same name is given: in the same graph, else in one around it."""
@@ -193,25 +213,14 @@ def _valued(origin: Place) -> Source | _Onward:
 
 def _same_output(instance: UiNode, index: int, scope: Scope) -> int:
     """The number that an output of an instance has inside; they go by name, and by number without one."""
-    outputs, names = instance.outputs or [], scope.graph.outputs
-    name = outputs[index].name if 0 <= index < len(outputs) else None
-    if name is None or (index < len(names) and names[index] == name) or names.count(name) != 1:
-        return index
-    return names.index(name)
+    outputs = instance.outputs or []
+    name = outputs[index].name if 0 <= index < len(outputs) else ""
+    numbers = scope.graph.outputs.get(name, ())
+    return numbers[0] if len(numbers) == 1 else index
 
 
-def _passage(node: UiNode, output: int, wanted: JsonValue) -> UiInput | None:
-    """The input that a bypassed node passes on to an output.
-
-    The input of the same number if its type fits both ends, else the first of exactly the wanted type, else the
-    first that fits.
-    """
-    outputs = node.outputs or []
-    given = outputs[output].type if 0 <= output < len(outputs) else "*"
-    across = input_at(node.inputs, output)
-    if across is not None and types_fit(across.type, given) and types_fit(across.type, wanted):
-        return across
-    inputs = node.inputs or []
+def _first_fitting(inputs: Sequence[UiInput], wanted: JsonValue) -> UiInput | None:
+    """The first input of exactly the wanted type, else the first that fits."""
     exact = (candidate for candidate in inputs if candidate.type == wanted)
     fitting = (candidate for candidate in inputs if types_fit(candidate.type, wanted))
     return next(exact, None) or next(fitting, None)

@@ -52,7 +52,7 @@ class Place:
 
     def inside(self, graph: UiGraph) -> Scope:
         """The scope of what this instance stands for."""
-        outer = f" of {self.scope.place.removeprefix('inside ')}" if self.scope.place else ""
+        outer = f" of {self.scope.place.removeprefix('inside ')[:200]}" if self.scope.place else ""
         return Scope(graph, f"{self.id}:", graph.place + outer, self)
 
     def problem(

@@ -5,7 +5,7 @@ nodes are counted, definition by definition, and what would get too large is ref
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pydantic import JsonValue
@@ -27,7 +27,7 @@ from graphengine.workflow.ui_scopes import Place, Scope
 from graphengine.workflow.ui_widgets import DefinitionLike, InputLike, PlainWidget
 
 MAX_NODES = 100_000
-MAX_DEPTH = 100
+MAX_DEPTH = 30
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _GROUP_PREFIXES = ("workflow>", "workflow/")
 _EXPORT = "run the API document instead: in the editor, File > Export (API)"
@@ -153,7 +153,7 @@ def subgraph_graph(subgraph: UiSubgraph, problems: list[Problem]) -> UiGraph:
         name=name,
         inputs=inputs,
         taken=taken,
-        outputs=tuple(slot.name for slot in subgraph.outputs or ()),
+        outputs=_numbers(slot.name for slot in subgraph.outputs or ()),
         given=given,
     )
     whole = replace(whole, widgets=_widgets(whole))
@@ -165,6 +165,13 @@ def _widgets(graph: UiGraph) -> dict[str, InputLike]:
     return {
         name: PlainWidget() for name in graph.inputs if any(_widget_at(graph, link) for link in graph.taken[name])
     }
+
+
+def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
+    numbers: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        numbers.setdefault(name, []).append(number)
+    return numbers
 
 
 def _widget_at(graph: UiGraph, link: UiLink) -> bool:

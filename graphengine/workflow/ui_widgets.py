@@ -1,7 +1,8 @@
 """The names of a node's widget values, which the editor saves as a bare list."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +18,10 @@ _BUTTON_VALUES = frozenset({"", "image", "upload", "choose file to upload"})
 _DYNAMIC_TEXT = re.compile(r"(?<!\\)\{[^{}]*\||//|/\*")
 # Previews that packs keep among named values.
 _NO_INPUTS = frozenset({"videopreview"})
+
+
+_DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
+_PLAIN_WIDGETS = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 
 
 class InputLike(Protocol):
@@ -85,10 +90,12 @@ def widget_values(
 
 
 def _by_definition(node: UiNode, definition: DefinitionLike, problems: list[Problem]) -> dict[str, JsonValue]:
-    widgets = {name: spec for name, spec in definition.inputs.items() if spec.is_widget}
+    # newer editors say which slots stand for widgets, also for types that only a pack knows widgets for
+    slots = {slot.widget.name for slot in node.inputs or () if slot.widget is not None}
+    widgets = {name: spec for name, spec in definition.inputs.items() if is_widget(spec) or name in slots}
     values = node.widgets_values or []
     if isinstance(values, dict):
-        found = {name: value for name, value in values.items() if name in definition.inputs}
+        found = {name: value for name, value in values.items() if name.partition(".")[0] in definition.inputs}
         left: Sequence[JsonValue] = ()
     else:
         found, left = in_order(values, widgets)
@@ -108,19 +115,62 @@ def in_order(
 ) -> tuple[dict[str, JsonValue], Sequence[JsonValue]]:
     """Values to widgets in order, as far as they go, and the values left over; buttons get none."""
     found: dict[str, JsonValue] = {}
-    specs = list(widgets.values())
+    waiting = deque(widgets.items())
     at = 0
-    for index, (name, spec) in enumerate(widgets.items()):
-        if at >= len(values):
-            break
+    while waiting and at < len(values):
+        name, spec = waiting.popleft()
         if spec.type == BUTTON:
             at += _is_button(values[at])
             continue
-        found[name] = values[at]
+        found[name] = value = values[at]
         at += 1
-        if spec.has_control and at < len(values):
-            at += _control_values(spec, values[at:], specs[index + 1 :])
+        if spec.type == _DYNAMIC_COMBO:
+            waiting.extendleft(reversed([(f"{name}.{each}", inner) for each, inner in _of_choice(spec, value)]))
+        elif spec.has_control and at < len(values):
+            at += _control_values(spec, values, at, waiting)
     return found, values[at:]
+
+
+def is_widget(spec: InputLike) -> bool:
+    """Whether the editor keeps a value for an input."""
+    return spec.is_widget or spec.type == _DYNAMIC_COMBO
+
+
+def _of_choice(spec: InputLike, choice: JsonValue) -> Iterator[tuple[str, InputLike]]:
+    """The widgets that a dynamic combo has for a choice, as its options declare them.
+
+    `{"options": [{"key": "scale", "inputs": {"required": {"width": ["INT", {…}]}, "optional": {…}}}]}`
+    """
+    options = spec.options.get("options")
+    for option in options if isinstance(options, list | tuple) else ():
+        match option:
+            case {"key": key, "inputs": dict(sections)} if key == choice:
+                inner = [
+                    _declared(*item) for part in ("required", "optional") for item in _items(sections.get(part))
+                ]
+                yield from ((name, widget) for name, widget in inner if is_widget(widget))
+                return
+
+
+# Any: options are what an author wrote.
+def _items(section: Any) -> Iterator[tuple[str, Any]]:
+    yield from section.items() if isinstance(section, Mapping) else ()
+
+
+def _declared(name: str, declared: Any) -> tuple[str, PlainWidget]:
+    """The input of an option."""
+    match declared:
+        case [str(type_), dict(options), *_]:
+            pass
+        case [str(type_), *_]:
+            options = {}
+        case [list(choices), *_]:
+            return name, PlainWidget("COMBO", choices=tuple(choices))
+        case _:
+            return name, PlainWidget(is_widget=False)
+    plain = type_ in _PLAIN_WIDGETS and not options.get("forceInput")
+    control = options.get("control_after_generate", type_ == "INT" and name in _CONTROLLED)
+    return name, PlainWidget(type_, plain, bool(control), None, options)
 
 
 def _is_button(value: JsonValue) -> bool:
@@ -132,17 +182,19 @@ def _is_odd(value: JsonValue) -> bool:
     return isinstance(value, str | int | float) and value not in _BUTTON_VALUES
 
 
-def _control_values(spec: InputLike, rest: Sequence[JsonValue], following: Sequence[InputLike]) -> int:
-    """How many of the values that follow belong to the control of `spec`: the rule, and the filter of a combo."""
-    surplus = len(rest) > len(following)
-    value, after = rest[0], following[0] if following else None
+def _control_values(
+    spec: InputLike, values: Sequence[JsonValue], at: int, waiting: deque[tuple[str, InputLike]]
+) -> int:
+    """How many of the values from `at` belong to the control of `spec`: the rule, and the filter of a combo."""
+    surplus = len(values) - at - len(waiting)
+    value, after = values[at], waiting[0][1] if waiting else None
     if isinstance(value, bool):  # as old editors wrote it
-        return int(surplus or after is None or after.type != "BOOLEAN")
+        return int(surplus > 0 or after is None or after.type != "BOOLEAN")
     if not isinstance(value, str) or value not in _CONTROL_VALUES:
         return 0
-    if not surplus and after is not None and isinstance(after.choices, tuple) and value in after.choices:
+    if surplus <= 0 and after is not None and isinstance(after.choices, tuple) and value in after.choices:
         return 0
-    has_filter = spec.type == "COMBO" and len(rest) > len(following) + 1 and rest[1] == ""
+    has_filter = spec.type == "COMBO" and surplus > 1 and values[at + 1] == ""
     return 2 if has_filter else 1
 
 

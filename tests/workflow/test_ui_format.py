@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from graphengine.workflow.models import Link, NodeId
-from graphengine.workflow.ui_format import Conversion
 from graphengine.workflow.ui_models import parse_ui
-from tests.workflow.ui_documents import converted, document, inputs_of, node
+from tests.workflow.ui_documents import codes, converted, document, inputs_of, node
 
 LOAD = node(1, "Load", outputs=["MODEL", "CLIP"], values=["a.safetensors"])
 SAMPLE_INPUTS = [("model", "MODEL", 10), ("positive", "CONDITIONING", None)]
@@ -22,10 +21,6 @@ def model_of(nodes: list[dict[str, Any]], links: list[tuple[Any, ...]], version:
     conversion = converted(document([*nodes, sample()], links, version))
     assert conversion.problems == ()
     return inputs_of(conversion.workflow, "9").get("model", "absent")
-
-
-def codes(conversion: Conversion) -> list[tuple[str, str, str | None]]:
-    return [(problem.code, problem.severity, problem.node_id) for problem in conversion.problems]
 
 
 @pytest.mark.parametrize("version", [0.4, 1])

@@ -86,3 +86,51 @@ def inputs_of(workflow: Workflow, key: str) -> dict[str, Any]:
     return {
         name: [value.source, value.output] if isinstance(value, Link) else value for name, value in given.items()
     }
+
+
+def subgraph(
+    id_: str,
+    nodes: Sequence[dict[str, Any]],
+    links: Sequence[Row],
+    *,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    name: str = "Refine",
+) -> dict[str, Any]:
+    """The definition of a subgraph; links from origin -10 are its inputs, those to target -20 its outputs."""
+    rows = document(nodes, links, version=1)["links"]
+    return {
+        "id": id_,
+        "version": 1,
+        "name": name,
+        "inputNode": {"id": -10},
+        "outputNode": {"id": -20},
+        "inputs": [_boundary(slot, at, rows, ("origin_id", -10), "origin_slot") for at, slot in enumerate(inputs)],
+        "outputs": [
+            _boundary(slot, at, rows, ("target_id", -20), "target_slot") for at, slot in enumerate(outputs)
+        ],
+        "nodes": list(nodes),
+        "links": rows,
+    }
+
+
+def _boundary(
+    name: str, at: int, rows: Sequence[dict[str, Any]], end: tuple[str, int], slot: str
+) -> dict[str, Any]:
+    ids = [row["id"] for row in rows if row[end[0]] == end[1] and row[slot] == at]
+    return {"id": f"{end[0]} {at}", "name": name, "type": "*", "linkIds": ids}
+
+
+def with_subgraphs(raw: Mapping[str, Any], *defined: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with definitions of subgraphs."""
+    return {**raw, "definitions": {"subgraphs": list(defined)}}
+
+
+def everything(conversion: Conversion) -> dict[str, dict[str, Any]]:
+    """The inputs of all nodes."""
+    return {key: inputs_of(conversion.workflow, key) for key in conversion.workflow.nodes}
+
+
+def codes(conversion: Conversion) -> list[tuple[str, str, str | None]]:
+    """What was found: code, severity and node of each problem."""
+    return [(problem.code, problem.severity, problem.node_id) for problem in conversion.problems]
