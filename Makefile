@@ -29,7 +29,7 @@ bench:  ## Every number that the README claims
 	$(PYTHON) benchmarks/cached_run.py
 
 schemas:  ## Write schemas/*.json from the models
-	$(PYTHON) -m graphengine.workflow.schemas schemas
+	$(PYTHON) scripts/generate_schemas.py
 
 docs:  ## Write the generated parts of the docs
 	$(PYTHON) scripts/generate_docs.py

@@ -1,4 +1,4 @@
-"""`graphengine schema`: the JSON Schema of a document format."""
+"""`graphengine schema`: the JSON Schemas of documents that are read and written."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,21 +7,36 @@ import typer
 
 from graphengine.cli.console import say_json
 from graphengine.cli.options import DebugOption, examples
-from graphengine.workflow.schemas import schemas
+from graphengine.cli.schemas import schemas
 
-EXAMPLES = examples("graphengine schema api > api-document.schema.json", "graphengine schema ui")
+EXAMPLES = examples(
+    "graphengine schema api > api-document.schema.json",
+    "graphengine schema object-info",
+    "graphengine schema validation-report",
+)
 
 
-class Document(StrEnum):
-    """Documents that have a schema."""
+class Schema(StrEnum):
+    """What has a schema."""
 
     API = "api"
     UI = "ui"
+    OBJECT_INFO = "object-info"
+    EVENT = "event"
+    RUN_SUMMARY = "run-summary"
+    VALIDATION_REPORT = "validation-report"
 
 
 def command(
-    document: Annotated[Document, typer.Argument(help="The API document, or the editor's.")] = Document.API,
+    name: Annotated[
+        Schema,
+        typer.Argument(
+            metavar="NAME",
+            help="api and ui: workflow documents; object-info: node definitions; event: a line of run --events; "
+            "run-summary: run --json; validation-report: validate --format json.",
+        ),
+    ] = Schema.API,
     debug: DebugOption = False,
 ) -> None:
-    """Print the JSON Schema of a workflow document."""
-    say_json(schemas()[f"{document}-document"])
+    """Print the JSON Schema of a document that is read or written."""
+    say_json(schemas()[name])

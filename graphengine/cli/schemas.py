@@ -1,0 +1,75 @@
+"""The catalogue of JSON Schemas, all made from models; `make schemas` writes them to files."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, get_args
+
+from pydantic import TypeAdapter
+
+from graphengine.cli.output_models import RunSummary, ValidationReport
+from graphengine.execution.events import Event
+from graphengine.node.object_info_models import OBJECT_INFO
+from graphengine.workflow.api_format import API_DOCUMENT
+from graphengine.workflow.ui_models import UiDocument
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+#: The file of each schema, by the name that the command takes.
+FILES: Mapping[str, str] = {
+    "api": "api-document.schema.json",
+    "ui": "ui-document.schema.json",
+    "object-info": "object-info.schema.json",
+    "event": "event.schema.json",
+    "run-summary": "run-summary.schema.json",
+    "validation-report": "validation-report.schema.json",
+}
+
+
+# Any throughout: a JSON Schema is open-ended JSON.
+def schemas() -> dict[str, dict[str, Any]]:
+    """All JSON Schemas by name."""
+    return {
+        "api": _schema("API document", API_DOCUMENT.json_schema(by_alias=True)),
+        "ui": _schema("UI document", UiDocument.model_json_schema(by_alias=True)),
+        "object-info": _schema("Node definitions (object_info)", OBJECT_INFO.json_schema()),
+        "event": _schema("Event of a run", _event_schema()),
+        "run-summary": _schema("Summary of a run", _written(TypeAdapter(RunSummary))),
+        "validation-report": _schema("Validation report", _written(TypeAdapter(ValidationReport))),
+    }
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Write each schema to its file in the folder; gives the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write(folder / FILES[name], schema) for name, schema in schemas().items()]
+
+
+def _event_schema() -> dict[str, Any]:
+    """A schema for each kind of event, told apart by `kind`, which is no field of the class."""
+    kinds, shared = [], {}
+    for event in get_args(Event):
+        schema = _written(TypeAdapter(event))
+        shared.update(schema.pop("$defs", {}))
+        schema["properties"] = {"kind": {"const": event.kind}, **schema["properties"]}
+        schema["required"] = ["kind", *schema["properties"].keys() - {"kind"}]
+        schema["required"].sort()
+        kinds.append(schema)
+    return {"oneOf": kinds, **({"$defs": shared} if shared else {})}
+
+
+# Any: adapters of all kinds of values.
+def _written(adapter: TypeAdapter[Any]) -> dict[str, Any]:
+    """The schema of what is written, in which fields with a default are always there."""
+    return adapter.json_schema(mode="serialization")
+
+
+def _schema(title: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"$schema": _DIALECT, **schema, "title": title}
+
+
+def _write(path: Path, schema: dict[str, Any]) -> Path:
+    with NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+        file.write(json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    return Path(file.name).replace(path)
