@@ -46,7 +46,7 @@ def convert_ui(document: UiDocument, definitions: Mapping[str, DefinitionLike]) 
     root = Scope(with_broadcasts(graph, document.extra, problems, widgets_are_slots=slots))
     insides = Insides(document, definitions, problems)
     insides.check_size(root)
-    nodes, opened = _opened_up(root, insides)
+    nodes, opened = _opened_up(root, insides, problems)
     widgets = WidgetValues(opened, definitions, problems)
     sources = Sources(opened, widgets.promoted, problems)
     converted: dict[NodeId, WorkflowNode] = {}
@@ -61,11 +61,18 @@ def convert_ui(document: UiDocument, definitions: Mapping[str, DefinitionLike]) 
     return Conversion(Workflow(converted, ui=document.to_json()), tuple(dict.fromkeys(problems)))
 
 
-def _opened_up(root: Scope, insides: Insides) -> tuple[list[Place], Mapping[NodeId, Scope]]:
+def _opened_up(
+    root: Scope, insides: Insides, problems: list[Problem]
+) -> tuple[list[Place], Mapping[NodeId, Scope]]:
     """The nodes that run, and the scope of each instance among them by its id."""
     opened: dict[NodeId, Scope] = {}
     nodes: list[Place] = []
+    seen: set[NodeId] = set()
     for place, inside in places(root, insides.open_up):
+        if place.id in seen:  # "12:3" may be a node inside of 12, or the id of another
+            text, hint = "another node gets the same id", "give one of them a new id in the editor"
+            problems.append(place.problem("duplicate_node", text, hint))
+        seen.add(place.id)
         if inside is not None:
             opened[place.id] = inside
         elif place.runs and role(place.node) is Role.RUNS:

@@ -57,8 +57,8 @@ class UiGraph:
 
     `setters` are the SetNodes by the name they set. `kind` and `name` say what the graph is: the inside of a
     "subgraph" or a "group node", both empty for the document itself. `inputs` are the names of its inputs,
-    `taken` what each of them feeds, `outputs` the numbers of its outputs by name, `given` the link that ends at each of them. `widgets`
-    are the inputs whose values its instances may keep, in the order of those values.
+    `taken` what each of them feeds, `outputs` the numbers of its outputs by name, `given` the link that ends at
+    each of them. `widgets` are the inputs whose values its instances may keep, in the order of those values.
     """
 
     nodes: Mapping[NodeId, UiNode]

@@ -166,8 +166,8 @@ class Sources:
     def _passage(self, bypassed: Place, output: int, wanted: JsonValue) -> UiInput | None:
         """The input that a bypassed node passes on to an output.
 
-        The input of the same number if its type fits both ends, else the first of exactly the wanted type, else the
-        first that fits.
+        The input of the same number if its type fits both ends, else the first of exactly the wanted type, else
+        the first that fits.
         """
         node = bypassed.node
         outputs = node.outputs or []

@@ -13,8 +13,8 @@ from graphengine.errors import WorkflowFormatError
 from graphengine.workflow.findings import first_finding
 from graphengine.workflow.json_input import place_name
 
-#: Nodes and links are numbered; newer editors also use texts. Ids inside of subgraphs are put together from several,
-#: so none may be long.
+#: Nodes and links are numbered; newer editors also use texts. Ids inside of subgraphs are put together from
+#: several, so none may be long.
 UiId = (
     Annotated[int, Field(strict=True, ge=-(2**63), le=2**63)] | Annotated[str, Field(strict=True, max_length=64)]
 )

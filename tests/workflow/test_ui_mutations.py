@@ -1,6 +1,7 @@
 """Whatever is done to a document, it is converted with problems or refused; nothing else is raised."""
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from graphengine.errors import WorkflowFormatError
 from graphengine.workflow.api_format import api_to_workflow, parse_api, workflow_to_api
 from graphengine.workflow.models import Link
 from tests.workflow.properties import THOROUGH
-from tests.workflow.ui_documents import converted, document, node
+from tests.workflow.ui_documents import converted, document, everything, node, subgraph, with_subgraphs
 
 WHOLE = document(
     [
@@ -52,6 +53,10 @@ SCALARS = st.sampled_from(
     [
         None,
         True,
+        -10,
+        -20,
+        "00000000-0000-0000-0000-000000000002",
+        "workflow>Make",
         0,
         1,
         2,
@@ -86,7 +91,100 @@ def places(value: Any) -> list[tuple[Any, ...]]:
     return found
 
 
-PLACES = places(WHOLE)
+UUIDS = ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"]
+SHARPENING = subgraph(
+    UUIDS[0],
+    [
+        node(
+            3,
+            "Sharpen",
+            inputs=[("model", "MODEL", 1), ("amount", "FLOAT", 2, "widget")],
+            outputs=["MODEL"],
+            values=[1],
+        ),
+        node(4, "Reroute", inputs=[("", "*", 3)], outputs=["MODEL"]),
+    ],
+    [
+        (1, -10, 0, 3, 0, "MODEL"),
+        (2, -10, 1, 3, 1, "FLOAT"),
+        (3, 3, 0, 4, 0, "MODEL"),
+        (4, 4, 0, -20, 0, "MODEL"),
+    ],
+    inputs=["model", "amount"],
+    outputs=["MODEL"],
+)
+TWICE = subgraph(
+    UUIDS[1],
+    [
+        node(7, UUIDS[0], inputs=[("model", "MODEL", 1), ("amount", "FLOAT", 2, "widget")], outputs=["MODEL"]),
+        node(
+            8,
+            UUIDS[0],
+            inputs=[("model", "MODEL", 3)],
+            outputs=["MODEL"],
+            values=[5],
+            properties={"proxyWidgets": [["-1", "amount"], ["3", "amount"]]},
+        ),
+    ],
+    [
+        (1, -10, 0, 7, 0, "MODEL"),
+        (2, -10, 1, 7, 1, "FLOAT"),
+        (3, 7, 0, 8, 0, "MODEL"),
+        (4, 8, 0, -20, 0, "MODEL"),
+    ],
+    inputs=["model", "amount"],
+    outputs=["MODEL"],
+)
+NESTED = with_subgraphs(
+    document(
+        [
+            node(1, "Load", outputs=["MODEL", "CLIP"], values=["a.safetensors"]),
+            node(
+                2,
+                UUIDS[1],
+                inputs=[("model", "MODEL", 21), ("amount", "FLOAT", None, "widget")],
+                outputs=["MODEL"],
+                values=[3],
+            ),
+            node(5, "Anything Everywhere", inputs=[("anything", "*", 22)]),
+            node(
+                37,
+                "workflow>Make",
+                inputs=[("clip", "CLIP", 23)],
+                outputs=["LATENT"],
+                values=["a dog", 6, "fixed"],
+            ),
+            node(10, "Save", inputs=[("latent", "LATENT", 24)], values=["out"]),
+        ],
+        [
+            (21, 1, 0, 2, 0, "MODEL"),
+            (22, 2, 0, 5, 0, "MODEL"),
+            (23, 1, 1, 37, 0, "CLIP"),
+            (24, 37, 0, 10, 0, "LATENT"),
+        ],
+    ),
+    SHARPENING,
+    TWICE,
+)
+NESTED["nodes"].append(node(8, "Sample", inputs=[("model", "MODEL", None)], outputs=["LATENT"], values=[5]))
+NESTED["extra"]["groupNodes"] = {
+    "Make": {
+        "nodes": [
+            node(0, "Encode", inputs=[("clip", "CLIP", 5)], outputs=["CONDITIONING"], values=["a cat"]),
+            node(
+                0,
+                "Sample",
+                inputs=[("model", "MODEL", None), ("positive", "CONDITIONING", 6)],
+                outputs=["LATENT"],
+                values=[5, "randomize", 20],
+            ),
+        ],
+        "links": [[0, 0, 1, 1, 7, "CONDITIONING"]],
+        "external": [[1, 0, "LATENT"]],
+        "config": {"0": {"input": {"text": {"name": "words"}}}},
+    }
+}
+PLACES, NESTED_PLACES = places(WHOLE), places(NESTED)
 
 
 def holds(at: Any, key: Any) -> bool:
@@ -113,7 +211,19 @@ def changed(raw: Any, place: tuple[Any, ...], value: Any) -> None:
 @THOROUGH
 @given(st.lists(st.tuples(st.sampled_from(PLACES), ODDITIES | st.just(...)), min_size=1, max_size=4))
 def test_a_mutated_document_is_converted_with_problems_or_refused(mutations: list[tuple[Any, Any]]) -> None:
-    raw = deepcopy(WHOLE)
+    is_converted_or_refused(WHOLE, mutations)
+
+
+@THOROUGH
+@given(st.lists(st.tuples(st.sampled_from(NESTED_PLACES), ODDITIES | st.just(...)), min_size=1, max_size=4))
+def test_a_mutated_document_of_subgraphs_is_converted_with_problems_or_refused(
+    mutations: list[tuple[Any, Any]],
+) -> None:
+    is_converted_or_refused(NESTED, mutations)
+
+
+def is_converted_or_refused(whole: dict[str, Any], mutations: list[tuple[Any, Any]]) -> None:
+    raw = deepcopy(whole)
     for place, value in mutations:
         changed(raw, place, deepcopy(value))
     try:
@@ -126,7 +236,8 @@ def test_a_mutated_document_is_converted_with_problems_or_refused(mutations: lis
         link.source for each in workflow.nodes.values() for link in each.inputs.values() if isinstance(link, Link)
     }
     assert sources <= workflow.nodes.keys()
-    assert api_to_workflow(parse_api(workflow_to_api(workflow))).nodes == workflow.nodes
+    plain = {key: replace(each, origin=None) for key, each in workflow.nodes.items()}
+    assert api_to_workflow(parse_api(workflow_to_api(workflow))).nodes == plain
 
 
 def test_the_whole_document_is_converted_without_problems() -> None:
@@ -140,4 +251,19 @@ def test_the_whole_document_is_converted_without_problems() -> None:
             "inputs": {"seed": 7, "steps": 20, "model": ["1", 0], "positive": ["7", 0]},
         },
         "10": {"class_type": "Save", "inputs": {"prefix": "out", "latent": ["8", 0]}},
+    }
+
+
+def test_the_nested_document_is_converted_without_problems() -> None:
+    conversion = converted(NESTED)
+    assert conversion.problems == ()
+    assert everything(conversion) == {
+        "1": {"name": "a.safetensors"},
+        "2:7:3": {"model": ["1", 0], "amount": 3},
+        "2:8:3": {"model": ["2:7:3", 0], "amount": 5},
+        "5": {"anything": ["2:8:3", 0]},
+        "8": {"model": ["2:8:3", 0], "seed": 5},
+        "37:0": {"clip": ["1", 1], "text": "a dog"},
+        "37:1": {"positive": ["37:0", 0], "seed": 6, "steps": 20},
+        "10": {"latent": ["37:1", 0], "prefix": "out"},
     }

@@ -199,6 +199,12 @@ def test_two_nodes_of_one_id_inside_are_one_problem_for_all_instances() -> None:
     assert conversion.problems[0].origin == "node 3 'Sharpen' inside subgraph 'Refine'"
 
 
+def test_an_id_that_looks_like_one_inside_of_an_instance_is_a_problem() -> None:
+    nodes = [LOAD, {**LOAD, "id": "12:3"}, instance(12), SAMPLE]
+    conversion = converted(with_subgraphs(document(nodes, AROUND), SHARPENING))
+    assert codes(conversion) == [("duplicate_node", "error", "12:3")]
+
+
 def test_a_subgraph_that_contains_itself_is_refused() -> None:
     inside = {**SHARPENING, "nodes": [SHARPEN, instance(4, None)]}
     conversion = opened(inside)

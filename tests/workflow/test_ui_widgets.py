@@ -127,3 +127,65 @@ def test_an_unknown_node_whose_slots_do_not_name_every_value_is_a_problem(values
 
 def test_an_unknown_node_without_values_is_left_to_validation() -> None:
     assert named([], None) == ({}, [])
+
+
+SCALING = InputSpec(
+    "resize",
+    "COMFY_DYNAMICCOMBO_V3",
+    options={
+        "options": [
+            {
+                "key": "size",
+                "inputs": {
+                    "required": {"width": ["INT", {"default": 512}], "image": ["IMAGE", {}], "seed": ["INT"]},
+                    "optional": {"crop": [["center", "none"]], "height": ["INT", {"forceInput": True}]},
+                },
+            },
+            {"key": "factor", "inputs": {"required": {"by": ["FLOAT", {}]}}},
+            {
+                "key": "deep",
+                "inputs": {
+                    "required": {
+                        "kind": [
+                            "COMFY_DYNAMICCOMBO_V3",
+                            {"options": [{"key": "b", "inputs": {"required": {"x": ["INT"]}}}]},
+                        ]
+                    }
+                },
+            },
+            {"key": "odd", "inputs": {"required": ["x"], "optional": {"y": 3}}},
+            "broken",
+        ]
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (
+            ["size", 640, 7, "fixed", "none", "lanczos"],
+            {"resize": "size", "resize.width": 640, "resize.seed": 7, "resize.crop": "none", "method": "lanczos"},
+        ),
+        (["factor", 1.5, "lanczos"], {"resize": "factor", "resize.by": 1.5, "method": "lanczos"}),
+        (
+            ["deep", "b", 4, "lanczos"],
+            {"resize": "deep", "resize.kind": "b", "resize.kind.x": 4, "method": "lanczos"},
+        ),
+        (["odd", "lanczos"], {"resize": "odd", "method": "lanczos"}),
+        (["gone", "lanczos"], {"resize": "gone", "method": "lanczos"}),
+    ],
+)
+def test_the_choice_of_a_dynamic_combo_brings_widgets_of_its_own(values: Any, wanted: Any) -> None:
+    assert values_of(values, resize=SCALING, method="STRING") == wanted
+
+
+def test_named_values_of_a_dynamic_combo_are_kept() -> None:
+    values = {"resize": "size", "resize.width": 640, "method": "lanczos", "other": 1}
+    wanted = {"resize": "size", "resize.width": 640, "method": "lanczos"}
+    assert values_of(values, resize=SCALING, method="STRING") == wanted
+
+
+def test_a_slot_with_a_widget_holds_a_place_whatever_its_type() -> None:
+    known = definition("Thing", (), tint="COLOR", amount="FLOAT")
+    assert named(["#fff", 0.5], known, [("tint", "COLOR", None, "widget")])[0] == {"tint": "#fff", "amount": 0.5}
