@@ -8,6 +8,7 @@
   no widget's. Both are reported.
 """
 
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,12 +20,12 @@ from graphengine.workflow.layers import order_without_cycles
 from graphengine.workflow.layout import layered_layout
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 from graphengine.workflow.ui_sizes import TITLE_HEIGHT, node_size
-from graphengine.workflow.ui_widgets import DefinitionLike, InputLike
+from graphengine.workflow.ui_widgets import DefinitionLike, is_widget
+from graphengine.workflow.widget_order import default_value, widgets_of_choice
 
 _SEEDS = frozenset({"seed", "noise_seed"})
 # Editors send the texts of some buttons and players along as if they were inputs.
 _BUTTONS = frozenset({"upload", "choose file to upload", "audioUI", "video-preview", "is_changed"})
-_EMPTY: Mapping[str, JsonValue] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False, "COMBO": ""}
 _LONGEST_ID = 15  # digits that every editor can hold without rounding
 _MOST_OUTPUTS = 1000  # a link may name any output; the slots before it are drawn as well
 _MISSING = Link(NodeId(""), -1)  # stands for no input; no workflow holds it
@@ -109,6 +110,15 @@ def _shortened(items: Sequence[str], most: int = 12) -> str:
     return ", ".join(items if len(items) <= most else [*items[:most], "…"])
 
 
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A node's input slots, its widget values, and the inputs whose values are among them."""
+
+    slots: list[dict[str, JsonValue]]
+    values: list[JsonValue]
+    names: Collection[str]
+
+
 @dataclass(slots=True)
 class _Drawing:
     """The document as it grows: nodes by number, links as rows."""
@@ -125,12 +135,9 @@ class _Drawing:
     def add(self, key: NodeId, node: WorkflowNode) -> None:
         """Draw a node with its slots and widgets, links and place still missing."""
         definition = self.definitions.get(node.class_type)
-        if definition is None:
-            slots, values = _unknown_node(node)
-        else:
-            slots, values = _known_node(node, definition)
-            self._report_left_out(key, node, definition)
-        self._slots[key] = slots
+        drawn = _unknown_node(node) if definition is None else _known_node(node, definition)
+        self._report_left_out(key, node, drawn.names)
+        self._slots[key] = drawn.slots
         self._outputs[key] = [_output(each.name, each.type) for each in definition.outputs] if definition else []
         self.nodes[key] = {
             "id": self.ids[key],
@@ -140,30 +147,27 @@ class _Drawing:
             "flags": {},
             "order": 0,
             "mode": 0,
-            "inputs": list(slots),
+            "inputs": list(drawn.slots),
             "outputs": [],
             **({"title": node.title} if node.title is not None else {}),
             "properties": {"Node name for S&R": node.class_type},
-            "widgets_values": values,
+            "widgets_values": drawn.values,
         }
 
-    def _report_left_out(self, key: NodeId, node: WorkflowNode, definition: DrawnDefinition) -> None:
+    def _report_left_out(self, key: NodeId, node: WorkflowNode, drawn: Collection[str]) -> None:
         for name, value in node.inputs.items():
-            spec = definition.inputs.get(name)
-            if isinstance(value, Link) or name in _BUTTONS or (spec is not None and spec.is_widget):
+            if isinstance(value, Link) or name in _BUTTONS or name in drawn:
                 continue
-            reason = (
-                "its definition has no such input" if spec is None else f"inputs of type {spec.type} have none"
-            )
             self.problems.append(
                 Problem(
                     "undrawn_value",
-                    f"the value of input {name!r} has no widget in the editor and is left out: {reason}",
+                    f"the value of input {name!r} has no widget in the editor and is left out",
                     node_id=key,
                     class_type=node.class_type,
                     input_name=name,
                     hint="link the input to a node that gives the value, or keep the API document",
                     severity="warning",
+                    origin=node.origin,
                 )
             )
 
@@ -222,30 +226,34 @@ class _Drawing:
             node["order"] = ranks[indices[key]]
 
 
-def _known_node(
-    node: WorkflowNode, definition: DrawnDefinition
-) -> tuple[list[dict[str, JsonValue]], list[JsonValue]]:
+def _known_node(node: WorkflowNode, definition: DrawnDefinition) -> _Drawn:
     """Slots (sockets first, then linked widgets, then linked inputs that are not declared) and widget values."""
-    sockets = [_slot(name, spec.type) for name, spec in definition.inputs.items() if not spec.is_widget]
-    widgets = {name: spec for name, spec in definition.inputs.items() if spec.is_widget}
+    sockets = [_slot(name, spec.type) for name, spec in definition.inputs.items() if not is_widget(spec)]
+    waiting = deque((name, spec) for name, spec in definition.inputs.items() if is_widget(spec))
     values: list[JsonValue] = []
-    converted = []
-    for name, spec in widgets.items():
+    converted: list[dict[str, JsonValue]] = []
+    names: set[str] = set()
+    while waiting:
+        name, spec = waiting.popleft()
+        names.add(name)
         value = node.inputs.get(name, _MISSING)
         if isinstance(value, Link):
-            converted.append(_slot(name, spec.type, widget=True))
-        values.append(_default(spec) if value is _MISSING or isinstance(value, Link) else value)
+            if value is not _MISSING:
+                converted.append(_slot(name, spec.type, widget=True))
+            value = default_value(spec)
+        values.append(value)
         if spec.has_control:
             values.append("fixed")
+        waiting.extendleft(reversed([(f"{name}.{inner}", each) for inner, each in widgets_of_choice(spec, value)]))
     others = [
         _slot(name, "*")
         for name, value in node.inputs.items()
-        if isinstance(value, Link) and name not in definition.inputs
+        if isinstance(value, Link) and name not in definition.inputs and name not in names
     ]
-    return [*sockets, *converted, *others], values
+    return _Drawn([*sockets, *converted, *others], values, names)
 
 
-def _unknown_node(node: WorkflowNode) -> tuple[list[dict[str, JsonValue]], list[JsonValue]]:
+def _unknown_node(node: WorkflowNode) -> _Drawn:
     """A slot for each input; values in the order of their slots."""
     slots: list[dict[str, JsonValue]] = []
     values: list[JsonValue] = []
@@ -256,7 +264,7 @@ def _unknown_node(node: WorkflowNode) -> tuple[list[dict[str, JsonValue]], list[
         values.append(value)
         if name in _SEEDS:
             values.append("fixed")
-    return slots, values
+    return _Drawn(slots, values, node.inputs.keys())
 
 
 def _type_of(value: Link | JsonValue) -> str:
@@ -271,17 +279,6 @@ def _type_of(value: Link | JsonValue) -> str:
             return "STRING"
         case _:
             return "*"
-
-
-def _default(spec: InputLike) -> JsonValue:
-    """What a new widget holds in the editor."""
-    match spec.options.get("default"), spec.choices:
-        case (str() | int() | float() as default, _):
-            return default
-        case (_, (str() | int() | float() as first, *_)):
-            return first
-        case _:
-            return _EMPTY.get(spec.type)
 
 
 def _slot(name: str, type_: str, *, widget: bool = False) -> dict[str, JsonValue]:
@@ -305,4 +302,5 @@ def _dangling(key: NodeId, node: WorkflowNode, name: str, link: Link) -> Problem
         input_name=name,
         hint="connect the input again in the editor",
         severity="warning",
+        origin=node.origin,
     )

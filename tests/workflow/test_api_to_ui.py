@@ -151,6 +151,51 @@ def test_an_output_beyond_the_definition_is_drawn() -> None:
     assert nodes_of(made)[1]["outputs"][2] == {"name": "LATENT", "type": "LATENT", "links": [1]}
 
 
+RESIZE = definition(
+    "Resize",
+    ("IMAGE",),
+    image="IMAGE",
+    by=InputSpec(
+        "by",
+        "COMFY_DYNAMICCOMBO_V3",
+        options={
+            "options": [
+                {
+                    "key": "width",
+                    "inputs": {
+                        "required": {"width": ["INT", {}], "crop": ["COMBO", {"options": ["center", "no"]}]}
+                    },
+                },
+                {"key": "seed", "inputs": {"required": {"seed": ["INT"]}, "optional": {"like": ["IMAGE", {}]}}},
+            ]
+        },
+    ),
+    strength="FLOAT",
+)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "values"),
+    [
+        ({"by": "width", "by.width": 64, "by.crop": "no", "strength": 0.5}, ["width", 64, "no", 0.5]),
+        ({"by": "seed", "by.seed": 7, "by.like": link("1"), "strength": 0.5}, ["seed", 7, "fixed", 0.5]),
+        ({"by": "width", "by.width": link("1"), "by.crop": "no", "strength": 1.0}, ["width", 0, "no", 1.0]),
+    ],
+)
+def test_the_widgets_of_a_dynamic_combo_follow_it(inputs: dict[str, Any], values: list[Any]) -> None:
+    known = {"Resize": RESIZE}
+    given_workflow = workflow(n1=node("Odd"), n2=WorkflowNode("Resize", inputs))
+    made = drawn(given_workflow, known)
+    assert nodes_of(made)[2]["widgets_values"] == values
+    assert made.problems == ()
+    assert converted(dict(made.document), known).workflow.nodes == given_workflow.nodes
+
+
+def test_a_dynamic_combo_without_a_value_has_its_first_choice() -> None:
+    made = drawn(workflow(n1=node("Resize", strength=1.0)), {"Resize": RESIZE})
+    assert nodes_of(made)[1]["widgets_values"] == ["width", 0, "center", 1.0]
+
+
 LITERALS = {
     "INT": st.integers(-5, 5),
     "FLOAT": st.floats(-1, 1),
