@@ -73,21 +73,21 @@ class Insides:
 
     def check_size(self, root: Scope) -> None:
         """Refuse types that contain themselves, and all instances if they would make the document too large."""
-        nodes: dict[str, int] = {}
+        sizes: dict[str, int] = {}
         depths: dict[str, int] = {}
         count, depth = 0, 0
         for type_, graph in self._inside_out(root):
-            inner = [node.type for node in graph.nodes.values() if node.type in nodes and runs(node)]
-            count = len(graph.nodes) + sum(nodes[each] for each in inner)
+            inner = [node.type for node in graph.nodes.values() if node.type in sizes and runs(node)]
+            count = len(graph.nodes) + sum(sizes[each] for each in inner)
             depth = 1 + max((depths[each] for each in inner), default=0)
-            nodes[type_], depths[type_] = count, depth
+            sizes[type_], depths[type_] = count, depth
         if count - len(root.graph.nodes) > MAX_NODES or depth > MAX_DEPTH + 1:
             self._too_large = True
             self._problems.append(_too_large(count, depth - 1))
 
     def _inside_out(self, root: Scope) -> Iterator[tuple[str, UiGraph]]:
         """Every graph that is reached, each after those it contains; the document itself comes last, as ""."""
-        done, open_types = set[str](), dict[str, None]()
+        done, entered = set[str](), set[str]()
         stack: list[tuple[str, UiGraph, Iterator[UiNode], str]] = [
             ("", root.graph, iter(root.graph.nodes.values()), "")
         ]
@@ -97,16 +97,16 @@ class Insides:
             if node is None:
                 stack.pop()
                 done.add(type_)
-                open_types.pop(type_, None)
+                entered.discard(type_)
                 yield type_, graph
                 continue
             inner = self._graph_of(node) if node.type not in done else None
             if inner is None:
                 continue
-            if node.type in open_types:
+            if node.type in entered:
                 self._refuse(Place(node, Scope(graph, place=place)), inner)
                 continue
-            open_types[node.type] = None
+            entered.add(node.type)
             stack.append((node.type, inner, iter(inner.nodes.values()), inner.place))
 
     def _refuse(self, place: Place, graph: UiGraph) -> None:
