@@ -4,8 +4,8 @@
     python benchmarks/ui_conversion.py [--repeat 5]
 
 The documents are chains in which every second node is an instance of a subgraph of ten nodes (a reroute, a
-bypassed node and a promoted value among them). Printed is CPU time for reading the JSON and for the conversion, the
-best of the repeats; nodes inside of instances count.
+bypassed node and a promoted value among them). Printed is CPU time for reading the JSON and for the conversion,
+the best of the repeats; nodes inside of instances count.
 """
 
 import argparse
