@@ -65,7 +65,7 @@ def _value(problem: Problem, workflow: Workflow) -> str:
 
 def _pack_hint(pack: PackSource) -> str:
     if pack.is_core:
-        return f"it is a node of {pack}; graphengine has none of that type yet"
+        return f"it is a node of {pack}; the definitions at hand have none of that type"
     return f"the pack {pack} defines it: install it into custom_nodes"
 
 
