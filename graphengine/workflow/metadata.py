@@ -20,6 +20,8 @@ WANTED = frozenset({*DOCUMENTS, COMMENT, "comments", "description", "usercomment
 
 Text = tuple[str, str]
 
+#: Most comments of one file that are tried.
+_TRIED = 20
 _NAMED = re.compile(r"\s*(prompt|workflow)\s*:\s*(?=\{)", re.IGNORECASE)
 
 
@@ -57,6 +59,8 @@ def document_from_texts(texts: Iterable[Text], carrier: str) -> Document:
     documents: list[Document] = []
     failures: dict[str, WorkflowFormatError] = {}
     for name, text in found.items():
+        if documents and name not in DOCUMENTS:
+            break  # comments count when nothing says more
         try:
             documents.append(document_from_json(text.encode()))
         except WorkflowFormatError as error:
@@ -75,7 +79,7 @@ def document_from_texts(texts: Iterable[Text], carrier: str) -> Document:
 
 
 def _by_name(texts: Iterable[Text]) -> tuple[dict[str, str], bool]:
-    """Texts that may be documents, `prompt` first; and whether parameters of another program were among them."""
+    """Texts that may be documents, `prompt` first, comments last; and whether other parameters were there."""
     found: dict[str, str] = {}
     comments: list[str] = []
     generated = False
@@ -90,19 +94,17 @@ def _by_name(texts: Iterable[Text]) -> tuple[dict[str, str], bool]:
         else:
             generated |= key == "parameters" or "Steps: " in text
     ordered = {name: found[name] for name in DOCUMENTS if name in found}
-    if not ordered and comments:
-        ordered = {
-            COMMENT if index == 0 else f"{COMMENT} {index + 1}": text for index, text in enumerate(comments)
-        }
+    # of thousands of comments, which no program writes, the first are tried
+    ordered |= {f"{COMMENT} {number}": text for number, text in enumerate(comments[:_TRIED], 1)}
     return ordered, generated
 
 
 def _warnings(failures: Mapping[str, WorkflowFormatError]) -> Iterable[Problem]:
     if "prompt" in failures:
-        text = f"the API document beside the editor's document cannot be read: {failures['prompt'].message}"
+        text = f"the API document ('prompt') cannot be read: {failures['prompt'].message}"
         yield Problem("unreadable_api", text, severity="warning")
     if "workflow" in failures:
-        text = f"the editor's document beside the API document cannot be read: {failures['workflow'].message}"
+        text = f"the editor's document ('workflow') cannot be read: {failures['workflow'].message}"
         yield Problem("unreadable_ui", text, severity="warning")
 
 

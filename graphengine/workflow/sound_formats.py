@@ -126,18 +126,24 @@ class _Packets:
 
 def _ogg_texts(reader: ByteReader) -> list[Text]:
     """Pages follow each other: a head, the lengths of their pieces, and pieces of packets."""
-    streams: dict[int, _Packets] = {}
-    while reader.left and not (streams and all(stream.complete > 1 for stream in streams.values())):
+    streams: dict[bytes, _Packets] = {}
+    waiting: set[bytes] = set()  # streams whose comments are not complete
+    while reader.left and (waiting or not streams):
         reader.part()
         head = reader.take(_OGG_HEAD)
         if not head.startswith(b"OggS"):
             raise reader.damaged("there is no page where one should stand")
         lengths = reader.take(head[26])
-        stream = streams.setdefault(int.from_bytes(head[14:18], "little"), _Packets())
-        if stream.complete > 1:
+        number = head[14:18]
+        if number not in streams:
+            streams[number] = _Packets()
+            waiting.add(number)
+        if number not in waiting:
             reader.skip(sum(lengths))
-        else:
-            stream.add(lengths, reader.take(sum(lengths)))
+            continue
+        streams[number].add(lengths, reader.take(sum(lengths)))
+        if streams[number].complete > 1:
+            waiting.remove(number)
     return [text for stream in streams.values() for text in _packet_texts(bytes(stream.comments), reader)]
 
 

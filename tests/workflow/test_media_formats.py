@@ -233,3 +233,23 @@ def test_tensors_that_safetensors_wrote_are_read() -> None:
     from safetensors.numpy import save
 
     assert text_of(save({"latent_tensor": numpy.zeros((1, 4, 2, 2), "float32")}, metadata=BOTH)) == "Zürich 🎈"
+
+
+def test_a_comment_counts_where_the_prompt_is_no_document() -> None:
+    found = read_document(mp4(mp4_keys({"prompt": "a cat", "comment": COMMENT})))
+    assert found.api is not None
+    assert [each.code for each in found.problems] == ["unreadable_api"]
+
+
+def test_of_thousands_of_comments_the_first_are_tried() -> None:
+    tags = [element(0x45A3, b"COMMENT"), element(0x4487, b"{")] * 2000
+    message = refusal(element(0x1A45DFA3) + b"".join(tags)).message
+    assert message.startswith("the text 'comment 1' of the Matroska video: not valid JSON")
+
+
+def test_streams_of_an_ogg_file_are_read_side_by_side() -> None:
+    first = ogg(b"first", b"\3vorbis" + comments({"title": "song"}))
+    second = ogg(b"other", b"OpusTags" + comments(BOTH), page=1).replace(b"mono", b"duet")
+    head, rest = second[:33], second[33:]
+    assert head.endswith(b"other")
+    assert text_of(head + first + rest) == "Zürich 🎈"
