@@ -4,7 +4,8 @@
 python scripts/generate_docs.py [--check]
 
 * docs/architecture.md: which package imports which, as a diagram (mermaid);
-* docs/cli.md: the help of every command.
+* docs/cli.md: the help of every command;
+* docs/images/img2img.svg: the first example, drawn.
 
 With `--check` nothing is written and the exit status is 1 when a part is stale.
 """
@@ -23,8 +24,13 @@ import typer
 
 from graphengine.cli.app import build_app
 from graphengine.cli.app import main as main_of_cli
+from graphengine.engine import Engine
+from graphengine.graph.picture import make_picture
+from graphengine.graph.picture_svg import to_svg
+from graphengine.settings import load_settings
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 
 
 def dependency_diagram() -> str:
@@ -67,6 +73,13 @@ def architecture_page() -> str:
     return f"{before}\n\n{dependency_diagram()}\n\n{after}"
 
 
+def example_picture() -> str:
+    """The first example of the README as `graphengine draw` draws it."""
+    file = ROOT / "workflows" / "img2img.json"
+    with Engine.from_settings(load_settings(workflow=file, no_cache=True, environ={})) as engine:
+        return to_svg(make_picture(engine.read(file).workflow, engine.registry), file.name)
+
+
 def main() -> int:
     """Write or check every generated page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,7 +87,12 @@ def main() -> int:
     args = parser.parse_args()
     os.environ["COLUMNS"] = "100"  # the same page on every terminal
     stale = 0
-    for name, text in (("architecture.md", architecture_page()), ("cli.md", cli_page())):
+    pages = {
+        "architecture.md": architecture_page(),
+        "cli.md": cli_page(),
+        "images/img2img.svg": example_picture(),
+    }
+    for name, text in pages.items():
         page = DOCS / name
         if page.exists() and page.read_text() == text:
             continue
