@@ -4,6 +4,7 @@ A new format is a class with `detect` and `read`, and a place in `FORMATS`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 from os import SEEK_END
 from pathlib import Path
@@ -146,7 +147,18 @@ def to_workflow(
         raise WorkflowFormatError("the file holds no document of the editor", hint="read it without --from ui")
     if api is None:
         raise WorkflowFormatError("the file holds no API document", hint="read it without --from api")
-    return Conversion(Workflow(api.nodes, ui=document.ui.to_json()) if document.ui is not None else api, problems)
+    return Conversion(api if drawn is None else _placed(api, drawn.workflow), problems)
+
+
+def _placed(ran: Workflow, drawn: Workflow) -> Workflow:
+    """What ran, with the editor's document, and with the places where the user finds its nodes there."""
+    nodes = {
+        key: replace(node, origin=found.origin)
+        if (found := drawn.nodes.get(key)) is not None and found.origin is not None
+        else node
+        for key, node in ran.nodes.items()
+    }
+    return Workflow(nodes, ui=drawn.ui)
 
 
 def _in_file(file: Path, error: WorkflowFormatError) -> WorkflowFormatError:
@@ -163,10 +175,19 @@ def _read(stream: BinaryIO, formats: tuple[Format, ...]) -> Document:
 
 
 def _seekable(stream: BinaryIO) -> BinaryIO:
-    """The stream itself, or what comes out of a pipe."""
+    """The stream itself, or what comes out of a pipe.
+
+    Raises:
+        WorkflowFormatError: it is more than `MAX_BYTES`; only of a file can parts be passed over.
+    """
     if stream.seekable():
         return stream
-    return BytesIO(stream.read(MAX_BYTES + 1))
+    data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise WorkflowFormatError(
+            f"more than {MAX_BYTES // 2**20} MiB come out of the pipe", hint="give the file by its name"
+        )
+    return BytesIO(data)
 
 
 def _unsupported(head: bytes) -> WorkflowFormatError:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import CommandLine
+from tests.workflow.containers import exif, mp3, mp4, mp4_keys, riff, safetensors, webp
 
 LENGTH = {
     "1": {"class_type": "PrimitiveString", "inputs": {"value": "red fox"}, "_meta": {"title": "Text"}},
@@ -69,6 +70,38 @@ def test_seed_sets_every_seed(graphengine: CommandLine, place: Path) -> None:
     flow = save(place / "flow.json", node("TrialSteps", steps=2, seed=1))
     assert "2 steps, seed 77" in graphengine("run", flow, "--seed", "77").out
     assert "2 steps, seed 5" in graphengine("run", flow, "--seed", "77", "--set", "1.seed=5").out
+
+
+@pytest.mark.parametrize("kind", ["WebP picture", "MP4 video", "MP3 file", "safetensors file"])
+def test_a_file_that_carries_its_workflow_is_run(graphengine: CommandLine, place: Path, kind: str) -> None:
+    documents = {"prompt": json.dumps(LENGTH), "workflow": json.dumps({"nodes": [], "links": []})}
+    (place / "saved").write_bytes(carrier(kind, documents))
+    done = graphengine("run", "saved")
+    assert done.out.splitlines()[0] == "node 3 (PreviewAny): 7"
+    assert "node 1 (PrimitiveString) is in the API document only" in done.err
+
+
+def test_from_ui_runs_what_was_drawn(graphengine: CommandLine, place: Path) -> None:
+    (place / "saved").write_bytes(
+        carrier("MP4 video", {"prompt": json.dumps(LENGTH), "workflow": '{"nodes": [], "links": []}'})
+    )
+    done = graphengine("run", "saved", "--from", "ui")
+    assert done.code == 1
+    assert "[no_output_node]" in done.err
+
+
+def carrier(kind: str, texts: dict[str, str]) -> bytes:
+    """A file of a kind that carries the texts."""
+    match kind:
+        case "WebP picture":
+            tags = {0x010F: f"workflow:{texts['workflow']}", 0x0110: f"prompt:{texts['prompt']}"}
+            return webp(riff(b"EXIF", exif(tags)))
+        case "MP4 video":
+            return mp4(mp4_keys(texts))
+        case "MP3 file":
+            return mp3(texts)
+        case _:
+            return safetensors(texts)
 
 
 def test_target_runs_only_what_the_node_needs(graphengine: CommandLine, length: str) -> None:

@@ -11,7 +11,7 @@ from graphengine.workflow import formats
 from graphengine.workflow.formats import DocumentKind, load_workflow, read_document, to_workflow
 from graphengine.workflow.models import NodeId
 from tests.workflow.pictures import png, text
-from tests.workflow.ui_documents import KNOWN, document, inputs_of, node
+from tests.workflow.ui_documents import KNOWN, document, inputs_of, node, subgraph
 
 API = {"1": {"class_type": "Encode", "inputs": {"text": "ran"}}}
 UI = document([node(1, "Encode", values=["drawn"])])
@@ -57,6 +57,16 @@ def test_what_ran_counts_before_what_was_drawn_and_carries_it(data: bytes) -> No
     conversion = to_workflow(read_document(data), KNOWN)
     assert inputs_of(conversion.workflow, "1") == {"text": "ran"}
     assert conversion.workflow.ui == UI
+
+
+def test_what_ran_is_found_where_the_user_drew_it() -> None:
+    inside = subgraph("9f76cdf2-b272-41bd-8228-bd7850366c83", [node(3, "Encode", values=["cat"])], [])
+    drawn = {**document([node(12, inside["id"])]), "definitions": {"subgraphs": [inside]}}
+    ran = {"12:3": {"class_type": "Encode", "inputs": {"text": "cat"}}}
+    both = read_document(json.dumps({"prompt": ran, "workflow": drawn}).encode())
+    found = to_workflow(both, KNOWN)
+    assert found.workflow.nodes[NodeId("12:3")].origin == "node 3 'Encode' inside subgraph 'Refine'"
+    assert found.problems == ()
 
 
 def test_the_editors_document_is_taken_when_it_is_wanted() -> None:
@@ -202,5 +212,17 @@ def test_a_pipe_is_read_like_a_file() -> None:
         stream.write(json.dumps(API).encode())
     try:
         assert read_document(Path(f"/dev/fd/{reading}")).api is not None
+    finally:
+        os.close(reading)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_of_more_than_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "MAX_BYTES", 10)
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as stream:
+        stream.write(b"{" * 11)
+    try:
+        assert "MiB come out of the pipe" in refusal(Path(f"/dev/fd/{reading}")).message
     finally:
         os.close(reading)
