@@ -4,8 +4,8 @@
   widget slot for each value, which is enough to read the document back.
 * A widget that the workflow has no value for (it is linked, or the workflow leaves it out) holds its default, as
   in the editor. "control after generate" is `fixed`, so that the editor queues what the workflow says.
-* The editor numbers its nodes, so ids like "12:3" get new numbers; the document has no place for values that are
-  no widget's. Both are reported.
+* The editor numbers its nodes, so ids like "12:3" get new numbers, and the old ones stand in the nodes' properties;
+  the document has no place for values that are no widget's. Both are reported.
 """
 
 from collections import deque
@@ -27,9 +27,10 @@ _SEEDS = frozenset({"seed", "noise_seed"})
 # Editors send the texts of some buttons and players along as if they were inputs.
 _BUTTONS = frozenset({"upload", "choose file to upload", "audioUI", "video-preview", "is_changed"})
 _LONGEST_ID = 15  # digits that every editor can hold without rounding
-_MOST_OUTPUTS = 1000  # a link may name any output; the slots before it are drawn as well
+_MOST_OUTPUTS = 100  # a link may name any output; the slots before it are drawn as well
 _MISSING = Link(NodeId(""), -1)  # stands for no input; no workflow holds it
 _GAP = (80.0, 40.0)
+_OLD_ID = "id before conversion"
 
 
 class OutputLike(Protocol):
@@ -95,7 +96,7 @@ def _numbers(keys: Collection[NodeId], problems: list[Problem]) -> dict[NodeId, 
             Problem(
                 "renumbered_node",
                 f"the editor numbers its nodes, so {len(given)} got new ids: {_shortened(shown)}",
-                hint="name the nodes by these ids from now on",
+                hint=f"name the nodes by these ids from now on; the old one is the property {_OLD_ID!r} of each",
                 severity="warning",
             )
         )
@@ -150,7 +151,10 @@ class _Drawing:
             "inputs": list(drawn.slots),
             "outputs": [],
             **({"title": node.title} if node.title is not None else {}),
-            "properties": {"Node name for S&R": node.class_type},
+            "properties": {
+                "Node name for S&R": node.class_type,
+                **({_OLD_ID: key} if key != str(self.ids[key]) else {}),
+            },
             "widgets_values": drawn.values,
         }
 

@@ -107,6 +107,8 @@ def test_ids_that_are_no_numbers_are_renumbered_and_reported() -> None:
     assert made.document["links"] == [[1, 8, 0, 7, 0, "MODEL"]]
     assert [problem.code for problem in made.problems] == ["renumbered_node"]
     assert "12:3 is 8" in made.problems[0].message
+    assert nodes_of(made)[8]["properties"]["id before conversion"] == "12:3"
+    assert list(nodes_of(made)[7]["properties"]) == ["Node name for S&R"]
 
 
 @pytest.mark.parametrize("odd", ["007", "0", "-1", "+1", "1.0", "٣", "9" * 400, "", "1 "])
