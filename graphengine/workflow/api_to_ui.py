@@ -4,8 +4,8 @@
   widget slot for each value, which is enough to read the document back.
 * A widget that the workflow has no value for (it is linked, or the workflow leaves it out) holds its default, as
   in the editor. "control after generate" is `fixed`, so that the editor queues what the workflow says.
-* The editor numbers its nodes, so ids like "12:3" get new numbers, and the old ones stand in the nodes' properties;
-  the document has no place for values that are no widget's. Both are reported.
+* The editor numbers its nodes, so ids like "12:3" get new numbers, and the old ones stand in the properties of the
+  nodes; the document has no place for values that are no widget's. Both are reported.
 """
 
 from collections import deque
