@@ -24,7 +24,7 @@ with atheris.instrument_imports(include=["graphengine.workflow"]):
     from graphengine.workflow.formats import DocumentKind, read_document, to_workflow
 
 from tests.workflow.containers import API, UI, WITH_BOTH, WITHOUT
-from tests.workflow.ui_documents import KNOWN, document, node
+from tests.workflow.ui_documents import KNOWN, document, node, subgraph, with_subgraphs
 
 SEEDS = Path(__file__).with_name("seeds")
 
@@ -49,11 +49,20 @@ def write_seeds() -> None:
         node(4, "Sample", inputs=[("model", "MODEL", 3)], values=[7, "fixed", 20]),
     ]
     links = [(1, 1, 0, 2, 0, "MODEL"), (2, 2, 0, 3, 0, "MODEL"), (3, 3, 0, 4, 0, "MODEL")]
-    seeds = {
-        "api.json": json.dumps(API).encode(),
-        "envelope.json": json.dumps({"prompt": API, "extra_data": {"extra_pnginfo": {"workflow": UI}}}).encode(),
+    plain = {
         "ui-0.4.json": json.dumps(document(nodes, links)).encode(),
         "ui-1.json": json.dumps(document(nodes, links, version=1)).encode(),
+    }
+    inside = node(5, "Sharpen", inputs=[("model", "MODEL", 1)], outputs=["MODEL"], values=[0.5])
+    ends = [(1, -10, 0, 5, 0, "MODEL"), (2, 5, 0, -20, 0, "MODEL")]
+    refine = subgraph("9f76cdf2-b272-41bd-8228-bd7850366c83", [inside], ends, inputs=["model"], outputs=["MODEL"])
+    nodes[2] = {**nodes[2], "type": refine["id"], "mode": 0, "properties": {"proxyWidgets": [["5", "amount"]]}}
+    with_subgraph = with_subgraphs(document(nodes, links, version=1), refine)
+    seeds = {
+        "ui-subgraph.json": json.dumps(with_subgraph).encode(),
+        "api.json": json.dumps(API).encode(),
+        "envelope.json": json.dumps({"prompt": API, "extra_data": {"extra_pnginfo": {"workflow": UI}}}).encode(),
+        **plain,
         **{f"{kind.replace(' ', '-')}-both": data for kind, data in WITH_BOTH.items()},
         **{f"{kind.replace(' ', '-')}-without": data for kind, data in WITHOUT.items()},
     }
