@@ -148,6 +148,41 @@ def test_widgets_of_old_senders_restrict() -> None:
     assert model_of(sender(), {**old, "widgets_values": ["Other", ".*"]}) == ["1", 0]
 
 
+def test_before_version_7_priorities_go_by_the_type_of_the_sender() -> None:
+    three = node(6, "Anything Everywhere3", inputs=[("anything", "*", 20), ("anything2", "*", 11)])
+    assert model_of(sender(), three) == ["1", 0]
+    boosted = {**three, "properties": {"priority_boost": 5}}
+    assert model_of(sender(), boosted) == ["2", 0]
+    twice = converted(
+        document([LOAD, OTHER, {**three, "inputs": [*three["inputs"], *sender()["inputs"]]}, SAMPLE], LINKS)
+    )
+    assert codes(twice) == [("ambiguous_link", "warning", "9")]
+
+
+def test_links_that_travel_in_a_picture_count_though_their_targets_do_not_tell_of_them() -> None:
+    raw = document([LOAD, OTHER, sender(), sender(6, 20), SAMPLE], [*LINKS, (50, 2, 0, 9, 0, "MODEL")])
+    conversion = converted(raw)
+    assert (everything(conversion)["9"]["model"], conversion.problems) == (["2", 0], ())
+    stale = document(
+        [LOAD, OTHER, sender(), SAMPLE], [*LINKS, (50, 2, 0, 9, 0, "MODEL"), (51, 1, 0, 99, 0, "MODEL")]
+    )
+    assert everything(converted(stale))["9"]["model"] == ["1", 0]
+
+
+def test_bypassed_nodes_are_passed_as_the_pack_does() -> None:
+    sharpen = node(7, "Sharpen", inputs=[("model", "MODEL", 70)], outputs=["MODEL"], values=[1], mode=4)
+    through = [*LINKS, (70, 2, 0, 7, 0, "MODEL"), (71, 7, 0, 6, 0, "MODEL")]
+    sent = converted(document([OTHER, sharpen, sender(6, 71), SAMPLE], through))
+    assert everything(sent)["9"]["model"] == ["2", 0]
+    nothing = node(7, "Sharpen", inputs=[("model", "MODEL", None)], outputs=["MODEL"], values=[1], mode=4)
+    linked = node(9, "Sample", inputs=[("model", "MODEL", 72)], values=[5])
+    fed = converted(document([LOAD, sender(), nothing, linked], [*LINKS, (72, 7, 0, 9, 0, "MODEL")]))
+    assert everything(fed)["9"]["model"] == ["1", 0]
+    circle = node(7, "Sharpen", inputs=[("model", "MODEL", 73)], outputs=["MODEL"], values=[1], mode=4)
+    round_ = converted(document([circle, sender(6, 73), SAMPLE], [(73, 7, 0, 7, 0, "MODEL")]))
+    assert "model" not in everything(round_)["9"]
+
+
 def test_prompts_go_to_inputs_that_sound_positive_or_negative() -> None:
     encode = [node(id_, "Encode", outputs=["CONDITIONING"], values=["a"]) for id_ in (3, 4)]
     prompts = node(5, "Prompts Everywhere", inputs=[("positive", "*", 30), ("negative", "*", 31)])
