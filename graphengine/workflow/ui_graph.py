@@ -167,6 +167,8 @@ def read_link(row: Sequence[JsonValue]) -> UiLink | None:
     """The link in a row `[id, origin, slot, target, slot, type]`, None when it is no such row."""
     match row:
         case [int() | str() as id_, int() | str() as origin, int(slot), int() | str() as target, int(end), *rest]:
+            if any(isinstance(each, bool) for each in row[:5]):
+                return None
             return new_link(id_, origin, slot, target, end, rest[0] if rest else "*")
         case _:
             return None

@@ -226,7 +226,7 @@ def _links(raw: JsonValue, count: int) -> list[UiLink]:
 
 def _rows(raw: JsonValue, least: int) -> Iterator[list[JsonValue]]:
     for row in raw if isinstance(raw, list) else ():
-        if isinstance(row, list) and len(row) >= least and all(isinstance(each, int) for each in row[:least]):
+        if isinstance(row, list) and len(row) >= least and all(type(each) is int for each in row[:least]):
             yield row
 
 

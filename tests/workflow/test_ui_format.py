@@ -177,8 +177,9 @@ def test_a_link_from_an_absent_node_counts_as_none_and_is_told() -> None:
 
 
 def test_a_link_row_that_cannot_be_read_is_told() -> None:
-    raw = {**document([LOAD]), "links": [[10, 1, "first", 9, 0, "MODEL"], None]}
-    assert codes(converted(raw)) == [("dangling_link", "warning", None)]
+    for row in ([10, 1, "first", 9, 0, "MODEL"], [10, 1, True, 9, 0, "MODEL"]):
+        raw = {**document([LOAD]), "links": [row, None]}
+        assert codes(converted(raw)) == [("dangling_link", "warning", None)]
 
 
 def test_two_nodes_of_one_id_are_a_problem() -> None:
