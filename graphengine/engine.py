@@ -1,6 +1,6 @@
 """The composition root and the Python API: settings in, wired parts out.
 
-engine = Engine.from_settings(load_settings(workflow=path))
+engine = Engine.from_settings(load_settings(workflow=path, environ=os.environ))
 result = engine.run(engine.read(path))
 """
 
@@ -19,6 +19,7 @@ from graphengine.execution.events import Event, Listener
 from graphengine.execution.executor import Executor, LocalExecutor
 from graphengine.execution.hidden import HiddenValues
 from graphengine.execution.run import Run, RunResult
+from graphengine.graph.advice import with_sources
 from graphengine.graph.graph import build_graph
 from graphengine.graph.plan import Plan, collector_paused, make_plan
 from graphengine.graph.validate import validate
@@ -86,8 +87,9 @@ class Engine:
         return to_workflow(read_document(path), self.registry)
 
     def validate(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> list[Problem]:
-        """All that is wrong with the workflow. Runs no code of any custom pack."""
-        problems = validate(workflow, self.registry, self.folders, targets)
+        """All that is wrong with the workflow, and where to get what is missing. Runs no code of custom packs."""
+        found = validate(workflow, self.registry, self.folders, targets)
+        problems = with_sources(found, workflow, self.folders)
         unknown = {p.class_type for p in problems if p.code == "unknown_node" and p.class_type is not None}
         providers = {name: pack for pack, names in self._named(unknown).items() for name in names}
         if not providers:
@@ -127,7 +129,7 @@ class Engine:
         try:
             plan = self.plan(workflow, targets)
         except ValidationFailed as failed:
-            raise ValidationFailed([*broken, *failed.problems]) from failed
+            raise ValidationFailed([*broken, *with_sources(failed.problems, workflow, self.folders)]) from failed
         if problems := check_by_nodes(plan):
             raise ValidationFailed(problems)
         run = Run(

@@ -58,7 +58,6 @@ def command(
     Problems are drawn and do not fail. A Mermaid file (.mmd) shows in Markdown, a .dot file is for Graphviz.
     """
     # the picture brings networkx (0.2 s), which help does not need
-    from graphengine.graph.advice import with_sources
     from graphengine.graph.picture import Picture, make_picture
     from graphengine.graph.picture_svg import to_svg
     from graphengine.graph.picture_text import to_dot, to_mermaid
@@ -75,8 +74,7 @@ def command(
     with engine_for(settings, read_definitions(definitions) if definitions is not None else None) as engine:
         conversion = read_workflow(engine, file, load_packs=load_packs)
         workflow = conversion.workflow
-        found = dict.fromkeys([*conversion.problems, *engine.validate(workflow)])
-        problems = with_sources(found, workflow, engine.folders)
+        problems = list(dict.fromkeys([*conversion.problems, *engine.validate(workflow)]))
         picture = make_picture(workflow, engine.registry, problems)
     errors = sum(problem.severity == "error" for problem in problems)
     counts = [plural(len(picture.boxes), "node"), plural(len(picture.wires), "link")]

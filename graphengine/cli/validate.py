@@ -89,7 +89,7 @@ def command(
 def check_file(engine: "Engine", file: Path, *, load_packs: bool) -> "FileReport":
     """Everything that is wrong with one file; a file that cannot be read is one problem, `unreadable`."""
     from graphengine.cli.report import FileReport  # with networkx behind it, which help does not need
-    from graphengine.graph.advice import unchecked, with_sources
+    from graphengine.graph.advice import unchecked
 
     try:
         conversion = read_workflow(engine, file, load_packs=load_packs)
@@ -99,8 +99,7 @@ def check_file(engine: "Engine", file: Path, *, load_packs: bool) -> "FileReport
         problem = Problem("unreadable", error.message.removeprefix(f"{file}: "), hint=error.hint)
         return FileReport(file, (problem,))
     workflow = conversion.workflow
-    found = dict.fromkeys([*conversion.problems, *engine.validate(workflow)])
-    problems = with_sources(found, workflow, engine.folders)
+    problems = list(dict.fromkeys([*conversion.problems, *engine.validate(workflow)]))
     return FileReport(file, tuple(problems), tuple(unchecked(workflow, engine.registry, problems)))
 
 
