@@ -44,10 +44,11 @@ def show_progress(stream: TextIO) -> Iterator[Listener]:
         display.close()
 
 
-def describe(node_id: str, class_type: str, title: str | None) -> str:
+def describe(event: NodeStarted | NodeFinished) -> str:
     """The node as progress names it: `node 3 (KSampler) "Second pass"`; a title that says the same is left out."""
-    label = node_label(node_id, class_type)
-    return printable(f'{label} "{title}"' if title and title != class_type else label)
+    label = node_label(event.node_id, event.class_type, event.origin)
+    told = event.origin is not None or event.title in (None, "", event.class_type)
+    return printable(label if told else f'{label} "{event.title}"')
 
 
 def _outlook(event: RunStarted) -> str:
@@ -73,13 +74,13 @@ class PlainProgress:
             case RunStarted():
                 self._write(_outlook(event))
             case NodeStarted():
-                self._label = describe(event.node_id, event.class_type, event.title)
+                self._label = describe(event)
                 self._begun = self._written = self._clock()
                 self._shares = list(_SHARES)
             case NodeProgress():
                 self._step(event.value, event.total)
             case NodeFinished():
-                self._write(f"{describe(event.node_id, event.class_type, event.title)}: {event.seconds:.2f} s")
+                self._write(f"{describe(event)}: {event.seconds:.2f} s")
             case NodeCached() | NodeFailed() | RunFinished():
                 pass  # counted at the start; the error and the summary follow
 
@@ -139,13 +140,13 @@ class LiveProgress:
         if not self._progress:
             self._progress = _bars(self._stream)
             self._progress.start()
-        label = describe(event.node_id, event.class_type, event.title)
+        label = describe(event)
         self._tasks[event.node_id] = self._progress.add_task(label, total=None)
 
     def _finish(self, event: NodeFinished) -> None:
         if self._progress and (task := self._tasks.pop(event.node_id, None)) is not None:
             self._progress.remove_task(task)
-            label = describe(event.node_id, event.class_type, event.title)
+            label = describe(event)
             self._progress.console.print(f"{label}: {event.seconds:.2f} s", markup=False, highlight=False)
 
 

@@ -1,4 +1,7 @@
-"""What a run tells its listeners. Events are values; the command line, the server and tests only listen."""
+"""What a run tells its listeners. Events are values; the command line, the server and tests only listen.
+
+`title` is what the user called a node, `origin` how the user finds one that stands inside a subgraph.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,6 +32,7 @@ class NodeCached:
     node_id: NodeId
     class_type: str
     title: str | None = None
+    origin: str | None = None
     ui: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
@@ -40,6 +44,7 @@ class NodeStarted:
     node_id: NodeId
     class_type: str
     title: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class NodeFinished:
     class_type: str
     seconds: float
     title: str | None = None
+    origin: str | None = None
     ui: Mapping[str, JsonValue] = field(default_factory=dict)
     stored: bool = True
 
@@ -74,6 +80,7 @@ class NodeFailed:
     class_type: str
     message: str
     hint: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

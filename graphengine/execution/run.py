@@ -162,7 +162,7 @@ class Run:
         node = self.plan.graph.nodes[node_id]
         if ui:
             self._ui[node_id] = ui
-        self.on_event(NodeCached(node_id, node.class_type, node.title, ui))  # type: ignore[arg-type]  # JSON
+        self.on_event(NodeCached(node_id, node.class_type, node.title, node.origin, ui))  # type: ignore[arg-type]  # JSON
 
     def _step(self, node_id: NodeId) -> None:
         node, key = self.plan.graph.nodes[node_id], self._keys[node_id]
@@ -171,7 +171,7 @@ class Run:
             self._take_cached(node_id, self._values[key].ui)
             return
         call = self._call(node_id)
-        self.on_event(NodeStarted(node_id, node.class_type, node.title))
+        self.on_event(NodeStarted(node_id, node.class_type, node.title, node.origin))
         begun = time.perf_counter()
         outputs = self._outcome(call, self.plan.graph.definitions[node_id])
         self._executed[node_id] = seconds = time.perf_counter() - begun
@@ -180,7 +180,7 @@ class Run:
         if outputs.ui:
             self._ui[node_id] = outputs.ui
         self._release(node_id)
-        self.on_event(NodeFinished(node_id, node.class_type, seconds, node.title, outputs.ui, stored))
+        self.on_event(NodeFinished(node_id, node.class_type, seconds, node.title, node.origin, outputs.ui, stored))
 
     def _call(self, node_id: NodeId) -> NodeCall:
         definition = self.plan.graph.definitions[node_id]
@@ -226,14 +226,10 @@ class Run:
             raise
         except Exception as error:
             hint = error.hint if isinstance(error, GraphEngineError) else None
-            failure = NodeExecutionError(
-                call.node_id,
-                call.class_type,
-                _message(error, call, definition),
-                hint=hint,
-                origin=self._origin(NodeId(call.node_id)),
-            )
-            self.on_event(NodeFailed(NodeId(call.node_id), call.class_type, failure.message, hint))
+            node_id, origin = NodeId(call.node_id), self._origin(NodeId(call.node_id))
+            message = _message(error, call, definition)
+            failure = NodeExecutionError(node_id, call.class_type, message, hint=hint, origin=origin)
+            self.on_event(NodeFailed(node_id, call.class_type, failure.message, hint, origin))
             raise failure from error
 
     def _origin(self, node_id: NodeId) -> str | None:

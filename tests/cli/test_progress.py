@@ -120,7 +120,12 @@ def test_cached_nodes_failures_and_the_end_have_no_line(lines: list[str]) -> Non
     ],
 )
 def test_a_node_is_described_by_id_type_and_title(title: str | None, text: str) -> None:
-    assert describe("3", "KSampler", title) == text
+    assert describe(NodeStarted(SAMPLER, "KSampler", title)) == text
+
+
+def test_a_node_inside_a_subgraph_is_named_as_the_user_sees_it() -> None:
+    inside = NodeStarted(NodeId("12:3"), "KSampler", "KSampler", "node 3 'KSampler' inside subgraph 'Refine'")
+    assert describe(inside) == "node 3 'KSampler' inside subgraph 'Refine' (12:3)"
 
 
 def test_a_terminal_shows_a_bar_and_then_a_line() -> None:

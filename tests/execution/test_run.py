@@ -77,6 +77,7 @@ def test_events_tell_the_run_in_order(bench: Bench) -> None:
         "node_id": "1",
         "class_type": "Number",
         "title": None,
+        "origin": None,
     }
 
 
