@@ -8,15 +8,16 @@ from random import Random
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from . import autoencoder, data
 from .loop import Run, batch_indices, generator
 from .models import TextTower, make_unet
 
 BATCH, LARGE_BATCH = 64, 16
-STEPS = 5_000
+STEPS = 4_150
 STAGE = 2
-LARGE_FROM, LARGE_EVERY, LARGE_UP_TO = 0.85, 3, 800
+LARGE_FROM, LARGE_EVERY, LARGE_UP_TO = 0.77, 2, 700
 EMPHASIS = 3
 
 
@@ -52,7 +53,7 @@ class Captions:
 
 
 def train(folder: Path, steps: int = STEPS) -> None:
-    """Train, or go on training, up to `steps`; the last 15 % also see latents of 128 px pictures."""
+    """Train, or go on training, up to `steps`; in the last quarter half of them see 128 px pictures."""
     torch.manual_seed(STAGE)
     pictures = data.load(folder / "data.pt")
     captions = Captions(pictures.entries)
@@ -67,8 +68,10 @@ def train(folder: Path, steps: int = STEPS) -> None:
         is_large = step >= LARGE_FROM * steps and step % LARGE_EVERY == 0
         index = batch_indices(step, BATCH, weights)[: LARGE_BATCH if is_large else BATCH]
         ids, rows = captions.draw(index, step)
-        x = (large if is_large else small)[index].contiguous(memory_format=torch.channels_last)
-        return {"loss": _loss(model, x, ids, rows, alphas[: LARGE_UP_TO if is_large else 1000], step)}
+        if is_large:
+            shown = enlarged(small[index], large[index], step)
+            return {"loss": _loss(model, large[index], shown, ids, rows, alphas[:LARGE_UP_TO], step)}
+        return {"loss": _loss(model, small[index], small[index], ids, rows, alphas, step)}
 
     run.train(steps, loss_of)
 
@@ -83,15 +86,33 @@ def _groups(model: Diffusion) -> list[dict]:
     ]
 
 
-def _loss(model: Diffusion, x: Tensor, ids: Tensor, rows: Tensor, alphas: Tensor, step: int) -> Tensor:
+def enlarged(small: Tensor, large: Tensor, step: int) -> Tensor:
+    """What a second pass starts from: for half of the pictures the large latents, for half enlarged small ones."""
+    mode = ("nearest-exact", "bilinear")[step // LARGE_EVERY % 2]
+    up = F.interpolate(small, scale_factor=2, mode=mode)
+    return torch.cat([large[::2], up[1::2]])[_interleaved(len(small))]
+
+
+def _interleaved(count: int) -> Tensor:
+    """Positions that undo the splitting into even and odd ones."""
+    order = torch.cat([torch.arange(0, count, 2), torch.arange(1, count, 2)])
+    return order.argsort()
+
+
+def _loss(
+    model: Diffusion, wanted: Tensor, shown: Tensor, ids: Tensor, rows: Tensor, alphas: Tensor, step: int
+) -> Tensor:
+    """The weighted error of the noise which, taken from noisy `shown` latents, leaves the `wanted` ones."""
     g = generator(STAGE, step)
-    times = torch.randint(0, len(alphas), (len(x),), generator=g)
-    noise = torch.randn(x.shape, generator=g)
+    times = torch.randint(0, len(alphas), (len(wanted),), generator=g)
+    noise = torch.randn(wanted.shape, generator=g)
     alpha = alphas[times].view(-1, 1, 1, 1)
-    noisy = alpha.sqrt() * x + (1 - alpha).sqrt() * noise
+    noisy = alpha.sqrt() * shown + (1 - alpha).sqrt() * noise
+    target = noise + (alpha / (1 - alpha)).sqrt().clamp(max=1) * (shown - wanted)
     states = model.text(ids)[rows]
-    guess = model.unet(noisy, times, encoder_hidden_states=states, return_dict=False)[0]
-    return (weight(alpha) * (guess - noise).square()).mean()
+    x = noisy.contiguous(memory_format=torch.channels_last)
+    guess = model.unet(x, times, encoder_hidden_states=states, return_dict=False)[0]
+    return (weight(alpha) * (guess - target).square()).mean()
 
 
 def weight(alpha: Tensor) -> Tensor:
