@@ -20,8 +20,7 @@ from graphengine.workflow.layers import order_without_cycles
 from graphengine.workflow.layout import layered_layout
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 from graphengine.workflow.ui_sizes import TITLE_HEIGHT, node_size
-from graphengine.workflow.ui_widgets import DefinitionLike, is_widget
-from graphengine.workflow.widget_order import default_value, widgets_of_choice
+from graphengine.workflow.widgets import DefinitionLike, default_value, is_widget, widgets_of_choice
 
 _SEEDS = frozenset({"seed", "noise_seed"})
 # Editors send the texts of some buttons and players along as if they were inputs.

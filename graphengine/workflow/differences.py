@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from graphengine.errors import Problem, node_label
 from graphengine.workflow.models import Link, Workflow, WorkflowNode
 from graphengine.workflow.ui_format import Conversion
-from graphengine.workflow.ui_widgets import DefinitionLike, InputLike
+from graphengine.workflow.widgets import DefinitionLike, InputLike
 
 #: Most differences that a message names.
 _NAMED = 3

@@ -24,7 +24,7 @@ from graphengine.workflow.safetensors_format import SafetensorsFormat
 from graphengine.workflow.signatures import kind_of
 from graphengine.workflow.sound_formats import FlacFormat, Mp3Format, OggFormat
 from graphengine.workflow.ui_format import Conversion, convert_ui
-from graphengine.workflow.ui_widgets import DefinitionLike
+from graphengine.workflow.widgets import DefinitionLike
 
 __all__ = [
     "FORMATS",

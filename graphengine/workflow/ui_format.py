@@ -28,7 +28,7 @@ from graphengine.workflow.ui_models import UiDocument
 from graphengine.workflow.ui_promoted import WidgetValues
 from graphengine.workflow.ui_scopes import Place, Scope, places
 from graphengine.workflow.ui_subgraphs import Insides
-from graphengine.workflow.ui_widgets import DefinitionLike
+from graphengine.workflow.widgets import DefinitionLike
 
 
 @dataclass(frozen=True, slots=True)

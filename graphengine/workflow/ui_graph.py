@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from graphengine.errors import Problem
 from graphengine.workflow.models import NodeId
 from graphengine.workflow.ui_models import UiId, UiInput, UiLink, UiNode
-from graphengine.workflow.ui_widgets import InputLike
+from graphengine.workflow.widgets import InputLike
 
 #: A link as a document may hold it.
 RawLink = UiLink | list[JsonValue] | None

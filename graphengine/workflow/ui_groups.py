@@ -30,7 +30,7 @@ from graphengine.workflow.ui_graph import (
     role,
 )
 from graphengine.workflow.ui_models import UiInput, UiLink, UiNode, UiWidgetRef
-from graphengine.workflow.ui_widgets import BUTTON, DefinitionLike, InputLike, PlainWidget, is_widget
+from graphengine.workflow.widgets import BUTTON, DefinitionLike, InputLike, PlainWidget, is_widget
 
 _VALUE = "value"
 _NO_CONFIG: Mapping[str, JsonValue] = {}

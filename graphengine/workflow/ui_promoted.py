@@ -21,7 +21,8 @@ from graphengine.workflow.models import NodeId
 from graphengine.workflow.ui_graph import Role, first_value, input_at, role
 from graphengine.workflow.ui_models import UiNode
 from graphengine.workflow.ui_scopes import Place, Scope
-from graphengine.workflow.ui_widgets import DefinitionLike, in_order, widget_values
+from graphengine.workflow.ui_widgets import in_order, widget_values
+from graphengine.workflow.widgets import DefinitionLike
 
 _OWN = "-1"
 

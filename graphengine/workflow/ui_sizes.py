@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from graphengine.workflow.ui_widgets import DefinitionLike, InputLike
+from graphengine.workflow.widgets import DefinitionLike, InputLike
 
 #: The bar above a node; its position is the corner below it.
 TITLE_HEIGHT = 30.0

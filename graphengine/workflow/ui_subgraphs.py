@@ -24,7 +24,7 @@ from graphengine.workflow.ui_graph import (
 from graphengine.workflow.ui_groups import group_graph
 from graphengine.workflow.ui_models import UiDocument, UiInput, UiLink, UiNode, UiSubgraph
 from graphengine.workflow.ui_scopes import Place, Scope
-from graphengine.workflow.ui_widgets import DefinitionLike, InputLike, PlainWidget
+from graphengine.workflow.widgets import DefinitionLike, InputLike, PlainWidget
 
 MAX_NODES = 100_000
 MAX_DEPTH = 30

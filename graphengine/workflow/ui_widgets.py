@@ -2,14 +2,20 @@
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.workflow.ui_models import UiNode
+from graphengine.workflow.widgets import (
+    BUTTON,
+    DYNAMIC_COMBO,
+    DefinitionLike,
+    InputLike,
+    is_widget,
+    widgets_of_choice,
+)
 
 _CONTROL_VALUES = frozenset({"fixed", "increment", "decrement", "randomize"})
 _CONTROLLED = frozenset({"seed", "noise_seed"})
@@ -18,58 +24,6 @@ _BUTTON_VALUES = frozenset({"", "image", "upload", "choose file to upload"})
 _DYNAMIC_TEXT = re.compile(r"(?<!\\)\{[^{}]*\||//|/\*")
 # Previews that packs keep among named values.
 _NO_INPUTS = frozenset({"videopreview"})
-
-
-_DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
-_PLAIN_WIDGETS = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
-
-
-class InputLike(Protocol):
-    """What conversion asks of an input's definition."""
-
-    @property
-    def type(self) -> str:
-        """The socket type; "COMBO" for a list of choices."""
-
-    @property
-    def is_widget(self) -> bool:
-        """Whether the editor keeps a value for it."""
-
-    @property
-    def has_control(self) -> bool:
-        """Whether a "control after generate" value follows it."""
-
-    @property
-    def choices(self) -> object:
-        """The allowed values of a combo, when they are a tuple."""
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """What the author wrote beside the type."""
-
-
-class DefinitionLike(Protocol):
-    """What conversion asks of a node definition."""
-
-    @property
-    def inputs(self) -> Mapping[str, InputLike]:
-        """Inputs in the order of declaration: required, then optional."""
-
-
-#: The type of widgets that are buttons: the editor keeps a text for them that is no value.
-BUTTON = "BUTTON"
-
-
-@dataclass(frozen=True, slots=True)
-class PlainWidget:
-    """A widget of which no definition tells."""
-
-    type: str = "*"
-    is_widget: bool = True
-    has_control: bool = False
-    choices: object = None
-    # Any: as definitions have it.
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def widget_values(
@@ -124,53 +78,13 @@ def in_order(
             continue
         found[name] = value = values[at]
         at += 1
-        if spec.type == _DYNAMIC_COMBO:
-            waiting.extendleft(reversed([(f"{name}.{each}", inner) for each, inner in _of_choice(spec, value)]))
+        if spec.type == DYNAMIC_COMBO:
+            waiting.extendleft(
+                reversed([(f"{name}.{each}", inner) for each, inner in widgets_of_choice(spec, value)])
+            )
         elif spec.has_control and at < len(values):
             at += _control_values(spec, values, at, waiting)
     return found, values[at:]
-
-
-def is_widget(spec: InputLike) -> bool:
-    """Whether the editor keeps a value for an input."""
-    return spec.is_widget or spec.type == _DYNAMIC_COMBO
-
-
-def _of_choice(spec: InputLike, choice: JsonValue) -> Iterator[tuple[str, InputLike]]:
-    """The widgets that a dynamic combo has for a choice, as its options declare them.
-
-    `{"options": [{"key": "scale", "inputs": {"required": {"width": ["INT", {…}]}, "optional": {…}}}]}`
-    """
-    options = spec.options.get("options")
-    for option in options if isinstance(options, list | tuple) else ():
-        match option:
-            case {"key": key, "inputs": dict(sections)} if key == choice:
-                inner = [
-                    _declared(*item) for part in ("required", "optional") for item in _items(sections.get(part))
-                ]
-                yield from ((name, widget) for name, widget in inner if is_widget(widget))
-                return
-
-
-# Any: options are what an author wrote.
-def _items(section: Any) -> Iterator[tuple[str, Any]]:
-    yield from section.items() if isinstance(section, Mapping) else ()
-
-
-def _declared(name: str, declared: Any) -> tuple[str, PlainWidget]:
-    """The input of an option."""
-    match declared:
-        case [str(type_), dict(options), *_]:
-            pass
-        case [str(type_), *_]:
-            options = {}
-        case [list(choices), *_]:
-            return name, PlainWidget("COMBO", choices=tuple(choices))
-        case _:
-            return name, PlainWidget(is_widget=False)
-    plain = type_ in _PLAIN_WIDGETS and not options.get("forceInput")
-    control = options.get("control_after_generate", type_ == "INT" and name in _CONTROLLED)
-    return name, PlainWidget(type_, plain, bool(control), None, options)
 
 
 def _is_button(value: JsonValue) -> bool:

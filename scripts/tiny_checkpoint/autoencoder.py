@@ -14,7 +14,7 @@ from .loop import Run, batch_indices, generator
 from .models import TinyAutoencoder
 
 BATCH = 16
-STEPS = 7_000
+STEPS = 5_200
 ENCODER_FROZEN_AFTER = 0.62
 STAGE = 1
 

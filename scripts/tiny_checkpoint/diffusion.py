@@ -59,7 +59,7 @@ def train(folder: Path, steps: int = STEPS) -> None:
     captions = Captions(pictures.entries)
     model = Diffusion(len(captions.used))
     model.unet.to(memory_format=torch.channels_last)
-    run = Run("diffusion", folder, model, _groups(model), 0.999)
+    run = Run("diffusion", folder, model, _groups(model), decay=0.997)
     small, large, _ = latents(folder, pictures)
     weights = torch.tensor([EMPHASIS if entry.emphasised else 1 for entry in pictures.entries])
     alphas = signal_shares()
