@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from graphengine.cli.console import complain, plural, problem_lines, report, say_json
 from graphengine.cli.definitions import DefinitionsOption, read_definitions
+from graphengine.cli.files import write_whole
 from graphengine.cli.options import (
     BaseDirOption,
     CustomNodesOption,
@@ -192,22 +193,3 @@ def _document(
     for line in problem_lines(problems):
         complain(f"  {line}")
     return document
-
-
-def write_whole(place: Path, text: str) -> None:
-    """Write a file that is either there as a whole or not at all.
-
-    Raises:
-        GraphEngineError: the folder cannot be written or the disk is full; what was there before stays.
-    """
-    temporary = place.with_name(f".{os.urandom(8).hex()}.part")
-    try:
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise GraphEngineError(
-            f"cannot write {place}: {error.strerror}", hint="choose another place with --output"
-        ) from error

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from graphengine.cli.console import complain, plural, say
-from graphengine.cli.convert import write_whole
 from graphengine.cli.definitions import DefinitionsOption, engine_for, read_definitions
+from graphengine.cli.files import write_whole
 from graphengine.cli.options import (
     BaseDirOption,
     CustomNodesOption,

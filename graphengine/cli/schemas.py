@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
+from graphengine.cli.files import write_whole
 from graphengine.cli.output_models import RunSummary, ValidationReport
 from graphengine.execution.events import Event
 from graphengine.node.object_info_models import OBJECT_INFO
@@ -70,6 +70,5 @@ def _schema(title: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(path: Path, schema: dict[str, Any]) -> Path:
-    with NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        file.write(json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    return Path(file.name).replace(path)
+    write_whole(path, json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    return path

@@ -1,4 +1,4 @@
-"""What conversion knows of a node's widgets: protocols that definitions fit, and what the editor does with them."""
+"""What conversion knows of widgets: protocols that definitions fit, and what the editor does with them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

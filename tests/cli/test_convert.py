@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from graphengine.cli.convert import write_whole
 from graphengine.cli.definitions import read_definitions
+from graphengine.cli.files import write_whole
 from graphengine.errors import GraphEngineError, SettingsError
 from tests.cli.conftest import CommandLine
 
