@@ -23,10 +23,13 @@ check:  ## Form, rules, types, layers, generated docs
 test:  ## The test suite
 	$(PYTHON) -m pytest
 
-bench:  ## Every number that the README claims
+bench:  ## The numbers that the README claims (parity_sd15.py needs reference files, templates.py packages)
 	$(PYTHON) benchmarks/engine_overhead.py
+	$(PYTHON) benchmarks/engine_overhead.py --store disk
+	$(PYTHON) benchmarks/ui_conversion.py
 	$(PYTHON) benchmarks/cache_store.py
 	$(PYTHON) benchmarks/cached_run.py
+	$(PYTHON) benchmarks/checkpoint_load.py
 
 schemas:  ## Write schemas/*.json from the models
 	$(PYTHON) scripts/generate_schemas.py
