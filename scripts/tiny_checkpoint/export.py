@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -82,9 +83,8 @@ def _inner(kind: str, rest: str) -> str:
     return f"{_RESNET[part]}.{parameter}"
 
 
-def tensors(folder: Path) -> dict[str, Tensor]:
+def tensors(folder: Path, model: diffusion.Diffusion, captions: diffusion.Captions) -> dict[str, Tensor]:
     """All tensors of the checkpoint in single precision, token rows that captions never use being zero."""
-    model, captions = diffusion.averaged(folder)
     pictures = data.load(folder / "data.pt")
     _, _, scale = diffusion.latents(folder, pictures)
     text = {f"{TEXT}{key}": value for key, value in model.text.state_dict().items()}
@@ -101,9 +101,10 @@ def export(folder: Path, target: Path) -> None:
     """Write the checkpoint beside the old one, check it, then rename."""
     partial = target.with_suffix(".partial")
     target.parent.mkdir(parents=True, exist_ok=True)
-    half = {key: _half(value) for key, value in tensors(folder).items()}
+    model, captions = diffusion.averaged(folder)
+    half = {key: _half(value) for key, value in tensors(folder, model, captions).items()}
     save_file(half, partial, metadata=METADATA)
-    check(folder, partial)
+    check(model.unet, partial)
     partial.chmod(0o644)
     os.replace(partial, target)
 
@@ -112,7 +113,7 @@ def _half(value: Tensor) -> Tensor:
     return value.half().contiguous() if value.ndim else value
 
 
-def check(folder: Path, path: Path) -> None:
+def check(trained: UNet2DConditionModel, path: Path) -> None:
     """Read the UNet back through the single-file conversion of diffusers and compare what it computes.
 
     Raises:
@@ -120,7 +121,6 @@ def check(folder: Path, path: Path) -> None:
     """
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    trained = diffusion.averaged(folder)[0].unet
     read = make_unet().eval()
     config = dict(read.config) | {"use_linear_projection": False}
     read.load_state_dict(convert_ldm_unet_checkpoint(load_file(path), config))
