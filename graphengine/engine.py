@@ -33,6 +33,10 @@ from graphengine.workflow.formats import Conversion, read_document, to_workflow
 from graphengine.workflow.models import NodeId, Workflow
 
 
+#: Bytes of outputs that an engine keeps in memory; what a run still needs is not counted, models count little.
+MEMORY_LIMIT = 2 * 2**30
+
+
 def _silent(event: Event) -> None:
     """Nobody listens."""
 
@@ -67,10 +71,11 @@ class Engine:
         """
         loaded = [load_pack(pack) for pack in installed_packs()]
         registry = NodeRegistry(definition for pack in loaded for definition in pack.definitions)
+        memory = MemoryStore(MEMORY_LIMIT)
         disk = DiskStore(settings.cache) if settings.cache is not None else None
         return cls(
             registry=registry,
-            store=MemoryStore() if disk is None else TieredStore(MemoryStore(), disk),
+            store=memory if disk is None else TieredStore(memory, disk),
             folders=_with_shipped_models(settings.folders, loaded),
             executor=LocalExecutor(),
             device=settings.device,
