@@ -32,7 +32,6 @@ from graphengine.settings import Settings
 from graphengine.workflow.formats import Conversion, read_document, to_workflow
 from graphengine.workflow.models import NodeId, Workflow
 
-
 #: Bytes of outputs that an engine keeps in memory; what a run still needs is not counted, models count little.
 MEMORY_LIMIT = 2 * 2**30
 
