@@ -1,7 +1,9 @@
 """The composition root and the Python API: settings in, wired parts out.
 
+```python
 engine = Engine.from_settings(load_settings(workflow=path, environ=os.environ))
-result = engine.run(engine.read(path))
+result = engine.run(engine.read(path).workflow)
+```
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
