@@ -96,7 +96,7 @@ def _split(data: bytes, *, wide: bool) -> tuple[bytes, bytes]:
         before, _, after = data.partition(b"\0")
         return before, after
     end = data.find(b"\0\0")
-    while end % 2 == 1:
+    while end >= 0 and end % 2:
         end = data.find(b"\0\0", end + 1)
     return (data, b"") if end < 0 else (data[:end], data[end + 2 :])
 

@@ -166,6 +166,12 @@ def test_a_packed_id3_frame_is_unpacked() -> None:
     assert "a packed frame of its tag cannot be read" in refusal(broken[:18] + b"\0\x80" + broken[20:]).message
 
 
+@pytest.mark.parametrize("frame_text", [b"\1abc\0\0d", b"\1a\0\0", b"\2abcdef"])
+def test_a_wide_id3_text_without_a_zero_at_an_even_place_ends(frame_text: bytes) -> None:
+    """The search for that zero once went round for ever."""
+    assert refusal(id3((b"TXXX", frame_text))).message == "the MP3 file holds no workflow"
+
+
 def test_an_id3_frame_longer_than_its_tag_is_damage() -> None:
     data = mp3(BOTH)
     assert "the frame 'TXXX' of its tag is longer" in refusal(data[:14] + b"\x7f" + data[15:]).message
