@@ -52,11 +52,19 @@ def _event_schema() -> dict[str, Any]:
     for event in get_args(Event):
         schema = _written(TypeAdapter(event))
         shared.update(schema.pop("$defs", {}))
+        _without(shared.get("Preview", {}), "image")
         schema["properties"] = {"kind": {"const": event.kind}, **schema["properties"]}
         schema["required"] = ["kind", *schema["properties"].keys() - {"kind"}]
         schema["required"].sort()
         kinds.append(schema)
     return {"oneOf": kinds, **({"$defs": shared} if shared else {})}
+
+
+def _without(schema: dict[str, Any], name: str) -> None:
+    """Leave out a property that is not written."""
+    if name in schema.get("properties", {}):
+        del schema["properties"][name]
+        schema["required"] = [other for other in schema["required"] if other != name]
 
 
 # Any: adapters of all kinds of values.

@@ -39,7 +39,7 @@ class HiddenValues:
                 case "EXTRA_PNGINFO":
                     values[name] = self._extra_pnginfo()
                 case _ if kind == CONTEXT:
-                    values[name] = NodeContext(node_id, self.folders, self._chosen_device(), report, is_cancelled)
+                    values[name] = NodeContext(node_id, self.folders, self._chosen_device, report, is_cancelled)
                 case _:
                     values[name] = None
         return values

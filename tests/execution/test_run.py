@@ -78,6 +78,7 @@ def test_events_tell_the_run_in_order(bench: Bench) -> None:
         "class_type": "Number",
         "title": None,
         "origin": None,
+        "expanded": None,
     }
 
 
