@@ -31,7 +31,7 @@ from graphengine.packs.discover import Pack, custom_packs, installed_packs
 from graphengine.packs.load import LoadedPack, load_pack
 from graphengine.packs.source import named_classes
 from graphengine.settings import Settings
-from graphengine.workflow.formats import Conversion, read_document, to_workflow
+from graphengine.workflow.formats import Conversion, DocumentKind, load_workflow
 from graphengine.workflow.models import NodeId, Workflow
 
 #: Bytes of outputs that an engine keeps in memory; what a run still needs is not counted, models count little.
@@ -84,13 +84,15 @@ class Engine:
             memo=disk,
         )
 
-    def read(self, path: Path) -> Conversion:
-        """Read a file; a UI document is converted with the definitions at hand.
+    def read(self, path: Path, wanted: DocumentKind | None = None) -> Conversion:
+        """The workflow in a file; a UI document is converted with the definitions at hand.
+
+        A file may hold two documents. Unless one is wanted, the API document counts, which is what ran.
 
         Raises:
-            WorkflowFormatError: the file is no workflow that can be read.
+            WorkflowFormatError: the file is no workflow that can be read, or does not hold the wanted document.
         """
-        return to_workflow(read_document(path), self.registry)
+        return load_workflow(path, self.registry, wanted)
 
     def validate(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> list[Problem]:
         """All that is wrong with the workflow, and where to get what is missing. Runs no code of custom packs."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli.console import complain, plural, say
+from graphengine.cli.console import complain, plural, problem_lines, say
 from graphengine.cli.definitions import DefinitionsOption, engine_for, read_definitions
 from graphengine.cli.files import write_whole
 from graphengine.cli.options import (
@@ -18,7 +18,7 @@ from graphengine.cli.options import (
     LoadPacksOption,
     examples,
 )
-from graphengine.cli.reading import read_workflow
+from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.errors import SettingsError
 from graphengine.settings import load_settings
 
@@ -47,6 +47,7 @@ def command(
         Drawing | None,
         typer.Option("--format", help="What to write. Default: by the suffix of --output, else svg."),
     ] = None,
+    wanted: FromOption = None,
     definitions: DefinitionsOption = None,
     base_dir: BaseDirOption = None,
     custom_nodes: CustomNodesOption = None,
@@ -55,7 +56,9 @@ def command(
 ) -> None:
     """Draw what runs: nodes in columns, links in the colours of their types, problems in red.
 
-    Problems are drawn and do not fail. A Mermaid file (.mmd) shows in Markdown, a .dot file is for Graphviz.
+    Problems are drawn and do not fail; those of no node are also written to stderr.
+
+    A Mermaid file (.mmd) shows in Markdown, a .dot file is for Graphviz.
     """
     # the picture brings networkx (0.2 s), which help does not need
     from graphengine.graph.picture import Picture, make_picture
@@ -72,10 +75,12 @@ def command(
         base_dir=base_dir, custom_nodes=custom_nodes or (), no_cache=True, workflow=file, environ=os.environ
     )
     with engine_for(settings, read_definitions(definitions) if definitions is not None else None) as engine:
-        conversion = read_workflow(engine, file, load_packs=load_packs)
+        conversion = read_workflow(engine, file, load_packs=load_packs, wanted=wanted)
         workflow = conversion.workflow
         problems = list(dict.fromkeys([*conversion.problems, *engine.validate(workflow)]))
         picture = make_picture(workflow, engine.registry, problems)
+    for line in problem_lines(picture.loose):  # of no node that is drawn
+        complain(line)
     errors = sum(problem.severity == "error" for problem in problems)
     counts = [plural(len(picture.boxes), "node"), plural(len(picture.wires), "link")]
     counts += [plural(errors, "problem")] if errors else []

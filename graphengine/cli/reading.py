@@ -7,7 +7,6 @@ import typer
 
 from graphengine.cli.console import complain, problem_lines
 from graphengine.workflow.documents import DocumentKind
-from graphengine.workflow.formats import load_workflow
 
 if TYPE_CHECKING:
     from graphengine.engine import Engine
@@ -37,10 +36,10 @@ def read_workflow(
     Raises:
         WorkflowFormatError: the file is no workflow that can be read, or does not hold the wanted document.
     """
-    conversion = load_workflow(file, engine.registry, wanted)
+    conversion = engine.read(file, wanted)
     if not load_packs:
         return conversion
     known = len(engine.registry)
     for line in problem_lines(engine.load_packs({node.class_type for node in conversion.workflow.nodes.values()})):
         complain(line)
-    return load_workflow(file, engine.registry, wanted) if len(engine.registry) > known else conversion
+    return engine.read(file, wanted) if len(engine.registry) > known else conversion

@@ -19,10 +19,11 @@ from graphengine.cli.options import (
     ModelsOption,
     examples,
 )
-from graphengine.cli.reading import read_workflow
+from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.cli.version import installed_version
 from graphengine.errors import GraphEngineError, Problem, ValidationFailed
 from graphengine.settings import load_settings
+from graphengine.workflow.documents import DocumentKind
 
 if TYPE_CHECKING:
     from graphengine.cli.report import FileReport
@@ -51,6 +52,7 @@ def command(
         Report,
         typer.Option("--format", help="text; json; sarif for code scanning; github for annotations in Actions."),
     ] = Report.TEXT,
+    wanted: FromOption = None,
     definitions: DefinitionsOption = None,
     base_dir: BaseDirOption = None,
     input: InputOption = None,
@@ -80,19 +82,21 @@ def command(
             environ=os.environ,
         )
         with engine_for(settings, known) as engine:
-            reports.append(check_file(engine, file, load_packs=load_packs))
+            reports.append(check_file(engine, file, load_packs=load_packs, wanted=wanted))
     _write(reports, Report.JSON if as_json else format)
     if any(report.errors for report in reports):
         raise typer.Exit(1)
 
 
-def check_file(engine: "Engine", file: Path, *, load_packs: bool) -> "FileReport":
+def check_file(
+    engine: "Engine", file: Path, *, load_packs: bool, wanted: DocumentKind | None = None
+) -> "FileReport":
     """Everything that is wrong with one file; a file that cannot be read is one problem, `unreadable`."""
     from graphengine.cli.report import FileReport  # with networkx behind it, which help does not need
     from graphengine.graph.advice import unchecked
 
     try:
-        conversion = read_workflow(engine, file, load_packs=load_packs)
+        conversion = read_workflow(engine, file, load_packs=load_packs, wanted=wanted)
     except ValidationFailed as failed:
         return FileReport(file, failed.problems)
     except GraphEngineError as error:

@@ -58,3 +58,16 @@ def test_what_cannot_be_read_is_told(graphengine: CommandLine, place: Path) -> N
     assert done.code == 1
     assert "not valid JSON" in done.err
     assert not (place / "graph.svg").exists()
+
+
+def test_of_two_documents_the_wanted_one_is_drawn_with_their_difference(
+    graphengine: CommandLine, place: Path
+) -> None:
+    drawn = {"nodes": [{"id": 1, "type": "Mystery"}], "links": []}
+    (place / "both.json").write_text(json.dumps({"prompt": json.loads(FLOW), "workflow": drawn}))
+    ran = graphengine("draw", "both.json", "--format", "dot")
+    assert (ran.code, "PreviewAny" in ran.out) == (0, True)
+    assert "the file's API document and the editor's differ" in ran.err
+    editors = graphengine("draw", "both.json", "--format", "dot", "--from", "ui")
+    assert (editors.code, "PreviewAny" in editors.out, "Mystery" in editors.out) == (0, False, True)
+    assert "[documents_differ]" in editors.err

@@ -182,3 +182,40 @@ def test_packs_are_loaded_when_asked(graphengine: CommandLine, place: Path) -> N
     assert "steps" not in graphengine("validate", "flow.json").out
     done = graphengine("validate", "flow.json", "--load-packs")
     assert "input 'steps' is 1000, larger than its maximum 100" in done.out
+
+
+BOTH = json.dumps(
+    {
+        "prompt": {"1": {"class_type": "PreviewAny", "inputs": {"source": 1}}},
+        "workflow": {"nodes": [{"id": 1, "type": "Mystery"}], "links": []},
+    }
+)
+
+
+def test_of_two_documents_the_one_that_ran_is_checked_and_their_difference_told(
+    graphengine: CommandLine, place: Path
+) -> None:
+    (place / "both.json").write_text(BOTH)
+    done = graphengine("validate", "both.json")
+    assert done.code == 0
+    assert "node 1 (PreviewAny) is of class Mystery in the editor's document [documents_differ]" in done.out
+    assert "unknown_node" not in done.out
+
+
+def test_from_ui_checks_what_the_editor_drew(graphengine: CommandLine, place: Path) -> None:
+    (place / "both.json").write_text(BOTH)
+    done = graphengine("validate", "both.json", "--from", "ui")
+    assert done.code == 1
+    assert "[documents_differ]" in done.out
+    assert "node 1 (Mystery)" in done.out
+
+
+def test_a_document_that_is_not_there_is_a_problem(graphengine: CommandLine, place: Path) -> None:
+    write(place)
+    done = graphengine("validate", "good.json", "--from", "ui")
+    assert done.code == 1
+    assert done.out.splitlines()[:3] == [
+        "good.json: 1 problem",
+        "  error: the file holds no document of the editor [unreadable]",
+        "    hint: read it without --from ui",
+    ]
