@@ -25,7 +25,7 @@ VALIDATE_INPUTS: FlowChecked (value): under 100 · FlowCheckedAsync · FlowCheck
 input_types · FlowRefuses: False
 Hidden: FlowHidden: ui of all of them · FlowDynamicPrompt: DYNPROMPT · FlowRawLink (value): rawLink
 State: FlowNotIdempotent · FlowRemembers: counts on its instance
-Trouble: FlowFail (value, message) · FlowWrongReturn · FlowOutOfMemory (group, times): raises MemoryError so often ·
+Trouble: FlowFail (value, message) · FlowWrongReturn · FlowOutOfMemory (group, times): MemoryError so often ·
 FlowProgress (steps): with a preview at each · FlowUntilStopped: works until it is interrupted
 """
 
