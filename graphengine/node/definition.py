@@ -72,6 +72,8 @@ class NodeDefinition:
 
     `version` stands for the code: it changes when the source of the pack changes. `has_fingerprint` says
     that the class has `IS_CHANGED`, `checked_by_node` names the inputs its `VALIDATE_INPUTS` checks ("*" all).
+    `resources` are what a call needs for itself when nodes run side by side ("device"), `is_async` says that the
+    method is a coroutine.
     """
 
     class_type: str
@@ -89,7 +91,14 @@ class NodeDefinition:
     not_idempotent: bool = False
     has_fingerprint: bool = False
     checked_by_node: frozenset[str] = frozenset()
+    resources: frozenset[str] = frozenset()
+    is_async: bool = False
     deprecated: bool = False
     experimental: bool = False
     # Any: the class is an author's; only `execution.call` uses it.
     load: Callable[[], type[Any]] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def has_lazy(self) -> bool:
+        """Whether any input is computed only when the node asks for it."""
+        return any(spec.is_lazy for spec in self.inputs.values())
