@@ -1,13 +1,18 @@
 """Reads a node class in ComfyUI's form (`INPUT_TYPES`, `RETURN_TYPES`, …) into a frozen `NodeDefinition`."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graphengine.errors import PackError
-from graphengine.node.definition import Files, InputSpec, NodeDefinition, OutputSpec
+from graphengine.node.definition import InputSpec, NodeDefinition, OutputSpec
+from graphengine.node.inputs import read_input
+from graphengine.node.types import DEVICE_TYPES, SocketType, compares_itself, plain_text, type_members
 
 # Any throughout: a node class is its author's, and only reading it tells what is there.
+
+#: No node has such an input; a section that claims to hold it claims to hold every name.
+_UNDECLARED = "an input that no node declares"
 
 
 def define(
@@ -47,12 +52,15 @@ def _define(
 ) -> NodeDefinition:
     input_types = node_class.INPUT_TYPES()
     function = node_class.FUNCTION
-    if not callable(getattr(node_class, function, None)):
+    method = getattr(node_class, function, None)
+    if not callable(method):
         raise PackError(f"node class {class_type!r} has no method {function!r}, which FUNCTION names")
+    inputs = {spec.name: spec for spec in _inputs(input_types)}
+    outputs = tuple(_outputs(node_class))
     return NodeDefinition(
         class_type=class_type,
-        inputs={spec.name: spec for spec in _inputs(input_types)},
-        outputs=tuple(_outputs(node_class)),
+        inputs=inputs,
+        outputs=outputs,
         hidden={name: str(_first(kind)) for name, kind in input_types.get("hidden", {}).items()},
         display_name=display_name or class_type,
         category=str(getattr(node_class, "CATEGORY", "")),
@@ -65,52 +73,81 @@ def _define(
         not_idempotent=bool(getattr(node_class, "NOT_IDEMPOTENT", False)),
         has_fingerprint=hasattr(node_class, "IS_CHANGED"),
         checked_by_node=_checked_by_node(node_class),
+        resources=_resources(node_class, inputs.values(), outputs),
+        is_async=inspect.iscoroutinefunction(method),
+        takes_any_input=any(_UNDECLARED in section for section in _sections(input_types).values()),
+        further_output=_further_output(node_class),
         deprecated=bool(getattr(node_class, "DEPRECATED", False)),
         experimental=bool(getattr(node_class, "EXPERIMENTAL", False)),
         load=load or (lambda: node_class),
     )
 
 
+def _sections(input_types: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    declared = {name: input_types.get(name) for name in ("required", "optional")}
+    return {name: section for name, section in declared.items() if section is not None}
+
+
 def _inputs(input_types: Mapping[str, Any]) -> Iterator[InputSpec]:
-    for section in ("required", "optional"):
-        for name, declared in (input_types.get(section) or {}).items():
-            yield read_input(name, declared, required=section == "required")
-
-
-def read_input(name: str, declared: Any, *, required: bool) -> InputSpec:
-    """One entry of `INPUT_TYPES`: `("INT", {"min": 0})`, `(["a", "b"],)`, `("COMBO", {"options": […]})`."""
-    parts = declared if isinstance(declared, tuple | list) else (declared,)
-    kind = parts[0]
-    options = dict(parts[1]) if len(parts) > 1 and parts[1] else {}
-    match kind:
-        case Files():
-            return InputSpec(name, "COMBO", required, kind, options)
-        case list() | tuple() | range():
-            return InputSpec(name, "COMBO", required, tuple(kind), options)
-        case str() if str(kind) == "COMBO" and "options" in options:
-            return InputSpec(name, "COMBO", required, tuple(options["options"]), options)
-        case str():
-            # A str subclass may compare in its own way ("any" types do); the definition keeps the plain text.
-            return InputSpec(name, str.__str__(kind), required, None, options)
-        case _:
-            raise PackError(f"input {name!r} has the type {kind!r}, which is neither a name nor a list of choices")
+    for section, declared in _sections(input_types).items():
+        for name, entry in declared.items():
+            yield read_input(name, entry, required=section == "required")
 
 
 def _outputs(node_class: type[Any]) -> Iterator[OutputSpec]:
-    types = getattr(node_class, "RETURN_TYPES", None) or ()
+    types = _return_types(node_class)
     names = getattr(node_class, "RETURN_NAMES", None) or ()
     lists = getattr(node_class, "OUTPUT_IS_LIST", None) or ()
     tooltips = getattr(node_class, "OUTPUT_TOOLTIPS", None) or ()
-    if isinstance(types, str):
-        raise PackError(f"RETURN_TYPES is the text {types!r}", hint="a tuple of one needs a comma: (…,)")
-    for index, kind in enumerate(types):
-        type_ = str.__str__(kind) if isinstance(kind, str) else "COMBO"
+    for index in range(len(types)):
+        kind = types[index]  # by number: a tuple of the author's may answer otherwise than it iterates
+        type_ = _output_type(kind)
         yield OutputSpec(
             name=str(names[index]) if index < len(names) else type_,
             type=type_,
             is_list=bool(lists[index]) if index < len(lists) else False,
             tooltip=tooltips[index] if index < len(tooltips) else None,
+            own_type=_own_type(kind),
         )
+
+
+def _return_types(node_class: type[Any]) -> Sequence[Any]:
+    types = getattr(node_class, "RETURN_TYPES", None) or ()
+    if isinstance(types, str):
+        raise PackError(f"RETURN_TYPES is the text {types!r}", hint="a tuple of one needs a comma: (…,)")
+    return types if isinstance(types, Sequence) else tuple(types)
+
+
+def _further_output(node_class: type[Any]) -> OutputSpec | None:
+    """What outputs beyond the declared ones are: `RETURN_TYPES` may be a tuple that answers any number."""
+    types = _return_types(node_class)
+    try:
+        kind = types[len(types)]
+    except IndexError:
+        return None
+    return OutputSpec(_output_type(kind), _output_type(kind), own_type=_own_type(kind))
+
+
+def _output_type(kind: Any) -> SocketType:
+    return plain_text(kind) if isinstance(kind, str) else "COMBO"
+
+
+def _own_type(kind: Any) -> str | None:
+    return kind if isinstance(kind, str) and compares_itself(kind) else None
+
+
+def _resources(
+    node_class: type[Any], inputs: Iterable[InputSpec], outputs: Iterable[OutputSpec]
+) -> frozenset[str]:
+    """What `RESOURCES` lists, else the device for nodes that take or give a model or what works with one."""
+    declared = getattr(node_class, "RESOURCES", None)
+    if isinstance(declared, str):
+        raise PackError(f"RESOURCES is the text {declared!r}", hint="a tuple of one needs a comma: (…,)")
+    if declared is not None:
+        return frozenset(str(name) for name in declared)
+    types = [*(spec.type for spec in inputs), *(output.type for output in outputs)]
+    uses_device = any(not type_members(type_).isdisjoint(DEVICE_TYPES) for type_ in types)
+    return frozenset({"device"} if uses_device else ())
 
 
 def _checked_by_node(node_class: type[Any]) -> frozenset[str]:

@@ -5,65 +5,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from graphengine.node.types import WIDGET_TYPES, SocketType
+from graphengine.node.inputs import Files, InputSpec
+from graphengine.node.types import SocketType
 
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """A combo whose choices are the files of a folder kind: "checkpoints", "vae", "input", …
-
-    It stays symbolic in a definition, so that one definition serves every folder setting; the names are looked
-    up when a workflow is checked, and the content of the named file becomes part of the cache key. `suffixes`
-    ((".latent",) for instance) limits what is listed.
-    """
-
-    kind: str
-    suffixes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """One input of a node type.
-
-    `type` is the socket type ("INT", "MODEL", "IMAGE,MASK", "*"; "COMBO" for a list of choices), `choices` the
-    allowed values of a combo, `options` what the author wrote beside the type (default, min, max, tooltip, …).
-    """
-
-    name: str
-    type: SocketType
-    required: bool = True
-    choices: tuple[object, ...] | Files | None = None
-    # Any: authors put whatever they like beside the type.
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def is_widget(self) -> bool:
-        """Whether the editor shows a widget for it, so that its value stands in `widgets_values`."""
-        return self.type in WIDGET_TYPES and not self.options.get("forceInput")
-
-    @cached_property
-    def has_control(self) -> bool:
-        """Whether the editor keeps an extra "control after generate" value behind the widget."""
-        if self.type not in ("INT", "COMBO"):
-            return False
-        if "control_after_generate" in self.options:
-            return bool(self.options["control_after_generate"])
-        return self.type == "INT" and self.name in ("seed", "noise_seed")
-
-    @property
-    def is_lazy(self) -> bool:
-        """Whether the node decides at run time if it needs this input."""
-        return bool(self.options.get("lazy"))
+__all__ = ["Files", "InputSpec", "NodeDefinition", "OutputSpec"]
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output of a node type; `is_list` outputs give many items at once."""
+    """One output of a node type; `is_list` outputs give many items at once.
+
+    `own_type` is the type as the author's object when that compares in its own way.
+    """
 
     name: str
     type: SocketType
     is_list: bool = False
     tooltip: str | None = None
+    own_type: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -73,7 +32,8 @@ class NodeDefinition:
     `version` stands for the code: it changes when the source of the pack changes. `has_fingerprint` says
     that the class has `IS_CHANGED`, `checked_by_node` names the inputs its `VALIDATE_INPUTS` checks ("*" all).
     `resources` are what a call needs for itself when nodes run side by side ("device"), `is_async` says that the
-    method is a coroutine.
+    method is a coroutine. `takes_any_input` says that literals under undeclared names reach the node too,
+    `further_output` what every output beyond `outputs` is when there is no end of them.
     """
 
     class_type: str
@@ -93,12 +53,32 @@ class NodeDefinition:
     checked_by_node: frozenset[str] = frozenset()
     resources: frozenset[str] = frozenset()
     is_async: bool = False
+    takes_any_input: bool = False
+    further_output: OutputSpec | None = None
     deprecated: bool = False
     experimental: bool = False
     # Any: the class is an author's; only `execution.call` uses it.
     load: Callable[[], type[Any]] | None = field(default=None, repr=False, compare=False)
 
+    def output(self, index: int) -> OutputSpec | None:
+        """What an output number stands for, None when there is no such output."""
+        if index < 0:
+            return None
+        return self.outputs[index] if index < len(self.outputs) else self.further_output
+
+    @cached_property
+    def has_dynamic(self) -> bool:
+        """Whether some of its inputs bring others along."""
+        return any(spec.is_dynamic for spec in self.inputs.values())
+
     @cached_property
     def has_lazy(self) -> bool:
-        """Whether any input is computed only when the node asks for it."""
-        return any(spec.is_lazy for spec in self.inputs.values())
+        """Whether some of its inputs, or of those they bring along, are lazy."""
+        waiting = list(self.inputs.values())
+        while waiting:
+            spec = waiting.pop()
+            if spec.is_lazy:
+                return True
+            if spec.is_dynamic:
+                waiting.extend(inner for group in spec.inner.values() for inner in group)
+        return False

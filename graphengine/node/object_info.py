@@ -5,9 +5,9 @@ from typing import Any
 
 from graphengine.errors import GraphEngineError, PackError
 from graphengine.node.api import CONTEXT
-from graphengine.node.comfy_classes import read_input
 from graphengine.node.definition import Files, InputSpec, NodeDefinition, OutputSpec
 from graphengine.node.folders import Folders
+from graphengine.node.inputs import read_input
 from graphengine.node.registry import NodeRegistry
 
 # Any throughout: the document comes from outside; what is read is checked as it is read.

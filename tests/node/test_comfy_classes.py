@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from graphengine.errors import PackError
 from graphengine.node.comfy_classes import define
 from graphengine.node.definition import Files, InputSpec, NodeDefinition, OutputSpec
+from graphengine.node.object_info import definition_to_object_info
 
 
 class AnyType(str):
@@ -115,12 +117,89 @@ def broken(**attributes: object) -> type[Any]:
     return type("Broken", (), {**methods, **attributes})
 
 
+class TakesEverything(dict[str, Any]):
+    """As packs write it: there is no name it does not contain."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+class AnswersAnyNumber(tuple[Any, ...]):
+    """As packs write it: there is no end of it, and every item is of an "any" type."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return AnyType(tuple.__getitem__(self, min(index, len(self) - 1)))
+
+
+def test_the_own_types_of_inputs_and_outputs_are_kept_beside_their_texts() -> None:
+    node = full()
+    assert isinstance(node.inputs["anything"].own_type, AnyType)
+    assert isinstance(node.outputs[2].own_type, AnyType)
+    assert node.inputs["image"].own_type is None
+    written = json.dumps(definition_to_object_info(node))
+    assert json.loads(written)["input"]["optional"]["anything"] == ["*"]
+
+
+def test_optional_inputs_that_claim_to_hold_every_name_take_any_input() -> None:
+    inputs = classmethod(lambda cls: {"required": {}, "optional": TakesEverything()})
+    assert define("Open", broken(INPUT_TYPES=inputs)).takes_any_input
+    assert not full().takes_any_input
+
+
+def test_outputs_without_end_are_said_once() -> None:
+    node = define("Open", broken(RETURN_TYPES=AnswersAnyNumber(["IMAGE"])))
+    assert [output.type for output in node.outputs] == ["IMAGE"]
+    assert isinstance(node.outputs[0].own_type, AnyType)
+    assert node.output(0) is node.outputs[0]
+    assert node.output(40) is node.further_output
+    assert node.output(-1) is None
+    assert full().output(3) is None
+
+
+async def _later(self: object) -> tuple[int]:
+    return (1,)
+
+
+async def _later_in_class(cls: object) -> tuple[int]:
+    return (1,)
+
+
+@pytest.mark.parametrize("method", [_later, staticmethod(_later), classmethod(_later_in_class)])
+def test_a_coroutine_function_is_known_by_its_definition(method: object) -> None:
+    assert define("Later", broken(go=method)).is_async
+    assert not full().is_async
+
+
+@pytest.mark.parametrize(
+    ("attributes", "resources"),
+    [
+        ({"RETURN_TYPES": ("IMAGE",)}, set()),
+        ({"RETURN_TYPES": ("MODEL", "CLIP")}, {"device"}),
+        ({"INPUT_TYPES": classmethod(lambda cls: {"required": {"x": ("IMAGE,VAE",)}})}, {"device"}),
+        ({"RETURN_TYPES": ("MODEL",), "RESOURCES": ()}, set()),
+        ({"RESOURCES": ("camera", "device")}, {"camera", "device"}),
+    ],
+)
+def test_a_node_needs_the_device_when_it_takes_or_gives_a_model_unless_it_says_otherwise(
+    attributes: dict[str, object], resources: set[str]
+) -> None:
+    assert define("Node", broken(**attributes)).resources == resources
+
+
+def test_an_input_that_is_lazy_is_found_inside_of_a_dynamic_one_too() -> None:
+    option = {"key": "on", "inputs": {"required": {"x": ("INT", {"lazy": True})}}}
+    inputs = {"required": {"mode": ("COMFY_DYNAMICCOMBO_V3", {"options": [option]})}}
+    assert define("Node", broken(INPUT_TYPES=classmethod(lambda cls: inputs))).has_lazy
+    assert not full().has_lazy
+
+
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
         ({"FUNCTION": "gone"}, "no method 'gone'"),
         ({"INPUT_TYPES": classmethod(lambda cls: 1 / 0)}, "ZeroDivisionError"),
         ({"RETURN_TYPES": "IMAGE"}, "RETURN_TYPES is the text 'IMAGE'"),
+        ({"RESOURCES": "device"}, "RESOURCES is the text 'device'"),
         ({"INPUT_TYPES": classmethod(lambda cls: {"required": {"x": (5,)}})}, "input 'x' has the type 5"),
     ],
 )
