@@ -6,7 +6,8 @@ result = engine.run(engine.read(path).workflow)
 ```
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -16,15 +17,23 @@ from graphengine.cache.hashing import FileMemo, fingerprint_file
 from graphengine.cache.store import CacheStore, MemoryStore, TieredStore
 from graphengine.errors import PackError, Problem, ValidationFailed
 from graphengine.execution.checks import check_by_nodes
-from graphengine.execution.devices import best_device
+from graphengine.execution.devices import best_device, free_accelerators
+from graphengine.execution.dynamic_prompt import DynamicPrompt
 from graphengine.execution.events import Event, Listener
 from graphengine.execution.executor import Executor, LocalExecutor
-from graphengine.execution.hidden import HiddenValues
-from graphengine.execution.run import Run, RunResult
+from graphengine.execution.hidden import RunExtra
+from graphengine.execution.hooks import RunHooks
+from graphengine.execution.keys import NodeKeys
+from graphengine.execution.known import KnownNodes
+from graphengine.execution.policy import RunOptions
+from graphengine.execution.result import RunResult
+from graphengine.execution.run import Run
+from graphengine.execution.threads import ThreadExecutor
 from graphengine.graph.advice import with_sources
 from graphengine.graph.graph import build_graph
 from graphengine.graph.plan import Plan, collector_paused, make_plan
 from graphengine.graph.validate import validate
+from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
 from graphengine.packs.discover import Pack, custom_packs, installed_packs
@@ -118,6 +127,18 @@ class Engine:
         with collector_paused():
             return make_plan(build_graph(workflow, self.registry, self.folders, targets))
 
+    def check(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> list[Problem]:
+        """All that a run would find wrong before it starts.
+
+        The custom packs that the workflow names are loaded, and nodes are asked what they say about their inputs
+        (`VALIDATE_INPUTS`).
+        """
+        broken = self.load_packs({node.class_type for node in workflow.nodes.values()})
+        problems = [*broken, *self.validate(workflow, targets)]
+        if any(problem.severity == "error" for problem in problems):
+            return problems
+        return [*problems, *check_by_nodes(self.plan(workflow, targets))]
+
     def run(
         self,
         workflow: Workflow,
@@ -125,6 +146,8 @@ class Engine:
         targets: Collection[NodeId] | None = None,
         on_event: Listener = _silent,
         is_cancelled: Callable[[], bool] = _never,
+        extra: RunExtra | None = None,
+        options: RunOptions | None = None,
     ) -> RunResult:
         """Run the workflow; nodes whose outputs the store holds are not executed.
 
@@ -140,23 +163,59 @@ class Engine:
             raise ValidationFailed([*broken, *with_sources(failed.problems, workflow, self.folders)]) from failed
         if problems := check_by_nodes(plan):
             raise ValidationFailed(problems)
-        run = Run(
-            plan=plan,
-            store=self.store,
-            executor=self.executor,
-            folders=self.folders,
-            fingerprint=lambda path: fingerprint_file(path, self.memo),
-            hidden=HiddenValues(workflow, self.folders, lambda: self.device or best_device()),
-            on_event=on_event,
-            is_cancelled=is_cancelled,
-        )
+        options = options or RunOptions()
+        with self._executor_for(options) as executor:
+            run = Run(
+                known=KnownNodes(plan, self._keys(), DynamicPrompt(workflow), self._define),
+                store=self.store,
+                executor=executor,
+                folders=self.folders,
+                options=options,
+                extra=extra or RunExtra(),
+                hooks=RunHooks(on_event, is_cancelled, self._choose_device, self._free_memory),
+            )
+            try:
+                return run.execute()
+            finally:
+                self.store.flush()
+                self.executor.instances.keep(workflow.nodes.keys())
+
+    def free(self, *, models: bool = False, outputs: bool = False) -> None:
+        """Let go of what is kept in memory: loaded models, which are outputs of their loaders, or all outputs."""
+        if models or outputs:
+            self._free_memory()
+
+    @contextmanager
+    def _executor_for(self, options: RunOptions) -> Iterator[Executor]:
+        """The engine's executor, or threads where more than one node runs at once or has its time limited."""
+        if options.jobs == 1 and options.node_timeout is None:
+            yield self.executor
+            return
+        threads = ThreadExecutor(options.jobs, self.executor.instances)
         try:
-            return run.execute()
+            yield threads
         finally:
-            self.store.flush()
+            threads.close()
+
+    def _keys(self) -> NodeKeys:
+        return NodeKeys(self.folders, lambda path: fingerprint_file(path, self.memo))
+
+    def _define(self, class_type: str) -> NodeDefinition | None:
+        """The definition of a class, with its pack loaded if need be."""
+        if class_type not in self.registry:
+            self.load_packs([class_type])
+        return self.registry.get(class_type)
+
+    def _choose_device(self) -> str:
+        return self.device or best_device()
+
+    def _free_memory(self) -> None:
+        self.store.free_memory()
+        free_accelerators()
 
     def close(self) -> None:
         """Write what is kept and close the store; the engine is not used after it."""
+        self.executor.close()
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -165,18 +224,33 @@ class Engine:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def load_all_packs(self) -> list[Problem]:
+        """Import every custom pack, as a server does that tells which nodes there are."""
+        return self._load(self.custom)
+
     def load_packs(self, class_types: Iterable[str]) -> list[Problem]:
         """Import the custom packs that define these node types, as far as they are not defined yet."""
         missing = {name for name in class_types if name not in self.registry}
+        return self._load(self._named(missing))
+
+    def _load(self, packs: Iterable[Pack]) -> list[Problem]:
+        """Import packs; those that are loaded already define nothing new."""
         problems: list[Problem] = []
-        for pack in self._named(missing):
+        for pack in packs:
             try:
                 loaded = load_pack(pack)
-                problems.extend(loaded.problems)
-                for definition in loaded.definitions:
-                    self.registry.add(definition)
             except PackError as error:
                 problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
+                continue
+            problems.extend(loaded.problems)
+            for definition in loaded.definitions:
+                known = self.registry.get(definition.class_type)
+                if known is not None and known.module == definition.module:
+                    continue
+                try:
+                    self.registry.add(definition)
+                except PackError as error:
+                    problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
         return problems
 
 

@@ -66,6 +66,9 @@ class CacheStore(Protocol):
     def flush(self) -> None:
         """Make what was put visible to other processes and safe from the end of this one."""
 
+    def free_memory(self) -> None:
+        """Let go of what is in memory. What is nowhere else is computed again."""
+
     def close(self) -> None:
         """Flush and let go of files; the store is not used afterwards."""
 
@@ -123,6 +126,10 @@ class MemoryStore:
     def flush(self) -> None:
         """Do nothing: memory ends with the process."""
 
+    def free_memory(self) -> None:
+        """Forget everything."""
+        self.clear()
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
@@ -173,6 +180,11 @@ class TieredStore:
         """Flush both."""
         self.first.flush()
         self.second.flush()
+
+    def free_memory(self) -> None:
+        """Free the memory of both."""
+        self.first.free_memory()
+        self.second.free_memory()
 
     def close(self) -> None:
         """Close both."""

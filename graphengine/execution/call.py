@@ -1,27 +1,43 @@
-"""One node call: lists of items go in, the node's method is called once per item, lists of items come out.
+"""One node call: lists of items go in, the node's method is called once per item, an outcome comes out.
 
 ComfyUI's meaning of lists: every input is a list of items, usually one. A node is called as often as its longest
 input has items, shorter inputs repeat their last one. `INPUT_IS_LIST` nodes are called once with whole lists;
 `OUTPUT_IS_LIST` outputs give several items per call.
+
+A call whose arguments hold an `ExecutionBlocker` is left out and gives a blocker on all outputs. A node with lazy
+inputs that it has not been given is asked first, by `check_lazy_status`, which of them it needs.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import JsonValue
-
-from graphengine.cache.store import Outputs
 from graphengine.errors import GraphEngineError
-from graphengine.node.api import NodeContext
+from graphengine.execution.answers import (
+    Expanding,
+    Finished,
+    Items,
+    Outcome,
+    Wanting,
+    collect,
+    read_answer,
+)
+from graphengine.node.api import ExecutionBlocker, NodeContext, current_context
 
-Items = tuple[object, ...]
+#: What a call that is left out gives.
+_BLOCKED = ExecutionBlocker()
+_ABSENT: Items = (None,)
+Arguments = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCall:
-    """One node, its inputs as items, and the hidden values it asked for; ready to be run by an executor."""
+    """One node, its inputs as items, and the hidden values it asked for; ready to be run by an executor.
+
+    `absent` are linked lazy inputs that are not computed yet. `restructure` turns the arguments of one call into
+    what the method takes, for nodes with dynamic inputs.
+    """
 
     node_id: str
     class_type: str
@@ -32,95 +48,162 @@ class NodeCall:
     inputs: Mapping[str, Items]
     hidden: Mapping[str, object] = field(default_factory=dict)
     input_is_list: bool = False
+    is_async: bool = False
+    absent: frozenset[str] = frozenset()
+    linked: frozenset[str] = frozenset()
+    context: NodeContext = field(default_factory=NodeContext)
+    restructure: Callable[[dict[str, object]], dict[str, object]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What one call of the method returned: a value per output, and what it shows."""
-
-    values: Sequence[object]
-    ui: Mapping[str, JsonValue]
-
-
-def call_node(call: NodeCall) -> Outputs:
-    """Call the node and collect its outputs.
+# Any throughout: nodes and what they return are their authors'.
+def call_node(call: NodeCall, node: Any) -> Outcome:
+    """Call a node whose method is no coroutine.
 
     Raises:
-        GraphEngineError: the node returned something that is no node result.
+        GraphEngineError: the node returned something that is no node result, or asked for an input it has not.
         Exception: whatever the node raises.
     """
-    method = getattr(call.load()(), call.function)
-    answers = [_answer(method(**arguments), call) for arguments in _arguments(call)]
-    slots = tuple(_slot(answers, index, many) for index, many in enumerate(call.output_is_list))
-    return Outputs(slots, _merge_ui(answers))
+    if _is_asked(call, node) and (names := _wanted(call, _each(call, node.check_lazy_status, _lazy(call)))):
+        return Wanting(names)
+    calls, blocked = _arguments(call)
+    return _outcome(call, _each(call, getattr(node, call.function), calls), blocked)
 
 
-def _arguments(call: NodeCall) -> list[dict[str, object]]:
+async def call_async_node(call: NodeCall, node: Any) -> Outcome:
+    """Call a node whose method is a coroutine; calls for several items overlap.
+
+    Raises:
+        GraphEngineError: as `call_node`.
+        Exception: whatever the node raises.
+    """
+    if _is_asked(call, node):
+        wanted = await _each_async(call, node.check_lazy_status, _lazy(call))
+        if names := _wanted(call, wanted):
+            return Wanting(names)
+    calls, blocked = _arguments(call)
+    return _outcome(call, await _each_async(call, getattr(node, call.function), calls), blocked)
+
+
+def _is_asked(call: NodeCall, node: Any) -> bool:
+    return bool(call.absent) and hasattr(node, "check_lazy_status")
+
+
+def _each(call: NodeCall, method: Callable[..., Any], calls: Iterable[Arguments | None]) -> list[Any]:
+    """What the method answers to each of the arguments, in the call's context; a blocker for calls left out."""
+    answers: list[Any] = []
+    for index, arguments in enumerate(calls):
+        token = current_context.set(_context(call, index))
+        try:
+            answer = _BLOCKED if arguments is None else method(**arguments)
+            if inspect.iscoroutine(answer):
+                import asyncio  # a twentieth of a second to import, which few workflows need
+
+                answer = asyncio.run(answer)
+            answers.append(answer)
+        finally:
+            current_context.reset(token)
+    return answers
+
+
+async def _each_async(call: NodeCall, method: Callable[..., Any], calls: Iterable[Arguments | None]) -> list[Any]:
+    """The same, all calls at once; when one raises, the others are cancelled."""
+    import asyncio  # as above
+
+    async def one(index: int, arguments: Arguments | None) -> Any:
+        current_context.set(_context(call, index))
+        answer = _BLOCKED if arguments is None else method(**arguments)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(index, arguments)) for index, arguments in enumerate(calls)]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0]  # the first one ended the others
+    return [task.result() for task in tasks]
+
+
+def _context(call: NodeCall, index: int) -> NodeContext:
+    return call.context if index == 0 else replace(call.context, list_index=index)
+
+
+# Arguments
+
+
+def _arguments(call: NodeCall) -> tuple[list[Arguments | None], tuple[str, ...]]:
+    """The arguments of each call, None where a blocker stands among them, and the blockers' messages."""
+    calls: list[Arguments | None] = []
+    messages: dict[str, None] = {}
+    absent = dict.fromkeys(call.absent, _ABSENT)
+    for arguments in _items_of_calls(call, {**call.inputs, **absent} if absent else call.inputs):
+        blockers = _blockers(arguments, call)
+        if not blockers:
+            calls.append(_complete(call, arguments))
+            continue
+        calls.append(None)
+        messages.update((blocker.message, None) for blocker in blockers if blocker.message is not None)
+    return calls, tuple(messages)
+
+
+def _lazy(call: NodeCall) -> list[Arguments | None]:
+    """The arguments of each `check_lazy_status`: inputs not computed yet are None."""
+    return _arguments(replace(call, hidden={}, restructure=None))[0]
+
+
+def _items_of_calls(call: NodeCall, inputs: Mapping[str, Items]) -> list[Arguments]:
     if call.input_is_list:
-        hidden = {k: v if isinstance(v, NodeContext) else [v] for k, v in call.hidden.items()}
-        return [{**{name: list(items) for name, items in call.inputs.items()}, **hidden}]
-    count = max((len(items) for items in call.inputs.values()), default=0)
+        return [{name: list(items) for name, items in inputs.items()}]
+    count = max((len(items) for items in inputs.values()), default=0)
+    if count == 1 and all(inputs.values()):
+        return [{name: items[0] for name, items in inputs.items()}]
     if count == 0:
-        return [dict(call.hidden)]
-    for name, items in call.inputs.items():
+        return [{}]
+    for name, items in inputs.items():
         if not items:
             raise GraphEngineError(
                 f"input {name!r} is given an empty list while other inputs have items",
                 hint="check why the node before it gave nothing",
             )
-    return [
-        {**{name: items[min(index, len(items) - 1)] for name, items in call.inputs.items()}, **call.hidden}
-        for index in range(count)
-    ]
+    return [{name: items[min(index, len(items) - 1)] for name, items in inputs.items()} for index in range(count)]
 
 
-def _answer(returned: object, call: NodeCall) -> _Answer:
-    """The forms a node may return: a tuple, None, or a dict with "result" and "ui"."""
-    if inspect.iscoroutine(returned):
-        import asyncio  # a twentieth of a second to import, which few workflows need
-
-        returned = asyncio.run(returned)
-    match returned:
-        case {"expand": _}:
-            raise GraphEngineError(
-                "the node expands into other nodes, which is not supported yet",
-                hint="replace it by the nodes it stands for",
-            )
-        case dict():
-            ui = returned.get("ui") or {}
-            result = returned.get("result")
-        case _:
-            ui, result = {}, returned
-    if result is None:
-        return _Answer((None,) * len(call.output_is_list), ui)
-    if not isinstance(result, tuple | list) or len(result) < len(call.output_is_list):
-        given = f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
-        raise GraphEngineError(
-            f"{call.function}() returned {given}, its class declares {len(call.output_is_list)} outputs",
-            hint="a node returns a tuple with one value per entry of RETURN_TYPES",
-        )
-    return _Answer(result, ui)
+def _blockers(arguments: Arguments, call: NodeCall) -> list[ExecutionBlocker]:
+    if call.input_is_list:
+        lists = (items for items in arguments.values() if isinstance(items, list))
+        return [item for items in lists for item in items if isinstance(item, ExecutionBlocker)]
+    return [value for value in arguments.values() if isinstance(value, ExecutionBlocker)]
 
 
-def _slot(answers: Sequence[_Answer], index: int, many: bool) -> Items:
-    if not many:
-        return tuple(answer.values[index] for answer in answers)
-    return tuple(item for answer in answers for item in _items(answer.values[index]))
+def _complete(call: NodeCall, arguments: Arguments) -> Arguments:
+    """The arguments in the form the method takes, with the hidden inputs."""
+    if call.restructure is not None:
+        arguments = call.restructure(arguments)
+    if call.input_is_list:
+        hidden = {k: v if isinstance(v, NodeContext) else [v] for k, v in call.hidden.items()}
+        return {**arguments, **hidden}
+    arguments.update(call.hidden)
+    return arguments
 
 
-def _items(value: object) -> Sequence[object]:
-    if value is None:
-        return ()
-    if not isinstance(value, tuple | list):
-        raise GraphEngineError(f"an output that is a list was given {type(value).__name__}")
-    return value
+# Answers
 
 
-def _merge_ui(answers: Sequence[_Answer]) -> Mapping[str, JsonValue]:
-    """The calls' messages one after the other, for the keys of the first."""
-    if len(answers) == 1:
-        return answers[0].ui
-    return {
-        key: [item for answer in answers for item in _items(answer.ui.get(key))]  # type: ignore[misc]  # JSON items
-        for key in answers[0].ui
-    }
+def _wanted(call: NodeCall, answers: Sequence[Any]) -> frozenset[str]:
+    """The lazy inputs that the answers name and that are still absent.
+
+    Raises:
+        GraphEngineError: a name is no input, or one that holds a constant.
+    """
+    names = {name for answer in answers if isinstance(answer, list | tuple | set) for name in answer}
+    for name in sorted(names - call.linked):
+        if name in call.inputs:
+            raise GraphEngineError(f"check_lazy_status() asks for input {name!r}, but that value is a constant")
+        raise GraphEngineError(f"check_lazy_status() asks for {name!r}, but there is no input to that node at all")
+    return frozenset(names & call.absent)
+
+
+def _outcome(call: NodeCall, returned: Sequence[Any], blocked: tuple[str, ...]) -> Outcome:
+    slots = len(call.output_is_list)
+    answers = tuple(read_answer(answer, call.function, slots) for answer in returned)
+    if any(answer.nodes is not None for answer in answers):
+        return Expanding(answers, blocked)
+    return Finished(collect(answers, call.output_is_list), blocked)

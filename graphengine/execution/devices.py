@@ -1,4 +1,7 @@
-"""Which device to compute on when the user names none."""
+"""Which device to compute on when the user names none, and giving its memory back."""
+
+import gc
+import sys
 
 
 def best_device() -> str:
@@ -10,3 +13,17 @@ def best_device() -> str:
     if torch.xpu.is_available():
         return "xpu"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def free_accelerators() -> None:
+    """Give memory back that nothing uses any more, of the machine and of its accelerators."""
+    gc.collect()
+    torch = sys.modules.get("torch")  # not imported here: without it no accelerator is in use
+    if torch is None:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.xpu.is_available():
+        torch.xpu.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()

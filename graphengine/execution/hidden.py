@@ -1,58 +1,59 @@
 """Hidden inputs: values a node asks for by type and no user can set."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphengine.execution.dynamic_prompt import DynamicPrompt
 from graphengine.node.api import CONTEXT, NodeContext
 from graphengine.node.definition import NodeDefinition
-from graphengine.node.folders import Folders
-from graphengine.workflow.api_format import workflow_to_api
-from graphengine.workflow.models import NodeId, Workflow
+
+_SECRETS = ("AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class RunExtra:
+    """What a caller hands to a run beside the workflow.
+
+    `prompt_id` names the run, `extra_pnginfo` is what saved pictures carry beside the prompt, by default the
+    editor's document. `secrets` are tokens by hidden type; they reach nodes that ask for them and nothing else.
+    """
+
+    prompt_id: str = ""
+    # Any: open-ended documents that are passed on.
+    extra_pnginfo: Mapping[str, Any] | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class HiddenValues:
-    """Makes the hidden inputs of a run's nodes. Documents and device are worked out when the first node asks."""
+    """Makes the hidden inputs of a run's nodes."""
 
-    workflow: Workflow
-    folders: Folders
-    choose_device: Callable[[], str]
-    _prompt: dict[str, Any] | None = field(default=None, init=False)
-    _device: str | None = field(default=None, init=False)
+    prompt: DynamicPrompt
+    extra: RunExtra = RunExtra()
 
-    def of(
-        self,
-        node_id: NodeId,
-        definition: NodeDefinition,
-        report: Callable[[int, int], None],
-        is_cancelled: Callable[[], bool],
-    ) -> dict[str, object]:
+    def of(self, context: NodeContext, definition: NodeDefinition) -> dict[str, object]:
         """The hidden inputs of one node, by the name its class gives them; unknown kinds are None."""
-        values: dict[str, object] = {}
-        for name, kind in definition.hidden.items():
-            match kind:
-                case "UNIQUE_ID":
-                    values[name] = node_id
-                case "PROMPT":
-                    values[name] = self._document()
-                case "EXTRA_PNGINFO":
-                    values[name] = self._extra_pnginfo()
-                case _ if kind == CONTEXT:
-                    values[name] = NodeContext(node_id, self.folders, self._chosen_device, report, is_cancelled)
-                case _:
-                    values[name] = None
-        return values
+        return {name: self._value(kind, context) for name, kind in definition.hidden.items()}
 
-    def _document(self) -> dict[str, Any]:
-        if self._prompt is None:
-            self._prompt = workflow_to_api(self.workflow)
-        return self._prompt
+    def _value(self, kind: str, context: NodeContext) -> object:
+        match kind:
+            case "UNIQUE_ID":
+                return context.node_id
+            case "PROMPT":
+                return self.prompt.get_original_prompt()
+            case "DYNPROMPT":
+                return self.prompt
+            case "EXTRA_PNGINFO":
+                return self._extra_pnginfo()
+            case _ if kind in _SECRETS:
+                return self.extra.secrets.get(kind)
+            case _:
+                return context if kind == CONTEXT else None
 
+    # Any: open-ended documents that are passed on.
     def _extra_pnginfo(self) -> Mapping[str, Any]:
-        return {"workflow": self.workflow.ui} if self.workflow.ui is not None else {}
-
-    def _chosen_device(self) -> str:
-        if self._device is None:
-            self._device = self.choose_device()
-        return self._device
+        if self.extra.extra_pnginfo is not None:
+            return self.extra.extra_pnginfo
+        ui = self.prompt.workflow.ui
+        return {"workflow": ui} if ui is not None else {}

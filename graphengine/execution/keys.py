@@ -1,4 +1,4 @@
-"""Cache keys of a plan's nodes: everything that goes into a node's outputs, hashed.
+"""Cache keys of nodes: everything that goes into a node's outputs, hashed.
 
 A key covers the class, the version of its code, its literals, the keys of the nodes it reads, the content of the
 files its inputs name, and what `IS_CHANGED` answers. A node that says it always changes has no key that could be
@@ -9,6 +9,7 @@ import inspect
 import logging
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,6 @@ from uuid import uuid4
 from pydantic import JsonValue
 
 from graphengine.cache.hashing import Uncacheable, hash_value, node_key
-from graphengine.graph.plan import Plan
 from graphengine.node.definition import Files, NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId, WorkflowNode
@@ -26,34 +26,55 @@ logger = logging.getLogger(__name__)
 Fingerprint = Callable[[Path], str]
 
 
-def compute_keys(plan: Plan, folders: Folders, fingerprint: Fingerprint) -> tuple[dict[NodeId, str], set[NodeId]]:
-    """The key of every node of the plan, and the nodes whose outputs can never be found again."""
-    keys: dict[NodeId, str] = {}
-    volatile: set[NodeId] = set()
-    graph = plan.graph
-    for node_id in plan.steps:
-        node, definition = graph.nodes[node_id], graph.definitions[node_id]
-        extra = _files(node, definition, folders, fingerprint)
+@dataclass(slots=True)
+class NodeKeys:
+    """The keys of a run's nodes.
+
+    `changing` are nodes that say they always change and all that read them, `unkeyed` those with an input that has
+    no content hash and all that read them. The keys of both are new in every run; `volatile` holds them.
+    """
+
+    folders: Folders
+    fingerprint: Fingerprint
+    of: dict[NodeId, str] = field(default_factory=dict)
+    changing: set[NodeId] = field(default_factory=set)
+    unkeyed: set[NodeId] = field(default_factory=set)
+    volatile: set[str] = field(default_factory=set)
+
+    def add(self, node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str:
+        """The key of a node whose sources have theirs."""
+        extra = _files(node, definition, self.folders, self.fingerprint)
         if definition.has_fingerprint:
             extra["IS_CHANGED"] = _changed(node_id, node, definition)
         if definition.not_idempotent or "UNIQUE_ID" in definition.hidden.values():
             extra["node_id"] = node_id
-        inputs = {
-            name: ("link", keys[value.source], value.output) if type(value) is Link else value
-            for name, value in node.inputs.items()
-        }
-        if extra.get("IS_CHANGED") == "" or any(
-            type(value) is Link and value.source in volatile for value in node.inputs.values()
-        ):
-            volatile.add(node_id)
+        inputs: dict[str, object] = {}
+        for name, value in node.inputs.items():
+            if type(value) is Link:
+                inputs[name] = ("link", self.of[value.source], value.output)
+                self._inherit(node_id, value.source)
+            else:
+                inputs[name] = value
+        if extra.get("IS_CHANGED") == "":
+            self.changing.add(node_id)
+        if node_id in self.changing or node_id in self.unkeyed:
             extra["run"] = uuid4().hex
         try:
-            keys[node_id] = node_key(node.class_type, definition.version, inputs, extra)
+            key = node_key(node.class_type, definition.version, inputs, extra)
         except Uncacheable as error:
             logger.warning("node %s: %s; the node runs again every time", node_id, error.message)
-            volatile.add(node_id)
-            keys[node_id] = uuid4().hex
-    return keys, volatile
+            self.unkeyed.add(node_id)
+            key = uuid4().hex
+        if node_id in self.changing or node_id in self.unkeyed:
+            self.volatile.add(key)
+        self.of[node_id] = key
+        return key
+
+    def _inherit(self, node_id: NodeId, source: NodeId) -> None:
+        if source in self.changing:
+            self.changing.add(node_id)
+        if source in self.unkeyed:
+            self.unkeyed.add(node_id)
 
 
 def _files(

@@ -1,94 +1,97 @@
 """One run of one plan: the only mutable object of the engine.
 
 Policy. A run works backwards first: from the targets, a node whose outputs the store holds is taken from there and
-nothing before it is looked at; any other node is executed and asks for the nodes it reads. Then it goes through
-the plan in order and executes what was asked for. So a cached branch costs nothing, whatever feeds it.
+nothing before it is looked at; any other node becomes a step and asks for the nodes it reads. So a cached branch
+costs nothing, whatever feeds it. Then steps run when what they read is finished, in the order of the plan where
+there is a choice, as many at once as the executor takes. While the run goes on, more nodes are asked for in the
+same way: lazy inputs that a node wants, nodes that a node puts in its place, and nodes whose outputs the store
+promised and cannot give.
 
-State. `_keys`, `_volatile` and `_kept` (the targets' keys) are computed once. `_values` holds the outputs of this
-run by cache key, each until its last reader has run; equal nodes share a key and run once. `_damaged` holds keys
-that the store promised and could not give: the run then works backwards again with those nodes executed.
+State. `known` has all nodes with their keys, the plan's and those that expansion adds. `_entries` is what the
+store says it holds of them, `_asked` are those that a step or a target reads. `_agenda` has the steps that are not
+done, `_flights` the calls under way. `_owners` names the node that computes a key now: equal nodes share a key and
+run once. `_held` has outputs until their last reader has run, `_expanding` counts nodes with others in place.
+
+Only the thread that called `execute` changes any of this. Nodes in other threads report progress, under a lock.
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from threading import Lock
+from typing import Literal, NoReturn
 
 from graphengine.cache.store import CacheStore, Entry, Outputs
-from graphengine.errors import GraphEngineError, NodeExecutionError, RunCancelled
-from graphengine.execution.call import Items, NodeCall
+from graphengine.errors import GraphEngineError, RunCancelled
+from graphengine.execution.answers import Expanding, Finished, Items, Outcome, Wanting
+from graphengine.execution.call import NodeCall
+from graphengine.execution.calls import CallMaker
 from graphengine.execution.events import (
     Event,
-    Listener,
+    NodeBlocked,
     NodeCached,
-    NodeFailed,
     NodeFinished,
-    NodeProgress,
+    NodeRetried,
     NodeStarted,
     RunFinished,
+    RunInterrupted,
     RunStarted,
 )
 from graphengine.execution.executor import Executor
-from graphengine.execution.hidden import HiddenValues
-from graphengine.execution.keys import Fingerprint, compute_keys
+from graphengine.execution.expansion import DependencyCycleError, Expansion, new_nodes, resolved, result_links
+from graphengine.execution.failures import describe_briefly, failed_event, failure, is_out_of_memory
+from graphengine.execution.flight import Flight, Flights
+from graphengine.execution.held import HeldOutputs
+from graphengine.execution.hidden import HiddenValues, RunExtra
+from graphengine.execution.hooks import RunHooks
+from graphengine.execution.known import KnownNodes
+from graphengine.execution.policy import RunOptions
+from graphengine.execution.result import RunResult
 from graphengine.execution.shown import shown_files_exist
-from graphengine.graph.plan import Plan
-from graphengine.node.definition import Files, NodeDefinition
+from graphengine.execution.steps import Agenda, Step
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId
 
 
-def _silent(event: Event) -> None:
-    """Nobody listens."""
+class _Lost(Exception):
+    """The outputs of a node that was finished or cached are not to be had any more."""
 
-
-def _never() -> bool:
-    return False
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What a run gave: which nodes were executed (with seconds) or cached, and what the targets show and hold."""
-
-    executed: Mapping[NodeId, float]
-    cached: tuple[NodeId, ...]
-    ui: Mapping[NodeId, Mapping[str, object]]
-    _keys: Mapping[NodeId, str] = field(repr=False)
-    _values: Mapping[str, Outputs] = field(repr=False)
-    _store: CacheStore = field(repr=False)
-
-    def outputs(self, node_id: NodeId) -> Outputs | None:
-        """The outputs of a node of the plan, None when they were not kept. Targets are always kept."""
-        key = self._keys[node_id]
-        return self._values.get(key) or self._store.get(key)
-
-
-class _Damaged(Exception):
-    """The store could not give what it promised for a key."""
+    def __init__(self, node_id: NodeId) -> None:
+        super().__init__(node_id)
+        self.node_id = node_id
 
 
 @dataclass(slots=True)
 class Run:
     """State of a run; callers see it through events and the result."""
 
-    plan: Plan
+    known: KnownNodes
     store: CacheStore
     executor: Executor
     folders: Folders
-    fingerprint: Fingerprint
-    hidden: HiddenValues
-    on_event: Listener = _silent
-    is_cancelled: Callable[[], bool] = _never
-    _keys: dict[NodeId, str] = field(default_factory=dict)
-    _volatile: set[NodeId] = field(default_factory=set)
-    _values: dict[str, Outputs] = field(default_factory=dict)
-    _kept: set[str] = field(default_factory=set)
-    _readers: Counter[str] = field(default_factory=Counter)
-    _damaged: set[str] = field(default_factory=set)
+    options: RunOptions = field(default_factory=RunOptions)
+    extra: RunExtra = field(default_factory=RunExtra)
+    hooks: RunHooks = field(default_factory=RunHooks)
+    _entries: dict[str, Entry] = field(default_factory=dict)
+    _asked: set[NodeId] = field(default_factory=set)
+    _agenda: Agenda = field(default_factory=Agenda)
+    _owners: dict[str, NodeId] = field(default_factory=dict)
     _executed: dict[NodeId, float] = field(default_factory=dict)
     _cached: dict[NodeId, Entry] = field(default_factory=dict)
     _ui: dict[NodeId, Mapping[str, object]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+    _stopping: bool = False
+    _current: Step | None = None
+    _expanding: int = 0
+    _flights: Flights = field(init=False)
+    _held: HeldOutputs = field(init=False)
+    _calls: CallMaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._flights = Flights(self.executor)
+        self._held = HeldOutputs(self.store)
+        hidden = HiddenValues(self.known.prompt, self.extra)
+        self._calls = CallMaker(self.folders, hidden, self.hooks.choose_device, self._is_stopping, self._emit)
 
     def execute(self) -> RunResult:
         """Run what the targets need.
@@ -100,158 +103,294 @@ class Run:
         started = time.perf_counter()
         status: Literal["success", "error", "cancelled"] = "error"
         try:
-            self._keys, self._volatile = compute_keys(self.plan, self.folders, self.fingerprint)
-            self._kept = {self._keys[target] for target in self.plan.graph.targets}
-            while not self._pass():
-                continue
+            self._start()
+            self._work()
             status = "success"
         except (RunCancelled, KeyboardInterrupt):
             status = "cancelled"
+            if self._current is not None:
+                self._emit(RunInterrupted(self._current.node_id, self._current.node.class_type))
             raise
         finally:
+            self._settle()
             seconds = time.perf_counter() - started
-            self.on_event(RunFinished(status, seconds, len(self._executed), len(self._cached)))
-        return RunResult(self._executed, tuple(self._cached), self._ui, self._keys, self._values, self.store)
+            self._emit(RunFinished(status, seconds, len(self._executed), len(self._cached)))
+        return RunResult(self._executed, tuple(self._cached), self._ui, self.known.keys.of, self._held)
 
-    def _pass(self) -> bool:
-        """Execute all that is asked for; False when the store failed on the way and it must be tried again."""
-        execute = self._ask()
-        try:
-            for node_id in execute:
-                self._stop_if_cancelled()
-                self._step(node_id)
-        except _Damaged:
-            return False
-        return True
+    def _start(self) -> None:
+        """Work backwards from the targets."""
+        self.known.take_plan()
+        keys, targets = self.known.keys.of, self.known.plan.graph.targets
+        self._entries = self.store.peek_many(keys.values())
+        self._held.keep(keys[target] for target in targets)
+        cached, steps = self._ask(targets)
+        found = tuple(node_id for node_id, key in keys.items() if key in self._entries)
+        execute = tuple(step.node_id for step in sorted(steps, key=lambda step: step.order))
+        cached.sort(key={node_id: index for index, node_id in enumerate(self.known.plan.steps)}.__getitem__)
+        self._emit(RunStarted(execute, tuple(cached), found))
+        self._announce(cached)
+        self._agenda.add(steps)
 
-    def _ask(self) -> list[NodeId]:
-        """Work backwards from the targets; the nodes to execute, in the order of the plan."""
-        graph = self.plan.graph
-        wanted, execute = set(graph.targets), list[NodeId]()
-        known = self.store.peek_many([key for key in self._keys.values() if key not in self._damaged])
-        cached: dict[NodeId, Entry] = {}
-        self._readers.clear()
-        for node_id in reversed(self.plan.steps):
-            key = self._keys[node_id]
-            if node_id not in wanted or key in self._values:
+    def _work(self) -> None:
+        """Start what is ready and take in what is done, until nothing is left."""
+        while self._agenda:
+            if self.hooks.is_cancelled():
+                raise RunCancelled
+            step = self._agenda.next(only_coroutines=self._flights.is_full)
+            if step is not None:
+                self._current = step
+                self._begin(step)
+            elif self._flights:
+                self._wait()
+            else:
+                self._give_up()
+
+    # Asking for nodes
+
+    def _ask(self, wanted: Iterable[NodeId]) -> tuple[list[NodeId], list[Step]]:
+        """Have nodes computed that are not yet asked for: those the store holds, and steps for the others."""
+        cached: list[NodeId] = []
+        steps: list[Step] = []
+        waiting = list(wanted)
+        while waiting:
+            node_id = waiting.pop()
+            if node_id in self._asked:
                 continue
-            entry = known.get(key)
+            self._asked.add(node_id)
+            entry = self._entries.get(self.known.keys.of[node_id])
             if entry is not None and self._is_good(node_id, entry):
-                cached[node_id] = entry
+                self._cached[node_id] = entry
+                cached.append(node_id)
                 continue
-            execute.append(node_id)
-            for source in graph.dag.pred[node_id]:
-                wanted.add(source)
-                self._readers[self._keys[source]] += 1
-        execute.reverse()
-        self._announce(execute, dict(reversed(cached.items())))
-        return execute
+            step = self.known.step(node_id)
+            steps.append(step)
+            self._held.expect(self.known.keys.of[source] for source in step.sources)
+            waiting.extend(step.sources)
+        return cached, steps
 
     def _is_good(self, node_id: NodeId, entry: Entry) -> bool:
         """Whether an entry still stands: what an output node saved must still be there."""
-        return not self.plan.graph.definitions[node_id].is_output or shown_files_exist(entry.ui, self.folders)
+        return not self.known.definitions[node_id].is_output or shown_files_exist(entry.ui, self.folders)
 
-    def _announce(self, execute: list[NodeId], cached: Mapping[NodeId, Entry]) -> None:
-        new = {node_id: entry for node_id, entry in cached.items() if node_id not in self._cached}
-        self._cached = {**self._cached, **cached}
-        self.on_event(RunStarted(tuple(execute), tuple(cached)))
-        for node_id, entry in new.items():
-            self._take_cached(node_id, entry.ui)
+    def _announce(self, cached: Iterable[NodeId]) -> None:
+        for node_id in cached:
+            self._take_cached(node_id, self._cached[node_id].ui)
 
     def _take_cached(self, node_id: NodeId, ui: Mapping[str, object]) -> None:
-        node = self.plan.graph.nodes[node_id]
+        node = self.known.nodes[node_id]
         if ui:
             self._ui[node_id] = ui
-        self.on_event(NodeCached(node_id, node.class_type, node.title, node.origin, ui))  # type: ignore[arg-type]  # JSON
+        place = self.known.places.get(node_id)
+        self._emit(NodeCached(node_id, node.class_type, node.title, node.origin, ui, place))  # type: ignore[arg-type]  # JSON
 
-    def _step(self, node_id: NodeId) -> None:
-        node, key = self.plan.graph.nodes[node_id], self._keys[node_id]
-        if key in self._values:  # an equal node has run
-            self._cached[node_id] = Entry(self._values[key].ui)
-            self._take_cached(node_id, self._values[key].ui)
+    def _need(self, step: Step, sources: Iterable[NodeId]) -> None:
+        """Have a step wait for more nodes, which are asked for."""
+        more = set(sources)
+        self._held.expect(self.known.keys.of[source] for source in more)
+        cached, steps = self._ask(more)
+        self._announce(cached)
+        self._agenda.add(steps)
+        self._agenda.wait(step, more)
+
+    def _find_again(self, step: Step, lost: NodeId) -> None:
+        """Compute a node once more whose outputs were promised and are gone, and have the step wait for it."""
+        self._entries.pop(self.known.keys.of[lost], None)
+        self._cached.pop(lost, None)
+        self._asked.discard(lost)
+        cached, steps = self._ask([lost])
+        self._announce(cached)
+        self._agenda.add(steps)
+        self._agenda.wait(step, [lost])
+
+    # One step
+
+    def _begin(self, step: Step) -> None:
+        """Call a step's node, unless an equal node has run or is running."""
+        owner = self._owners.get(step.key)
+        if owner is not None and owner != step.node_id:
+            self._agenda.give_back(step)
+            self._agenda.wait(step, [owner])
+        elif step.expansion is None and step.key in self._held:
+            self._share(step)
+        else:
+            self._owners[step.key] = step.node_id
+            self._proceed(step)
+
+    def _share(self, step: Step) -> None:
+        """Take the outputs of an equal node that has run."""
+        outputs = self._held[step.key]
+        self._cached[step.node_id] = Entry(outputs.ui)
+        self._take_cached(step.node_id, outputs.ui)
+        self._let_go(step)
+
+    def _proceed(self, step: Step) -> None:
+        """Call the step's node, or give it the outputs of the nodes in its place."""
+        try:
+            ready = self._calls.make(step, self._items) if step.expansion is None else self._resolved(step)
+        except _Lost as lost:
+            self._agenda.give_back(step)
+            self._find_again(step, lost.node_id)
             return
-        call = self._call(node_id)
-        self.on_event(NodeStarted(node_id, node.class_type, node.title, node.origin))
-        begun = time.perf_counter()
-        outputs = self._outcome(call, self.plan.graph.definitions[node_id])
-        self._executed[node_id] = seconds = time.perf_counter() - begun
-        stored = node_id not in self._volatile and self.store.put(key, outputs)
-        self._values[key] = outputs
-        if outputs.ui:
-            self._ui[node_id] = outputs.ui
-        self._release(node_id)
-        self.on_event(NodeFinished(node_id, node.class_type, seconds, node.title, node.origin, outputs.ui, stored))
+        except GraphEngineError as error:
+            self._fail(step, error, None)
+        if isinstance(ready, Finished):
+            self._finish(step, ready.outputs, ready.blocked)
+            return
+        node = step.node
+        self._emit(NodeStarted(step.node_id, node.class_type, node.title, node.origin, step.expanded))
+        self._submit(step, ready)
 
-    def _call(self, node_id: NodeId) -> NodeCall:
-        definition = self.plan.graph.definitions[node_id]
-        if definition.load is None:
-            raise NodeExecutionError(
-                node_id,
-                definition.class_type,
-                "only its description is known, no code that runs it",
-                hint="install the node pack that defines it into custom_nodes",
-                origin=self._origin(node_id),
+    def _resolved(self, step: Step) -> Finished:
+        """What a node gives when the nodes in its place are done."""
+        assert step.expansion is not None
+        items = {link: self._items(link) for link in result_links(step.expansion.answers)}
+        lists = [output.is_list for output in step.definition.outputs]
+        return Finished(resolved(step.expansion, lists, items), step.expansion.blocked)
+
+    def _submit(self, step: Step, call: NodeCall) -> None:
+        flight = self._flights.start(step, call)
+        if flight is not None:
+            self._complete(flight)
+
+    def _wait(self) -> None:
+        """Take in the next call that is done, or see whether one takes too long."""
+        flight = self._flights.wait()
+        if flight is not None:
+            self._complete(flight)
+        elif (limit := self.options.node_timeout) is not None:
+            late = self._flights.overdue(limit)
+            if late is not None:
+                error = GraphEngineError(f"it took longer than {limit:g} s", hint="raise --node-timeout")
+                self._fail(late.step, error, late.call)
+
+    def _complete(self, flight: Flight) -> None:
+        step = flight.step
+        step.seconds += flight.seconds
+        try:
+            outcome = flight.future.result()
+        except (RunCancelled, KeyboardInterrupt):
+            self._current = step
+            raise
+        except Exception as error:  # noqa: BLE001 (a node may raise anything)
+            if not self._is_retried(step, error):
+                self._fail(step, error, flight.call)
+            self._submit(step, flight.call)
+        else:
+            self._take(step, outcome, flight.call)
+
+    def _take(self, step: Step, outcome: Outcome, call: NodeCall) -> None:
+        match outcome:
+            case Finished(outputs, blocked):
+                self._finish(step, outputs, blocked)
+            case Wanting(names):
+                self._agenda.give_back(step)
+                sources = {step.lazy.pop(name).source for name in names}
+                step.sources |= sources
+                self._need(step, sources)
+            case Expanding():
+                self._agenda.give_back(step)
+                try:
+                    self._expand(step, outcome)
+                except GraphEngineError as error:
+                    self._fail(step, error, call)
+
+    def _expand(self, step: Step, outcome: Expanding) -> None:
+        """Put the nodes that a node answered with in its place, and have it wait for them."""
+        added = new_nodes(outcome.answers, self.known)
+        results = {link.source for link in result_links(outcome.answers)}
+        new = self.known.add_expansion(step, added, results)
+        keys = self.known.keys
+        self._entries.update(self.store.peek_many([keys.of[node_id] for node_id in new]))
+        shown = {node_id for node_id in added if self.known.definitions[node_id].is_output}
+        # what nodes in its place show must be shown again, so the expansion is made again, from cached parts
+        stable = not shown and not any(node_id in keys.changing for node_id in added)
+        step.expansion = Expansion(outcome.answers, frozenset(results | shown), stable, outcome.blocked)
+        self._expanding += 1
+        self._need(step, step.expansion.sources)
+
+    def _finish(self, step: Step, outputs: Outputs, blocked: tuple[str, ...] = ()) -> None:
+        node, expansion = step.node, step.expansion
+        self._executed[step.node_id] = step.seconds
+        stable = not blocked and (expansion is None or expansion.is_stable)
+        is_volatile = step.key in self.known.keys.volatile
+        stored = not is_volatile and stable and self.store.put(step.key, outputs)
+        self._held.put(step.key, outputs)
+        if outputs.ui:
+            self._ui[step.node_id] = outputs.ui
+        for message in blocked:
+            self._emit(NodeBlocked(step.node_id, node.class_type, message, node.title, node.origin, step.expanded))
+        self._let_go(step)
+        self._emit(
+            NodeFinished(
+                step.node_id,
+                node.class_type,
+                step.seconds,
+                node.title,
+                node.origin,
+                outputs.ui,
+                stored,
+                step.expanded,
             )
-        return NodeCall(
-            node_id=node_id,
-            class_type=definition.class_type,
-            load=definition.load,
-            function=definition.function,
-            output_is_list=tuple(output.is_list for output in definition.outputs),
-            inputs={
-                name: self._items(value) if type(value) is Link else (value,)
-                for name, value in self.plan.graph.nodes[node_id].inputs.items()
-            },
-            hidden=self.hidden.of(node_id, definition, self._report(node_id), self.is_cancelled),
-            input_is_list=definition.input_is_list,
         )
 
+    def _let_go(self, step: Step) -> None:
+        """The step is done; forget the outputs that nothing else reads."""
+        if self._owners.get(step.key) == step.node_id:
+            del self._owners[step.key]
+        self._agenda.give_back(step)
+        keys = self.known.keys
+        reads = [keys.of[source] for source in step.sources]
+        if step.expansion is not None:
+            self._expanding -= 1
+            reads.extend(keys.of[source] for source in step.expansion.sources)
+        # expansion may read any node again, and outputs that cannot be found again must be there then
+        self._held.release(reads, keys.volatile if self._expanding else ())
+        self._agenda.finish(step)
+
     def _items(self, link: Link) -> Items:
-        key = self._keys[link.source]
-        outputs = self._values.get(key) or self.store.get(key)
+        outputs = self._held.find(self.known.keys.of[link.source])
         if outputs is None:
-            self._damaged.add(key)
-            self._cached.pop(link.source, None)
-            raise _Damaged
-        self._values[key] = outputs
+            raise _Lost(link.source)
+        if not 0 <= link.output < len(outputs.slots):
+            raise GraphEngineError(
+                f"output {link.output} of node {link.source} is read, which gave {len(outputs.slots)}"
+            )
         return outputs.slots[link.output]
 
-    def _report(self, node_id: NodeId) -> Callable[[int, int], None]:
-        return lambda value, total: self.on_event(NodeProgress(node_id, value, total))
+    # Failing and stopping
 
-    def _outcome(self, call: NodeCall, definition: NodeDefinition) -> Outputs:
-        try:
-            return self.executor.submit(call).result()
-        except (RunCancelled, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            hint = error.hint if isinstance(error, GraphEngineError) else None
-            node_id, origin = NodeId(call.node_id), self._origin(NodeId(call.node_id))
-            message = _message(error, call, definition)
-            failure = NodeExecutionError(node_id, call.class_type, message, hint=hint, origin=origin)
-            self.on_event(NodeFailed(node_id, call.class_type, failure.message, hint, origin))
-            raise failure from error
+    def _is_retried(self, step: Step, error: Exception) -> bool:
+        """Whether a node that raised is called again: after memory was freed, or as often as the policy says."""
+        if is_out_of_memory(error) and not step.freed:
+            step.freed = True
+            self.hooks.free_memory()
+        elif isinstance(error, GraphEngineError) or step.tries > self.options.retries:
+            return False
+        self._emit(NodeRetried(step.node_id, step.node.class_type, step.tries, describe_briefly(error)))
+        return True
 
-    def _origin(self, node_id: NodeId) -> str | None:
-        return self.plan.graph.nodes[node_id].origin
+    def _fail(self, step: Step, error: Exception, call: NodeCall | None) -> NoReturn:
+        real = step.node_id if step.expanded is None else step.expanded.real
+        failed = failure(error, step, self.known.nodes[real])
+        self._emit(failed_event(failed, error, step, call))
+        raise failed from error
 
-    def _release(self, node_id: NodeId) -> None:
-        """Forget the outputs that no node still to run reads; targets are kept."""
-        for source in self.plan.graph.dag.pred[node_id]:
-            key = self._keys[source]
-            self._readers[key] -= 1
-            if self._readers[key] <= 0 and key not in self._kept:
-                self._values.pop(key, None)
+    def _give_up(self) -> NoReturn:
+        """Nothing is ready and nothing is under way: nodes wait for each other."""
+        circle = self._agenda.stuck()
+        step = self._agenda.steps[circle[0]] if circle else next(iter(self._agenda.steps.values()))
+        path = " → ".join(reversed(circle)) or step.node_id
+        self._fail(step, DependencyCycleError(f"nodes wait for each other in a circle: {path}"), None)
 
-    def _stop_if_cancelled(self) -> None:
-        if self.is_cancelled():
-            raise RunCancelled
+    def _settle(self) -> None:
+        """Have the calls under way stop where they can, wait for them, and keep what they give."""
+        self._stopping = True
+        for step, finished in self._flights.settle():
+            self._finish(step, finished.outputs, finished.blocked)
 
+    def _is_stopping(self) -> bool:
+        return self._stopping or self.hooks.is_cancelled()
 
-def _message(error: Exception, call: NodeCall, definition: NodeDefinition) -> str:
-    """What went wrong, with the file input named when the node has one: most often it is the file."""
-    text = error.message if isinstance(error, GraphEngineError) else f"{type(error).__name__}: {error}"
-    named = [spec.name for spec in definition.inputs.values() if isinstance(spec.choices, Files)]
-    if isinstance(error, GraphEngineError) and len(named) == 1 and named[0] in call.inputs:
-        return f"input {named[0]!r}: {text}"
-    return text
+    def _emit(self, event: Event) -> None:
+        with self._lock:
+            self.hooks.on_event(event)

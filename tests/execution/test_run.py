@@ -5,10 +5,14 @@ import pytest
 from graphengine.cache.hashing import fingerprint_file
 from graphengine.cache.store import CacheStore, MemoryStore, Outputs
 from graphengine.errors import NodeExecutionError, RunCancelled
+from graphengine.execution.dynamic_prompt import DynamicPrompt
 from graphengine.execution.events import Event, NodeFailed, NodeProgress, RunFinished, event_to_json
 from graphengine.execution.executor import LocalExecutor
-from graphengine.execution.hidden import HiddenValues
-from graphengine.execution.run import Run, RunResult
+from graphengine.execution.hooks import RunHooks
+from graphengine.execution.keys import NodeKeys
+from graphengine.execution.known import KnownNodes
+from graphengine.execution.result import RunResult
+from graphengine.execution.run import Run
 from graphengine.graph.graph import build_graph
 from graphengine.graph.plan import make_plan
 from graphengine.node.folders import Folders
@@ -38,18 +42,11 @@ class Bench:
     def run(self, given: Workflow) -> RunResult:
         self.events.clear()
         plan = make_plan(build_graph(given, sample_registry(), self.folders))
-        hidden = HiddenValues(given, self.folders, lambda: "cpu")
-        run = Run(
-            plan,
-            self.store,
-            LocalExecutor(),
-            self.folders,
-            fingerprint_file,
-            hidden,
-            self.events.append,
-            self.is_cancelled,
+        known = KnownNodes(
+            plan, NodeKeys(self.folders, fingerprint_file), DynamicPrompt(given), sample_registry().get
         )
-        return run.execute()
+        hooks = RunHooks(self.events.append, self.is_cancelled)
+        return Run(known, self.store, LocalExecutor(), self.folders, hooks=hooks).execute()
 
     def is_cancelled(self) -> bool:
         return self.cancel_at is not None and any(isinstance(event, self.cancel_at) for event in self.events)
@@ -162,7 +159,7 @@ def test_a_cancelled_run_stops_inside_a_node_at_its_next_step(bench: Bench) -> N
     bench.cancel_at = NodeProgress
     with pytest.raises(RunCancelled):
         bench.run(workflow({"1": ("Count", {"steps": 5}), "2": ("Show", {"value": ["1", 0]})}))
-    assert bench.kinds() == ["run_started", "node_started", "node_progress", "run_finished"]
+    assert bench.kinds() == ["run_started", "node_started", "node_progress", "run_interrupted", "run_finished"]
     assert isinstance(bench.events[-1], RunFinished)
     assert bench.events[-1].status == "cancelled"
 

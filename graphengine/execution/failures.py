@@ -1,0 +1,91 @@
+"""What is said of a node that raised."""
+
+import reprlib
+import traceback
+from collections.abc import Mapping
+
+from graphengine.errors import GraphEngineError, NodeExecutionError
+from graphengine.execution.call import NodeCall
+from graphengine.execution.events import NodeFailed
+from graphengine.execution.steps import Step
+from graphengine.node.definition import Files, NodeDefinition
+from graphengine.workflow.models import NodeId, WorkflowNode
+
+_OUT_OF_MEMORY = frozenset({"MemoryError", "OutOfMemoryError"})
+_MEMORY_HINT = "use smaller pictures, fewer at once, a smaller model, or another --device"
+_SHOWN_ITEMS = 20
+
+
+class _Short(reprlib.Repr):
+    """Texts of inputs that fit into a message, whatever their size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 1000
+        self.maxlong = 100
+
+
+_SHORT = _Short()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory, of the machine or of its accelerator, is used up."""
+    return any(kind.__name__ in _OUT_OF_MEMORY for kind in type(error).__mro__)
+
+
+def failure(error: Exception, step: Step, real: WorkflowNode) -> NodeExecutionError:
+    """The error of a run whose step raised; `real` is the node of the document that it is booked on."""
+    node_id = step.expanded.real if step.expanded is not None else step.node_id
+    text = _message(error, step.definition, step.node)
+    if step.expanded is not None:
+        text = f"in {step.node_id} ({step.node.class_type}), which it expands to: {text}"
+    hint = error.hint if isinstance(error, GraphEngineError) else None
+    if hint is None and is_out_of_memory(error):
+        hint = _MEMORY_HINT
+    return NodeExecutionError(node_id, real.class_type, text, hint=hint, origin=real.origin)
+
+
+def describe_briefly(error: Exception) -> str:
+    """What was raised, in a line."""
+    return error.message if isinstance(error, GraphEngineError) else f"{type(error).__name__}: {error}"
+
+
+def failed_event(failed: NodeExecutionError, error: Exception, step: Step, call: NodeCall | None) -> NodeFailed:
+    """The event that tells of the failure."""
+    return NodeFailed(
+        node_id=NodeId(failed.node_id),
+        class_type=failed.class_type,
+        message=failed.message,
+        hint=failed.hint,
+        origin=failed.origin,
+        expanded=step.expanded,
+        exception_type=_type_name(error),
+        exception_message=str(error),
+        traceback=tuple(traceback.format_tb(error.__traceback__)),
+        inputs={} if call is None else _shown(call.inputs),
+    )
+
+
+def _type_name(error: Exception) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _shown(inputs: Mapping[str, tuple[object, ...]]) -> Mapping[str, tuple[str, ...]]:
+    return {name: tuple(_text(item) for item in items[:_SHOWN_ITEMS]) for name, items in inputs.items()}
+
+
+def _text(item: object) -> str:
+    try:
+        return _SHORT.repr(item)
+    except Exception as error:  # noqa: BLE001 (the __repr__ of a node author's object may raise anything)
+        return f"<{type(item).__name__} without a text: {type(error).__name__}>"
+
+
+def _message(error: Exception, definition: NodeDefinition, node: WorkflowNode) -> str:
+    """What went wrong, with the file input named when the node has one: most often it is the file."""
+    text = describe_briefly(error)
+    named = [spec.name for spec in definition.inputs.values() if isinstance(spec.choices, Files)]
+    if isinstance(error, GraphEngineError) and len(named) == 1 and named[0] in node.inputs:
+        return f"input {named[0]!r}: {text}"
+    return text

@@ -1,0 +1,36 @@
+"""What a run calls that is not its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from graphengine.execution.events import Event, Listener
+
+
+def _silent(event: Event) -> None:
+    """Nobody listens."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    """There is no memory to free."""
+
+
+def _cpu() -> str:
+    return "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHooks:
+    """Who is told what happens and asked whether to stop, and what the surroundings of a run can do.
+
+    `choose_device` gives a torch device string when the first node asks; `free_memory` is called when a node ran
+    out of memory.
+    """
+
+    on_event: Listener = _silent
+    is_cancelled: Callable[[], bool] = _never
+    choose_device: Callable[[], str] = _cpu
+    free_memory: Callable[[], None] = _nothing
