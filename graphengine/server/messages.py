@@ -148,6 +148,7 @@ def _node_cached(run: PromptRun, event: NodeCached, _now: int) -> Iterator[Messa
 
 
 def _node_blocked(run: PromptRun, event: NodeBlocked, now: int) -> Iterator[Message]:
+    """A node that was not called is shown as begun; that it has finished is an event of its own."""
     begun = run.nodes.get(event.node_id)
     if begun is None or begun["state"] != "running":
         yield from _node_started(run, event, now)
@@ -155,8 +156,6 @@ def _node_blocked(run: PromptRun, event: NodeBlocked, now: int) -> Iterator[Mess
     data |= {"exception_message": f"Execution Blocked: {event.message}", "exception_type": "ExecutionBlocked"}
     data |= {"traceback": [], "current_inputs": [], "current_outputs": []}
     yield Message("execution_error", data, Audience.CLIENT)
-    run.finished[event.node_id] = None
-    yield _finished(run, event.node_id, event.expanded)
 
 
 def _node_failed(run: PromptRun, event: NodeFailed, _now: int) -> Iterator[Message]:

@@ -40,8 +40,8 @@ class ReadPrompt:
     problems: tuple[Problem, ...]
 
 
-def read_prompt(raw: Any, definitions: Definitions, ui: Mapping[str, Any] | None) -> ReadPrompt:
-    """Read the value of `prompt`; `ui` is the editor's document that came beside it.
+def read_prompt(raw: Any, definitions: Definitions) -> ReadPrompt:
+    """Read the value of `prompt`.
 
     Raises:
         RequestRefused: it is no object of nodes, or a node's type is missing or unknown; the first one counts.
@@ -56,14 +56,14 @@ def read_prompt(raw: Any, definitions: Definitions, ui: Mapping[str, Any] | None
         _refuse_unknown(node_id, node, definitions)
     nodes = {NodeId(node_id): _node(node, raw, definitions) for node_id, node in raw.items()}
     return ReadPrompt(
-        Workflow(nodes, ui),
+        Workflow(nodes),
         {node_id: _converted(node, definitions[node["class_type"]]) for node_id, node in raw.items()},
         tuple(problem for node_id, node in raw.items() for problem in _badly_written(node_id, node, definitions)),
     )
 
 
 def workflow_of(document: Mapping[str, Any], definitions: Definitions, ui: Mapping[str, Any] | None) -> Workflow:
-    """The workflow of a document that was checked before."""
+    """The workflow of a document that was checked before; `ui` is the editor's document that came beside it."""
     nodes = {NodeId(node_id): _node(node, document, definitions) for node_id, node in document.items()}
     return Workflow(nodes, ui)
 

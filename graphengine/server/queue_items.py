@@ -54,13 +54,22 @@ class ItemParts:
         return client if isinstance(client, str) else None
 
     @property
+    def extra_pnginfo(self) -> dict[str, Any] | None:
+        """What saved pictures carry beside the prompt."""
+        info = self.extra_data.get("extra_pnginfo")
+        return info if isinstance(info, dict) else None
+
+    @property
+    def editor_document(self) -> dict[str, Any] | None:
+        """The editor's document behind the prompt."""
+        document = (self.extra_pnginfo or {}).get("workflow")
+        return document if isinstance(document, dict) else None
+
+    @property
     def workflow_id(self) -> str | None:
-        """The id that the editor gave the document, when it is known."""
-        match self.extra_data:
-            case {"extra_pnginfo": {"workflow": {"id": str(name)}}}:
-                return name
-            case _:
-                return None
+        """The id that the editor gave its document."""
+        name = (self.editor_document or {}).get("id")
+        return name if isinstance(name, str) else None
 
 
 def make_item(

@@ -150,7 +150,8 @@ class WireErrors:
         return self._custom(problem, name)
 
     def _custom(self, problem: Problem, name: str) -> Error:
-        details = f"{name} - {problem.message}" if name else problem.message
+        text = problem.message.removeprefix(f"input {name!r}: ")
+        details = f"{name} - {text}" if name else text
         extra = {"input_name": name} if name else {}
         return _error("custom_validation_failed", "Custom validation failed for node", details, extra)
 

@@ -1,0 +1,207 @@
+"""Runs one prompt after the other in a thread, and tells the sockets and the history of it.
+
+An end is written down before anybody hears of it. A prompt that is stopped because the server ends is not written
+down: it is still in the queue for the next start, and what its nodes gave is in the cache.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+
+from graphengine.engine import Engine
+from graphengine.errors import GraphEngineError, RunCancelled
+from graphengine.execution.events import Event, NodePreview
+from graphengine.execution.hidden import RunExtra
+from graphengine.execution.policy import RunOptions
+from graphengine.server import messages
+from graphengine.server.event_stream import EventStream
+from graphengine.server.frames import Audience, Message, to_json
+from graphengine.server.hub import SocketHub
+from graphengine.server.job_records import finished_job
+from graphengine.server.messages import PromptRun
+from graphengine.server.previews import Previews
+from graphengine.server.prompt_document import workflow_of
+from graphengine.server.queue import PromptQueue
+from graphengine.server.queue_items import FinishedPrompt, ItemParts, QueueItem, history_entry
+from graphengine.server.threads import DaemonThread
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a node may take to stop when the server ends.
+GRACE = 10.0
+
+
+class Worker:
+    """Takes prompts from the queue for as long as the server runs."""
+
+    def __init__(self, engine: Engine, queue: PromptQueue, hub: SocketHub, options: RunOptions) -> None:
+        self._engine = engine
+        self._options = options
+        self._queue = queue
+        self._hub = hub
+        self._thread = DaemonThread("worker")
+        self._previews = Previews(hub)
+        self._cancel = threading.Event()
+        self._is_stopping = False
+        self._free: dict[str, bool] = {}
+        self._run: PromptRun | None = None
+        self._started = 0
+        self._client_id: str | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to take prompts."""
+        self._task = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Ask the running node to stop and wait a little for it."""
+        self._is_stopping = True
+        self._cancel.set()
+        self._queue.wake()
+        if self._task is not None:
+            _, unfinished = await asyncio.wait([self._task], timeout=GRACE)
+            if unfinished:
+                logger.warning("the running node does not stop; its prompt runs again at the next start")
+                self._task.cancel()
+                await asyncio.wait([self._task])
+        self._thread.stop()
+
+    def interrupt(self, prompt_id: str | None = None) -> None:
+        """Stop the running prompt, whichever it is or only when it has this id."""
+        running = self._queue.running
+        if running is not None and prompt_id in (None, running.prompt_id):
+            self._cancel.set()
+
+    def free(self, *, models: bool, outputs: bool) -> None:
+        """Have memory freed before the next prompt."""
+        self._free = {
+            "models": models or self._free.get("models", False),
+            "outputs": outputs or self._free.get("outputs", False),
+        }
+        self._queue.wake()
+
+    def started_at(self) -> int | None:
+        """When the running prompt began, in milliseconds since 1970."""
+        return self._started if self._run is not None else None
+
+    def greeting(self, sid: str) -> list[Message]:
+        """What a client that connects must know of its running prompt."""
+        run = self._run
+        if run is None or self._client_id not in (None, sid):
+            return []
+        state = [messages.snapshot(run)] if run.nodes else []
+        if run.executing is None or self._client_id is None:
+            return state
+        return [*state, Message("executing", run.executing, Audience.CLIENT)]
+
+    async def _work(self) -> None:
+        while not self._is_stopping:
+            await self._free_memory()
+            item = await self._queue.take()
+            if item is None:
+                await self._queue.wait()
+                continue
+            await self._run_item(item)
+
+    async def _free_memory(self) -> None:
+        wanted, self._free = self._free, {}
+        if any(wanted.values()):
+            await self._thread.call(lambda: self._engine.free(**wanted))
+
+    async def _run_item(self, item: QueueItem) -> None:
+        parts = item.parts()
+        class_types = {node_id: node["class_type"] for node_id, node in parts.document.items()}
+        run = PromptRun(item.prompt_id, class_types, frozenset(parts.outputs))
+        self._run, self._client_id, self._started = run, parts.client_id, _now()
+        self._cancel.clear()
+        if self._is_stopping:  # asked while the prompt was taken
+            self._cancel.set()
+        self._send(messages.start(run, self._started))
+        outcome = await self._execute(item, parts)
+        self._previews.forget()
+        cancelled = isinstance(outcome, RunCancelled | KeyboardInterrupt)
+        if not (cancelled and self._is_stopping):
+            ending = messages.conclude(run, outcome, _now(), cancelled=cancelled)
+            await self._write_down(item, parts, run, "cancelled" if cancelled else _status(outcome))
+            self._send(ending)
+        self._run = None
+        self._queue.leave()
+        self._send([messages.last(run)])
+
+    async def _execute(self, item: QueueItem, parts: ItemParts) -> BaseException | None:
+        """Run the prompt in the thread; what it raised."""
+        stream = EventStream(asyncio.get_running_loop(), self._on_event)
+        try:
+            await self._thread.call(lambda: self._run_engine(item, parts, stream))
+        except GraphEngineError as error:
+            return error
+        except (Exception, KeyboardInterrupt) as error:
+            logger.exception("prompt %s failed unexpectedly", item.prompt_id)
+            return error
+        finally:
+            await stream.drain()
+        return None
+
+    def _run_engine(self, item: QueueItem, parts: ItemParts, stream: EventStream) -> None:
+        workflow = workflow_of(parts.document, self._engine.registry, parts.editor_document)
+        self._engine.run(
+            workflow,
+            targets=[target for target in workflow.nodes if target in parts.outputs],
+            on_event=stream,
+            is_cancelled=self._cancel.is_set,
+            extra=RunExtra(
+                prompt_id=item.prompt_id,
+                extra_pnginfo=parts.extra_pnginfo,
+                secrets={name.upper(): secret for name, secret in item.secrets.items()},
+            ),
+            options=self._options,
+        )
+
+    def _on_event(self, event: Event) -> None:
+        run = self._run
+        if run is None:
+            return
+        if isinstance(event, NodePreview):
+            self._previews.show(run, event, self._client_id)
+            return
+        self._send(messages.translate(run, event, _now(), wanted=self._hub.wants(self._client_id)))
+
+    def _send(self, told: list[Message]) -> None:
+        for message in told:
+            match message.audience:
+                case Audience.ALL:
+                    self._hub.send(message)
+                case Audience.CLIENT_OR_ALL:
+                    self._hub.send(message, self._client_id)
+                case Audience.CLIENT if self._client_id is not None:
+                    self._hub.send(message, self._client_id)
+
+    async def _write_down(self, item: QueueItem, parts: ItemParts, run: PromptRun, status: str) -> None:
+        ended = _now()
+        entry = history_entry(item, run.shown, run.meta, run.log, success=status == "completed")
+        job = finished_job(item, parts, run, status, self._started, ended)
+        done = FinishedPrompt(
+            prompt_id=item.prompt_id,
+            status=status,
+            number=item.number,
+            workflow_id=parts.workflow_id,
+            created=item.created,
+            started=self._started,
+            ended=ended,
+            entry=entry,
+            job=to_json(job),
+        )
+        try:
+            await self._queue.finish(done)
+        except sqlite3.Error:
+            logger.exception("the end of prompt %s could not be written down", item.prompt_id)
+
+
+def _status(outcome: BaseException | None) -> str:
+    return "completed" if outcome is None else "failed"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
