@@ -15,6 +15,7 @@ from graphengine.workflow.widgets import InputLike
 RawLink = UiLink | list[JsonValue] | None
 
 MUTED, BYPASSED = 2, 4
+_TITLE = 80  # letters of a title that are shown
 
 _NOTES = frozenset({"Note", "MarkdownNote"})
 _REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
@@ -58,7 +59,8 @@ class UiGraph:
     `setters` are the SetNodes by the name they set. `kind` and `name` say what the graph is: the inside of a
     "subgraph" or a "group node", both empty for the document itself. `inputs` are the names of its inputs,
     `taken` what each of them feeds, `outputs` the numbers of its outputs by name, `given` the link that ends at
-    each of them. `widgets` are the inputs whose values its instances may keep, in the order of those values.
+    each of them. `widgets` are the inputs whose values its instances may keep, in the order of those values, and
+    `shown` the first widget that each of them feeds, as the id of its node and its name.
     """
 
     nodes: Mapping[NodeId, UiNode]
@@ -71,6 +73,7 @@ class UiGraph:
     outputs: Mapping[str, Sequence[int]] = field(default_factory=dict)
     given: Mapping[int, UiLink] = field(default_factory=dict)
     widgets: Mapping[str, InputLike] = field(default_factory=dict)
+    shown: Mapping[str, tuple[NodeId, str]] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -113,7 +116,7 @@ def node_id(node: UiNode) -> NodeId:
 
 def found_at(node: UiNode, place: str) -> str | None:
     """How the user finds a node of a graph that is not the document itself; None in the document itself."""
-    return f"node {node.id} {(node.title or node.type)!r} {place}" if place else None
+    return f"node {node.id} {(node.title or node.type)[:_TITLE]!r} {place}" if place else None
 
 
 def runs(node: UiNode) -> bool:
@@ -149,18 +152,19 @@ def input_at(inputs: Sequence[UiInput] | None, index: int) -> UiInput | None:
     return inputs[index] if inputs is not None and 0 <= index < len(inputs) else None
 
 
-def types_fit(given: JsonValue, wanted: JsonValue) -> bool:
-    """Whether slots of these types may be linked, in the editor's terms: upper and lower case are one."""
-    offered, taken = _members(given), _members(wanted)
-    return "*" in offered or "*" in taken or not offered.isdisjoint(taken)
-
-
-def _members(type_: JsonValue) -> frozenset[str]:
-    if isinstance(type_, list):
-        return frozenset({"combo"})  # old editors wrote the choices in place of the type
-    if not isinstance(type_, str) or not type_:
-        return frozenset({"*"})
-    return frozenset(part.strip().lower() for part in type_.split(","))
+def first_widgets(
+    taken: Mapping[str, Sequence[UiLink]], nodes: Mapping[NodeId, UiNode]
+) -> dict[str, tuple[NodeId, str]]:
+    """The first widget that each input of a graph feeds, as the id of its node and its name."""
+    found: dict[str, tuple[NodeId, str]] = {}
+    for name, links in taken.items():
+        for link in links:
+            node = nodes.get(NodeId(str(link.target_id)))
+            slot = input_at(node.inputs, link.target_slot) if node is not None else None
+            if node is not None and slot is not None and slot.widget is not None:
+                found[name] = (node_id(node), slot.widget.name)
+                break
+    return found
 
 
 def read_link(row: Sequence[JsonValue]) -> UiLink | None:

@@ -24,6 +24,7 @@ from graphengine.workflow.ui_graph import (
     OUTPUTS_ID,
     Role,
     UiGraph,
+    first_widgets,
     input_at,
     new_link,
     node_id,
@@ -127,6 +128,7 @@ class _Group:
             taken=self.taken,
             given=self.given,
             widgets=self.widgets,
+            shown=first_widgets(self.taken, nodes),
         )
 
     def _open(self, node: UiNode) -> Iterator[tuple[str, InputLike | None]]:

@@ -1,11 +1,13 @@
 """Where a link of the editor really begins, past nodes that do not run and into and out of subgraphs.
 
 A link is followed against its direction until it ends at a node that runs (a `Link`), at a value (`Value`), or at
-nothing (`Nothing`). Following is a loop over hops. What a link was found to bring is kept, so that every hop is
-made once, however many inputs hang on a chain; a hop that comes back to a link already passed is reported.
+nothing (`Nothing`). Following is a loop over hops. Only a bypassed node asks which type is wanted. So what a link
+was found to bring, up to the next bypassed node, is kept for all types, and what a bypassed node passes on is kept
+for each type. Every hop is made once, however many inputs hang on a chain; a hop that comes back to a link already
+passed is reported.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -20,10 +22,13 @@ from graphengine.workflow.ui_graph import (
     first_value,
     input_at,
     role,
-    types_fit,
 )
 from graphengine.workflow.ui_models import UiInput, UiLink, UiNode
 from graphengine.workflow.ui_scopes import Place, Scope
+from graphengine.workflow.ui_types import SlotType, SlotTypes, TypedInputs
+
+#: Most times that a bypassed node is passed, counted once for each of its outputs and each type that is wanted.
+MAX_PASSED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,14 @@ class _Inward:
     link: UiLink
 
 
+@dataclass(frozen=True, slots=True)
+class _Across:
+    """What is sought is what a bypassed node passes on to this output, which depends on the wanted type."""
+
+    place: Place
+    output: int
+
+
 class Sources:
     """What feeds the inputs of a document; what is wrong on the way is added to `problems`, once.
 
@@ -74,36 +87,73 @@ class Sources:
         self._opened = opened
         self._promoted = promoted
         self._problems = problems
-        # by scope, link and wanted type, on which the way through bypassed nodes depends
-        self._found: dict[tuple[str, str, str], Source] = {}
+        self._types = SlotTypes()
+        # by scope and link, as far as it does not depend on the type
+        self._found: dict[tuple[str, str], Source | _Across] = {}
+        # by bypassed node, its output, and wanted type
+        self._passed: dict[tuple[NodeId, int, str], Source] = {}
+        self._inputs: dict[NodeId, TypedInputs] = {}
         self._slots: dict[NodeId, Mapping[str, UiInput]] = {}
-        self._fitting: dict[tuple[NodeId, str], UiInput | None] = {}
+        self._left = MAX_PASSED
+        self._is_told = False
 
     def of(self, target: Place, slot: UiInput) -> Source:
         """What feeds an input slot of a node."""
-        at: _Onward | _Inward = _Onward(target, slot)
-        passed = dict[tuple[str, str, str], None]()
-        while True:
-            key = _key(at, slot.type)
-            if key is None:
-                source: Source | _Onward | _Inward = Nothing()
-            elif key in self._found:
-                source = self._found[key]
+        if slot.link is not None and str(slot.link) not in target.scope.graph.links:
+            self._problems.append(_dangling(target, slot, f"link {slot.link} is not in the document"))
+            return Nothing()
+        wanted = self._types.read(slot.type)
+        passed = dict[tuple[NodeId, int, str], None]()
+        found = self._follow(_Onward(target, slot), target, slot)
+        while isinstance(found, _Across):
+            key = (found.place.id, found.output, wanted.name)
+            if key in self._passed:
+                found = self._passed[key]
             elif key in passed:
-                self._problems.append(_circle(target, slot, at))
-                source = Nothing()
+                self._problems.append(_circle(target, slot, found.place))
+                found = Nothing()
+            elif self._left == 0:
+                found = self._gives_up(target, slot, found.place)
             else:
                 passed[key] = None
-                source = self._step(at, slot.type)
-            if not isinstance(source, _Onward | _Inward):
-                self._found.update(dict.fromkeys(passed, source))
-                return source
-            at = source
+                self._left -= 1
+                passage = self._passage(found.place, found.output, wanted)
+                found = self._follow(_Onward(found.place, passage), target, slot)
+        self._passed.update(dict.fromkeys(passed, found))
+        return found
 
-    def _step(self, at: _Onward | _Inward, wanted: JsonValue) -> Source | _Onward | _Inward:
+    def _gives_up(self, target: Place, slot: UiInput, through: Place) -> Nothing:
+        """What every input is given that hangs on bypassed nodes not passed yet; the first of them is told."""
+        if not self._is_told:
+            self._problems.append(_too_many(target, slot, through))
+        self._is_told = True
+        return Nothing()
+
+    def _follow(self, at: _Onward | _Inward, target: Place, slot: UiInput) -> Source | _Across:
+        """What is found from here on, up to the next bypassed node."""
+        passed = dict[tuple[str, str], None]()
+        while True:
+            key = _key(at)
+            if key is None:
+                found: Source | _Onward | _Inward | _Across = Nothing()
+            elif key in self._found:
+                found = self._found[key]
+            elif key in passed:
+                through = at.place if isinstance(at, _Onward) else at.scope.instance or target
+                self._problems.append(_circle(target, slot, through))
+                found = Nothing()
+            else:
+                passed[key] = None
+                found = self._step(at)
+            if not isinstance(found, _Onward | _Inward):
+                self._found.update(dict.fromkeys(passed, found))
+                return found
+            at = found
+
+    def _step(self, at: _Onward | _Inward) -> Source | _Onward | _Inward | _Across:
         """What stands at the beginning of a link."""
         if isinstance(at, _Inward):
-            return self._begins(at.scope, at.link, wanted) or Nothing()
+            return self._begins(at.scope, at.link) or Nothing()
         target, slot = at.place, at.slot
         if slot is None or slot.link is None:
             return Nothing()
@@ -111,17 +161,17 @@ class Sources:
         if link is None:
             self._problems.append(_dangling(target, slot, f"link {slot.link} is not in the document"))
             return Nothing()
-        source = self._begins(target.scope, link, wanted)
+        source = self._begins(target.scope, link)
         if source is None:
             self._problems.append(_dangling(target, slot, f"comes from node {link.origin_id}, which is absent"))
         return source or Nothing()
 
-    def _begins(self, scope: Scope, link: UiLink, wanted: JsonValue) -> Source | _Onward | _Inward | None:
+    def _begins(self, scope: Scope, link: UiLink) -> Source | _Onward | _Inward | _Across | None:
         """What a link of a scope brings, None when the node it comes from is absent."""
         if str(link.origin_id) == INPUTS_ID and scope.instance is not None:
             return self._enters(scope, scope.instance, link.origin_slot)
         origin = scope.node(str(link.origin_id))
-        return None if origin is None else self._given(origin, link, wanted)
+        return None if origin is None else self._given(origin, link)
 
     def _enters(self, scope: Scope, instance: Place, index: int) -> Source | _Onward | None:
         """What comes into a scope by its input of that number."""
@@ -136,8 +186,8 @@ class Sources:
         value = self._promoted(instance, name)
         return Nothing() if value is None else Value(value)
 
-    def _given(self, origin: Place, link: UiLink, wanted: JsonValue) -> Source | _Onward | _Inward:
-        """What the node at the beginning of a link gives to an input of type `wanted`."""
+    def _given(self, origin: Place, link: UiLink) -> Source | _Onward | _Inward | _Across:
+        """What the node at the beginning of a link gives."""
         node = origin.node
         if node.mode == MUTED:
             return Nothing(removed=True)
@@ -151,7 +201,7 @@ class Sources:
             case Role.NOTE:
                 return Nothing()
             case Role.RUNS if node.mode == BYPASSED:
-                return _Onward(origin, self._passage(origin, link.origin_slot, wanted))
+                return _Across(origin, link.origin_slot)
             case Role.RUNS:
                 return self._comes_out(origin, link.origin_slot)
 
@@ -163,7 +213,7 @@ class Sources:
         link = scope.graph.given.get(_same_output(origin.node, output, scope))
         return Nothing() if link is None else _Inward(scope, link)
 
-    def _passage(self, bypassed: Place, output: int, wanted: JsonValue) -> UiInput | None:
+    def _passage(self, bypassed: Place, output: int, wanted: SlotType) -> UiInput | None:
         """The input that a bypassed node passes on to an output.
 
         The input of the same number if its type fits both ends, else the first of exactly the wanted type, else
@@ -171,21 +221,22 @@ class Sources:
         """
         node = bypassed.node
         outputs = node.outputs or []
-        given = outputs[output].type if 0 <= output < len(outputs) else "*"
+        given = self._types.read(outputs[output].type if 0 <= output < len(outputs) else "*")
         across = input_at(node.inputs, output)
-        if across is not None and types_fit(across.type, given) and types_fit(across.type, wanted):
-            return across
-        key = (bypassed.id, str(wanted))
-        if key not in self._fitting:
-            self._fitting[key] = _first_fitting(node.inputs or (), wanted)
-        return self._fitting[key]
+        if across is not None:
+            type_ = self._types.read(across.type)
+            if type_.fits(given) and type_.fits(wanted):
+                return across
+        if bypassed.id not in self._inputs:
+            self._inputs[bypassed.id] = TypedInputs(node.inputs or (), self._types)
+        return self._inputs[bypassed.id].first_fitting(wanted)
 
     def _set(self, getter: Place) -> Source | _Onward:
         """What the setter of the same name is given: in the same graph, else in one around it."""
-        name = str(first_value(getter.node))
+        name = first_value(getter.node)
         scope: Scope | None = getter.scope
         while scope is not None:
-            setter = scope.graph.setters.get(name)
+            setter = scope.graph.setters.get(name) if isinstance(name, str) else None
             if setter is not None:
                 return _Onward(Place(setter, scope), input_at(setter.inputs, 0))
             scope = scope.instance.scope if scope.instance is not None else None
@@ -193,13 +244,13 @@ class Sources:
         return Nothing()
 
 
-def _key(at: _Onward | _Inward, wanted: JsonValue) -> tuple[str, str, str] | None:
+def _key(at: _Onward | _Inward) -> tuple[str, str] | None:
     """What names a hop, None for an input that no link ends at."""
     if isinstance(at, _Inward):
-        return (at.scope.prefix, str(at.link.id), str(wanted))
+        return (at.scope.prefix, str(at.link.id))
     if at.slot is None or at.slot.link is None:
         return None
-    return (at.place.scope.prefix, str(at.slot.link), str(wanted))
+    return (at.place.scope.prefix, str(at.slot.link))
 
 
 def _valued(origin: Place) -> Source | _Onward:
@@ -219,13 +270,6 @@ def _same_output(instance: UiNode, index: int, scope: Scope) -> int:
     return numbers[0] if len(numbers) == 1 else index
 
 
-def _first_fitting(inputs: Sequence[UiInput], wanted: JsonValue) -> UiInput | None:
-    """The first input of exactly the wanted type, else the first that fits."""
-    exact = (candidate for candidate in inputs if candidate.type == wanted)
-    fitting = (candidate for candidate in inputs if types_fit(candidate.type, wanted))
-    return next(exact, None) or next(fitting, None)
-
-
 def _dangling(target: Place, slot: UiInput, what: str) -> Problem:
     return target.problem(
         "dangling_link",
@@ -236,8 +280,7 @@ def _dangling(target: Place, slot: UiInput, what: str) -> Problem:
     )
 
 
-def _circle(target: Place, slot: UiInput, at: _Onward | _Inward) -> Problem:
-    through = at.place if isinstance(at, _Onward) else at.scope.instance or target
+def _circle(target: Place, slot: UiInput, through: Place) -> Problem:
     return target.problem(
         "cycle",
         f"input {slot.name!r}: its link runs in a circle through node {through.id} ({through.node.type})",
@@ -246,9 +289,20 @@ def _circle(target: Place, slot: UiInput, at: _Onward | _Inward) -> Problem:
     )
 
 
+def _too_many(target: Place, slot: UiInput, through: Place) -> Problem:
+    return target.problem(
+        "bypass_too_large",
+        f"input {slot.name!r}: bypassed nodes are passed more than {MAX_PASSED:,} times up to node {through.id} "
+        f"({through.node.type}); links through further ones are not followed",
+        "delete the bypassed nodes in the editor, or link past them",
+        input_name=slot.name,
+    )
+
+
 def _no_setter(getter: Place) -> Problem:
+    name = first_value(getter.node)
     return getter.problem(
         "missing_setter",
-        f"no SetNode sets {first_value(getter.node)!r}",
+        f"no SetNode sets {name[:80]!r}" if isinstance(name, str) else "it names no SetNode",
         "add a SetNode of that name, or link the inputs directly",
     )

@@ -55,7 +55,7 @@ class UiNode(_UiModel):
     """A node as the editor keeps it. `mode` is 0 (runs), 2 (muted) or 4 (bypassed)."""
 
     id: UiId
-    type: str
+    type: Annotated[str, Field(strict=True, max_length=1000)]
     mode: int | None = 0
     inputs: _Rows[UiInput] | None = None
     outputs: _Rows[UiOutput] | None = None

@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.workflow.models import NodeId
-from graphengine.workflow.ui_graph import Role, first_value, input_at, role
+from graphengine.workflow.ui_graph import Role, first_value, role
 from graphengine.workflow.ui_models import UiNode
 from graphengine.workflow.ui_scopes import Place, Scope
 from graphengine.workflow.ui_widgets import in_order, widget_values
@@ -56,15 +56,21 @@ class WidgetValues:
             scope = self.opened.get(instance.id)
             if kept is not None or scope is None:
                 return kept
-            shown = _shown_by(scope, name)
-            if shown is None:
+            node_id, slot_name = scope.graph.shown.get(name, (NodeId(""), ""))
+            place = scope.node(node_id)
+            if place is None:
                 return None
-            place, slot_name = shown
             if role(place.node) is Role.VALUE:
                 return first_value(place.node)
             if place.id not in self.opened:
-                return self.of(place).get(slot_name)
+                return self._one(place, slot_name)
             instance, name = place, slot_name
+
+    def _one(self, place: Place, name: str) -> JsonValue:
+        """One of the widget values of a node that runs."""
+        values = self._by_itself(place)
+        kept = self._kept.get((place.id, name)) if name in values else None
+        return values.get(name) if kept is None else kept
 
     def _by_itself(self, place: Place) -> dict[str, JsonValue]:
         if place.id not in self._own:
@@ -105,13 +111,3 @@ def _proxies(node: UiNode) -> list[tuple[str, str]]:
             return [(str(row[0]), str(row[1])) for row in rows if isinstance(row, list) and len(row) > 1]
         case _:
             return []
-
-
-def _shown_by(scope: Scope, name: str) -> tuple[Place, str] | None:
-    """The first widget inside that an input of an instance feeds, as a node and the name of its input."""
-    for link in scope.graph.taken.get(name, ()):
-        place = scope.node(str(link.target_id))
-        slot = input_at(place.node.inputs, link.target_slot) if place is not None else None
-        if place is not None and slot is not None and slot.widget is not None:
-            return place, slot.widget.name
-    return None

@@ -5,11 +5,11 @@ with many instances has many scopes, which share it; nothing is copied. A `Place
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from graphengine.errors import Problem
 from graphengine.workflow.models import NodeId
-from graphengine.workflow.ui_graph import UiGraph, found_at, node_id, runs
+from graphengine.workflow.ui_graph import UiGraph, found_at, runs
 from graphengine.workflow.ui_models import UiNode
 
 
@@ -34,11 +34,12 @@ class Place:
 
     node: UiNode
     scope: Scope
+    #: The id in the whole: "12:3" is node 3 inside of node 12.
+    id: NodeId = field(init=False)
 
-    @property
-    def id(self) -> NodeId:
-        """The id in the whole: "12:3" is node 3 inside of node 12."""
-        return NodeId(self.scope.prefix + node_id(self.node))
+    def __post_init__(self) -> None:
+        # asked for a dozen times for each node
+        object.__setattr__(self, "id", NodeId(self.scope.prefix + str(self.node.id)))
 
     @property
     def origin(self) -> str | None:

@@ -1,8 +1,4 @@
-"""What instances stand for: the subgraphs and group nodes that a document defines, and how large it gets by them.
-
-A document of a few kilobytes can define subgraphs that double with each level. So before anything is opened up the
-nodes are counted, definition by definition, and what would get too large is refused.
-"""
+"""What instances stand for: the subgraphs and group nodes that a document defines."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,23 +7,21 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from graphengine.errors import Problem
-from graphengine.workflow.models import NodeId
 from graphengine.workflow.ui_everywhere import with_broadcasts
+from graphengine.workflow.ui_extent import LIMITS, Extent, extent_of, extent_of_instances
 from graphengine.workflow.ui_graph import (
     INPUTS_ID,
     OUTPUTS_ID,
     UiGraph,
     build_ui_graph,
-    input_at,
+    first_widgets,
     runs,
 )
 from graphengine.workflow.ui_groups import group_graph
-from graphengine.workflow.ui_models import UiDocument, UiInput, UiLink, UiNode, UiSubgraph
+from graphengine.workflow.ui_models import UiDocument, UiLink, UiNode, UiSubgraph
 from graphengine.workflow.ui_scopes import Place, Scope
-from graphengine.workflow.widgets import DefinitionLike, InputLike, PlainWidget
+from graphengine.workflow.widgets import DefinitionLike, PlainWidget
 
-MAX_NODES = 100_000
-MAX_DEPTH = 30
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _GROUP_PREFIXES = ("workflow>", "workflow/")
 _EXPORT = "run the API document instead: in the editor, File > Export (API)"
@@ -73,17 +67,18 @@ class Insides:
 
     def check_size(self, root: Scope) -> None:
         """Refuse types that contain themselves, and all instances if they would make the document too large."""
-        sizes: dict[str, int] = {}
-        depths: dict[str, int] = {}
-        count, depth = 0, 0
+        extents: dict[str, Extent] = {}
         for type_, graph in self._inside_out(root):
-            inner = [node.type for node in graph.nodes.values() if node.type in sizes and runs(node)]
-            count = len(graph.nodes) + sum(sizes[each] for each in inner)
-            depth = 1 + max((depths[each] for each in inner), default=0)
-            sizes[type_], depths[type_] = count, depth
-        if count - len(root.graph.nodes) > MAX_NODES or depth > MAX_DEPTH + 1:
+            if graph is not root.graph:
+                extents[type_] = extent_of(graph, extents)
+        nodes = root.graph.nodes.values()
+        extent = extent_of_instances(nodes, extents)
+        if extent.share > 1:
             self._too_large = True
-            self._problems.append(_too_large(count, depth - 1))
+            largest = max(
+                (node for node in nodes if node.type in extents), key=lambda node: extents[node.type].share
+            )
+            self._problems.append(_too_large(Place(largest, root), extent))
 
     def _inside_out(self, root: Scope) -> Iterator[tuple[str, UiGraph]]:
         """Every graph that is reached, each after those it contains; the document itself comes last, as ""."""
@@ -144,9 +139,9 @@ def subgraph_graph(subgraph: UiSubgraph, problems: list[Problem]) -> UiGraph:
             taken[inputs[link.origin_slot]].append(link)
         if str(link.target_id) == OUTPUTS_ID:
             given[link.target_slot] = link
-    for slot in subgraph.inputs or ():
-        order = {str(id_): place for place, id_ in enumerate(slot.linkIds or ())}
-        taken[slot.name].sort(key=lambda link: order.get(str(link.id), len(order)))
+    for each, order in _link_orders(subgraph).items():
+        taken[each].sort(key=lambda link: order.get(str(link.id), len(order)))
+    shown = first_widgets(taken, graph.nodes)
     whole = replace(
         graph,
         kind="subgraph",
@@ -155,16 +150,19 @@ def subgraph_graph(subgraph: UiSubgraph, problems: list[Problem]) -> UiGraph:
         taken=taken,
         outputs=_numbers(slot.name for slot in subgraph.outputs or ()),
         given=given,
+        widgets={name: PlainWidget() for name in inputs if name in shown},
+        shown=shown,
     )
-    whole = replace(whole, widgets=_widgets(whole))
     return with_broadcasts(whole, subgraph.extra, problems)
 
 
-def _widgets(graph: UiGraph) -> dict[str, InputLike]:
-    """The inputs that end in a widget, whose values the instances keep."""
-    return {
-        name: PlainWidget() for name in graph.inputs if any(_widget_at(graph, link) for link in graph.taken[name])
-    }
+def _link_orders(subgraph: UiSubgraph) -> dict[str, dict[str, int]]:
+    """The place of each link among those of its input; of inputs that share a name the first one says it."""
+    orders: dict[str, dict[str, int]] = {}
+    for slot in subgraph.inputs or ():
+        if slot.name not in orders:
+            orders[slot.name] = {str(id_): place for place, id_ in enumerate(slot.linkIds or ())}
+    return orders
 
 
 def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
@@ -172,17 +170,6 @@ def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
     for number, name in enumerate(names):
         numbers.setdefault(name, []).append(number)
     return numbers
-
-
-def _widget_at(graph: UiGraph, link: UiLink) -> bool:
-    slot = target_slot(graph, link)
-    return slot is not None and slot.widget is not None
-
-
-def target_slot(graph: UiGraph, link: UiLink) -> UiInput | None:
-    """The input slot that a link of the graph ends at."""
-    node = graph.nodes.get(NodeId(str(link.target_id)))
-    return None if node is None else input_at(node.inputs, link.target_slot)
 
 
 def _subgraphs(document: UiDocument) -> list[UiSubgraph]:
@@ -197,11 +184,8 @@ def _groups(document: UiDocument) -> Mapping[str, JsonValue]:
             return {}
 
 
-def _too_large(count: int, depth: int) -> Problem:
-    size = f"{count:,}" if count < 10**12 else "more than a million million"
-    return Problem(
-        "subgraph_too_large",
-        f"its subgraphs make {size} nodes of it, in {depth} levels; at most {MAX_NODES:,} nodes in {MAX_DEPTH} "
-        "levels are converted",
-        hint=_EXPORT,
+def _too_large(largest: Place, extent: Extent) -> Problem:
+    text = (
+        f"with its subgraphs opened up the document has {extent}, this one brings the most; at most {LIMITS} are"
     )
+    return largest.problem("subgraph_too_large", f"{text} converted", _EXPORT)

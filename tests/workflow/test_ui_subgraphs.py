@@ -7,7 +7,7 @@ import pytest
 
 from graphengine.workflow.models import NodeId
 from graphengine.workflow.ui_format import Conversion
-from graphengine.workflow.ui_subgraphs import MAX_DEPTH, MAX_NODES
+from graphengine.workflow.ui_extent import MAX_DEPTH, MAX_NODES
 from tests.workflow.ui_documents import (
     Row,
     codes,
@@ -237,11 +237,15 @@ def doubling(levels: int, *, by: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("levels", "by", "size"),
-    [(20, 2, "3,145,727 nodes"), (60, 4, "more than a million million nodes"), (MAX_DEPTH + 1, 1, "33 nodes")],
+    [
+        (20, 2, "3,145,726 nodes in 21 levels"),
+        (60, 4, "more than a million million nodes"),
+        (MAX_DEPTH, 1, "31 nodes in 31 levels"),
+    ],
 )
 def test_what_would_get_too_large_is_refused_with_its_size(levels: int, by: int, size: str) -> None:
     conversion = converted(doubling(levels, by=by))
-    assert codes(conversion) == [("subgraph_too_large", "error", None)]
+    assert codes(conversion) == [("subgraph_too_large", "error", "1")]
     assert size in conversion.problems[0].message
     assert list(conversion.workflow.nodes) == ["1"]
 
