@@ -1,10 +1,16 @@
-"""Import a pack and read its node classes."""
+"""Import a pack and read its node classes.
+
+A pack maps them in `NODE_CLASS_MAPPINGS`, or has a function `comfy_entrypoint` that gives an extension, which
+lists classes with a schema; a pack that has both is read by its mapping.
+"""
 
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +20,7 @@ from graphengine.node.comfy_classes import define
 from graphengine.node.definition import NodeDefinition
 from graphengine.packs.discover import Pack
 from graphengine.packs.source import source_digest
+from graphengine.packs.stand_ins import StandInFinder, put_in_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +33,7 @@ class ClassReference:
     # Any: the class is its author's.
     def __call__(self) -> type[Any]:
         """The class."""
-        node_class: type[Any] = importlib.import_module(self.module).NODE_CLASS_MAPPINGS[self.class_type]
-        return node_class
+        return node_classes(importlib.import_module(self.module))[self.class_type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +53,22 @@ def load_pack(pack: Pack) -> LoadedPack:
         PackError: the pack cannot be imported or maps no nodes.
     """
     module = _import(pack)
-    mappings = getattr(module, "NODE_CLASS_MAPPINGS", None)
-    if not isinstance(mappings, Mapping):
-        raise PackError(
-            f"pack {pack.name!r} has no NODE_CLASS_MAPPINGS",
-            hint="its __init__.py must map node names to classes",
-        )
+    mappings = _mapped(pack, module)
     titles = getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}
     version = source_digest(_source_root(pack, module))
     definitions: list[NodeDefinition] = []
     problems: list[Problem] = []
     for class_type, node_class in mappings.items():
         try:
-            definitions.append(
-                define(
-                    class_type,
-                    node_class,
-                    display_name=titles.get(class_type),
-                    module=pack.module if pack.path is None else f"custom_nodes.{pack.name}",
-                    version=version,
-                    load=ClassReference(pack.module, class_type),
-                )
+            definition = define(
+                class_type,
+                node_class,
+                module=pack.module if pack.path is None else f"custom_nodes.{pack.name}",
+                version=version,
+                load=ClassReference(pack.module, class_type),
             )
+            title = titles.get(class_type) or _title_in_schema(node_class)
+            definitions.append(definition if title is None else replace(definition, display_name=title))
         except PackError as error:
             message = f"pack {pack.name!r}: {error.message}"
             problems.append(Problem("unreadable_node", message, class_type=class_type, hint=error.hint))
@@ -76,21 +76,117 @@ def load_pack(pack: Pack) -> LoadedPack:
     return LoadedPack(pack, tuple(definitions), models, tuple(problems))
 
 
+def node_classes(module: ModuleType) -> Mapping[str, type[Any]]:
+    """The node classes that a pack's module maps, or that its `comfy_entrypoint` lists, by class type.
+
+    What an entry point lists is kept as the module's `NODE_CLASS_MAPPINGS`, so that it is asked once.
+
+    Raises:
+        PackError: the module has neither, or one of them is not of the expected form.
+    """
+    mappings = getattr(module, "NODE_CLASS_MAPPINGS", None)
+    if isinstance(mappings, Mapping):
+        return mappings
+    entry_point = getattr(module, "comfy_entrypoint", None)
+    if not callable(entry_point):
+        raise PackError(
+            f"module {module.__name__!r} has no NODE_CLASS_MAPPINGS and no comfy_entrypoint",
+            hint="its __init__.py must map node names to classes",
+        )
+    listed = {_class_type(node_class): node_class for node_class in _finished(_listed(entry_point))}
+    module.NODE_CLASS_MAPPINGS = listed  # type: ignore[attr-defined]  # a module takes any name
+    return listed
+
+
+# Any: the class is its author's.
+def _title_in_schema(node_class: type[Any]) -> str | None:
+    schema = getattr(node_class, "GET_SCHEMA", None)
+    return schema().display_name if callable(schema) else None
+
+
+def _class_type(node_class: type[Any]) -> str:
+    """The node id in the schema of a class; without a schema that can be read, the name of the class."""
+    with suppress(Exception):  # reading the definition will raise it again, and the node becomes a problem
+        return str(node_class.GET_SCHEMA().node_id)
+    return node_class.__name__
+
+
+async def _listed(entry_point: Callable[[], Any]) -> list[type[Any]]:
+    extension = await _awaited(entry_point())
+    if hasattr(extension, "on_load"):
+        await _awaited(extension.on_load())
+    if not hasattr(extension, "get_node_list"):
+        raise PackError(
+            f"comfy_entrypoint gave {type(extension).__name__}, which lists no nodes",
+            hint="it must give a ComfyExtension with get_node_list()",
+        )
+    return list(await _awaited(extension.get_node_list()))
+
+
+async def _awaited(value: Awaitable[Any] | Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
+def _finished(coroutine: Coroutine[Any, Any, list[type[Any]]]) -> list[type[Any]]:
+    """The result of a coroutine, run to its end in a thread of its own: this one may have a running loop."""
+    import asyncio  # a twentieth of a second to import, which few packs need
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+def _mapped(pack: Pack, module: ModuleType) -> Mapping[str, type[Any]]:
+    try:
+        return node_classes(module)
+    except PackError as error:
+        raise PackError(f"pack {pack.name!r}: {error.message}", hint=error.hint) from error
+    except Exception as error:
+        raise PackError(
+            f"pack {pack.name!r} cannot list its nodes: {type(error).__name__}: {error}",
+            hint="run again with --debug to see where",
+        ) from error
+
+
 def _import(pack: Pack) -> ModuleType:
+    finder: StandInFinder | None = None
     try:
         if pack.path is None or pack.module in sys.modules:
             return importlib.import_module(pack.module)
+        finder = put_in_place()
         return _import_path(pack.module, pack.path)
-    except ModuleNotFoundError as error:
-        raise PackError(
-            f"pack {pack.name!r} needs the module {error.name!r}, which is not installed",
-            hint=f"install what {pack.path or pack.module} lists in requirements.txt",
-        ) from error
+    except ImportError as error:
+        raise _missing(pack, error, finder) from error
     except Exception as error:
-        raise PackError(
-            f"pack {pack.name!r} cannot be imported: {type(error).__name__}: {error}",
-            hint="run again with --debug to see where",
-        ) from error
+        raise _broken(pack, error) from error
+
+
+def _missing(pack: Pack, error: ImportError, finder: StandInFinder | None) -> PackError:
+    """What to tell when a pack imports something that is not there: of ComfyUI, or of another distribution."""
+    name = error.name or ""
+    if finder is not None and (name.partition(".")[0] in finder.names or finder.public_name(name)):
+        public = finder.public_name(name)
+        # Which name of the module it was is known from Python 3.12 on.
+        wanted = (
+            f"the module {name!r}" if public is None else f"{getattr(error, 'name_from', 'a name')} of {public!r}"
+        )
+        return PackError(
+            f"pack {pack.name!r} needs {wanted} of ComfyUI, for which graphengine has no stand-in",
+            hint="its nodes cannot be used; those of other packs can",
+        )
+    if not isinstance(error, ModuleNotFoundError):
+        return _broken(pack, error)
+    return PackError(
+        f"pack {pack.name!r} needs the module {error.name!r}, which is not installed",
+        hint=f"install what {pack.path or pack.module} lists in requirements.txt",
+    )
+
+
+def _broken(pack: Pack, error: Exception) -> PackError:
+    return PackError(
+        f"pack {pack.name!r} cannot be imported: {type(error).__name__}: {error}",
+        hint="run again with --debug to see where",
+    )
 
 
 def _import_path(name: str, path: Path) -> ModuleType:

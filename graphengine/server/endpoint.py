@@ -15,6 +15,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Schema = Mapping[str, Any]
 
 TEXT: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
 FLAG: Schema = {"type": "string", "enum": ["true", "false", "1", "0"]}
 ANYTHING: Schema = {}
 OBJECT: Schema = {"type": "object"}

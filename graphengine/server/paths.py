@@ -1,8 +1,8 @@
 """Where a name from a request leads. Every endpoint that takes the name of a file or folder asks here.
 
 A name is checked as text first: it must read the same on every system, so what only Windows understands (drive
-letters, backslashes, device names) is refused everywhere. Then it is resolved on disk, links and all, and must still
-lie below its root. A name is decoded once, by aiohttp; `%2e%2e` that is left in it is a plain, odd name.
+letters, backslashes, device names) is refused everywhere. Then it is resolved on disk, links and all, and must
+still lie below its root. A name is decoded once, by aiohttp; `%2e%2e` that is left in it is a plain, odd name.
 """
 
 import re

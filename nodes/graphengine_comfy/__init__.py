@@ -1,1 +1,5 @@
-"""Stand-ins for the modules that ComfyUI packs import: one module here per module there."""
+"""Stand-ins for the modules that ComfyUI packs import: each module here stands in for the one of the same name.
+
+`graphengine.packs.stand_ins` puts them in place when the first custom pack is loaded. They are written from what
+packs use and from ComfyUI's documented interfaces; modules with an underscore are our own.
+"""

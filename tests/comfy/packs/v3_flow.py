@@ -6,7 +6,7 @@ Plain: V3Int (value) · V3Add (a, b) · V3Two: two outputs · V3Returns (form): 
 Outputs: V3Show (value): ui {"text": [...]} · V3Hidden: ui of all hidden values · V3ShowText: ui.PreviewText
 Lists: V3List (start, count): is_output_list · V3Sum (values): is_input_list
 Lazy: V3Switch, V3SwitchAsync (on, on_true, on_false)
-Blocked, expanded: V3Block (value, message) · V3Expand (value) = value + 11 · V3ExpandForbidden: without enable_expand
+Blocked, expanded: V3Block (value, message) · V3Expand (value) = value + 11 · V3ExpandForbidden: not enabled
 Async: V3Meet (value, group, size): waits until `size` of the group are running
 Checked: V3Checked (value): under 100 · V3ChangedBy (value, version): fingerprint · V3NotIdempotent
 Dynamic: V3Grow (numbers: prefix "n", 1 to 5) · V3GrowNames (parts: x, y, z) · V3Choice (shape: circle, box) ·

@@ -1,0 +1,1 @@
+"""Stands in for ComfyUI's package `comfy_api`: what schema-based nodes import."""
