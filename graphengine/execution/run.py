@@ -10,7 +10,7 @@ promised and cannot give.
 State. `known` has all nodes with their keys, the plan's and those that expansion adds. `_entries` is what the
 store says it holds of them, `_asked` are those that a step or a target reads. `_agenda` has the steps that are not
 done, `_flights` the calls under way. `_owners` names the node that computes a key now: equal nodes share a key and
-run once. `_held` has outputs until their last reader has run. `_expanding` counts nodes with others in their place.
+run once. `_held` has outputs until their last reader has run. `_expanding` counts nodes with others in place.
 `_told` are nodes left out for a blocker with a message; they are not stored, so that the next run tells it.
 
 Only the thread that called `execute` changes any of this. Nodes in other threads report progress, under a lock.
@@ -42,7 +42,7 @@ from graphengine.execution.executor import Executor
 from graphengine.execution.expansion import DependencyCycleError, Expansion, new_nodes, resolved, result_links
 from graphengine.execution.failures import describe_briefly, failed_event, failure, is_out_of_memory
 from graphengine.execution.flight import Flight, Flights
-from graphengine.execution.held import HeldOutputs
+from graphengine.execution.held import HeldOutputs, OutputsLost
 from graphengine.execution.hidden import HiddenValues, RunExtra
 from graphengine.execution.hooks import RunHooks
 from graphengine.execution.known import KnownNodes
@@ -52,14 +52,6 @@ from graphengine.execution.shown import shown_files_exist
 from graphengine.execution.steps import Agenda, Step
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId
-
-
-class _Lost(Exception):
-    """The outputs of a node that was finished or cached are not to be had any more."""
-
-    def __init__(self, node_id: NodeId) -> None:
-        super().__init__(node_id)
-        self.node_id = node_id
 
 
 @dataclass(slots=True)
@@ -229,7 +221,7 @@ class Run:
         """Call the step's node, or give it the outputs of the nodes in its place."""
         try:
             ready = self._calls.make(step, self._items) if step.expansion is None else self._resolved(step)
-        except _Lost as lost:
+        except OutputsLost as lost:
             self._agenda.give_back(step)
             self._find_again(step, lost.node_id)
             return
@@ -355,7 +347,7 @@ class Run:
     def _items(self, link: Link) -> Items:
         outputs = self._held.find(self.known.keys.of[link.source])
         if outputs is None:
-            raise _Lost(link.source)
+            raise OutputsLost(link.source)
         if not 0 <= link.output < len(outputs.slots):
             raise GraphEngineError(
                 f"output {link.output} of node {link.source} is read, which gave {len(outputs.slots)}"

@@ -2,6 +2,7 @@
 
 from graphengine.execution.events import NodeBlocked, RunFinished
 from graphengine.node.api import ExecutionBlocker
+from graphengine.workflow.models import NodeId
 from tests.execution.flow import Flow, Nodes
 
 
@@ -37,7 +38,7 @@ def test_a_message_is_told_again_by_the_next_run(flow: Flow) -> None:
 def test_a_blocker_that_does_not_block_hands_its_value_on(flow: Flow) -> None:
     nodes = dict(blocked())
     nodes["2"] = ("FlowBlock", {"value": ["1", 0], "block": False})
-    assert flow.run(nodes).ui["4"] == {"value": [2]}
+    assert flow.run(nodes).ui[NodeId("4")] == {"value": [2]}
 
 
 def test_a_whole_result_that_is_a_blocker_blocks_every_output(flow: Flow) -> None:

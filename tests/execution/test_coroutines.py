@@ -4,6 +4,7 @@ import pytest
 
 from graphengine.errors import NodeExecutionError
 from graphengine.execution.events import NodeFinished, NodeStarted
+from graphengine.workflow.models import NodeId
 from tests.execution.flow import Flow, Nodes
 
 
@@ -28,7 +29,7 @@ def test_the_calls_for_the_items_of_a_list_overlap(flow: Flow) -> None:
 
 def test_other_nodes_run_while_a_coroutine_waits(flow: Flow) -> None:
     nodes = {**meeting("between", 2), "5": ("FlowInt", {"value": 5}), "6": ("FlowShow", {"value": ["5", 0]})}
-    assert flow.run(nodes).ui["6"] == {"value": [5]}
+    assert flow.run(nodes).ui[NodeId("6")] == {"value": [5]}
     finished = [event.node_id for event in flow.of_kind(NodeFinished)]
     assert set(finished) == set(nodes)
 
@@ -39,7 +40,7 @@ def test_every_node_starts_once_and_before_it_finishes(flow: Flow) -> None:
         (type(event), event.node_id) for event in flow.events if isinstance(event, NodeStarted | NodeFinished)
     ]
     for node_id in meeting("order", 3):
-        assert order.index((NodeStarted, node_id)) < order.index((NodeFinished, node_id))
+        assert order.index(("node_started", node_id)) < order.index(("node_finished", node_id))
     assert len(order) == 2 * 6
 
 

@@ -20,7 +20,7 @@ def switch(on: bool, kind: str = "FlowSwitch") -> Nodes:
 @pytest.mark.parametrize(("on", "needed", "given"), [(True, "1", 1), (False, "2", 2)])
 def test_only_the_branch_that_is_asked_for_runs(flow: Flow, kind: str, on: bool, needed: str, given: int) -> None:
     result = flow.run(switch(on, kind))
-    assert result.ui["4"] == {"value": [given]}
+    assert result.ui[NodeId("4")] == {"value": [given]}
     assert set(result.executed) == {needed, "3", "4"}
 
 
@@ -68,7 +68,7 @@ def test_a_branch_that_lies_behind_a_lazy_input_runs_as_a_whole(flow: Flow) -> N
     nodes["2"] = ("FlowAdd", {"a": ["5", 0], "b": ["6", 0]})
     nodes["5"] = ("FlowInt", {"value": 30})
     nodes["6"] = ("FlowInt", {"value": 12})
-    assert flow.run(nodes).ui["4"] == {"value": [42]}
+    assert flow.run(nodes).ui[NodeId("4")] == {"value": [42]}
 
 
 def test_an_input_that_something_else_needs_anyway_is_read_once(flow: Flow) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from graphengine.execution.hidden import RunExtra
+from graphengine.workflow.models import NodeId
 from tests.execution.flow import Flow, Nodes
 
 
@@ -12,7 +13,7 @@ def test_hidden_inputs_are_given_by_type(flow: Flow) -> None:
     flow.extra = RunExtra(
         "p", {"workflow": {"id": "w"}}, {"AUTH_TOKEN_COMFY_ORG": "secret", "API_KEY_COMFY_ORG": "k"}
     )
-    ui = flow.run({"4": ("FlowHidden", {})}).ui["4"]
+    ui = flow.run({"4": ("FlowHidden", {})}).ui[NodeId("4")]
     assert ui == {
         "id": ["4"],
         "nodes": ["4"],
@@ -92,4 +93,4 @@ def test_a_node_keeps_its_object_while_its_id_is_in_use(flow: Flow) -> None:
 
 def test_an_empty_list_calls_nothing_that_depends_on_its_items(flow: Flow) -> None:
     nodes: Nodes = {"1": ("FlowEmptyList", {}), "2": ("FlowShowList", {"value": ["1", 0]})}
-    assert flow.run(nodes).ui["2"] == {"value": []}
+    assert flow.run(nodes).ui[NodeId("2")] == {"value": []}
