@@ -8,6 +8,7 @@ version, then for every value its token, members before their container. None, b
 themselves, all else is an array:
 
     ["i", hex]  ["f", hex of the IEEE bits]  ["s", hex of UTF-8]  ["b", base64]    what JSON cannot hold exactly
+    ["k", "" or + and hex of UTF-8]            a blocker without or with its message
     ["l", n]  ["u", n]  ["d", n]               list, tuple, dict (key, value, …) of the last n values or pairs
     ["B", name]  ["S", name]                   long bytes, long text: in the blob
     ["t" | "n" | "x", name, dtype, shape]      torch tensor, numpy array, numpy scalar: in the blob
@@ -24,6 +25,7 @@ from typing import Any, cast
 
 from graphengine.cache.store import Outputs
 from graphengine.cache.tensors import describe_array, load_blob, restore_array, save_blob
+from graphengine.node.api import ExecutionBlocker
 
 #: The structure of outputs without tensors, or a safetensors file.
 Encoded = str | bytes
@@ -146,6 +148,8 @@ def _rare_token(value: object, arrays: _Arrays) -> object:
     if type(value) is bytes:
         short = len(value) <= _INLINE_CHARS
         return ["b", b64encode(value).decode()] if short else ["B", arrays.name(value)]
+    if type(value) is ExecutionBlocker:
+        return ["k", "" if value.message is None else f"+{value.message.encode('utf-8', 'surrogatepass').hex()}"]
     described = describe_array(value)
     if described is None:
         raise _NotStorable
@@ -216,10 +220,14 @@ def _surrogates(text: str) -> str:
     return bytes.fromhex(text).decode("utf-8", "surrogatepass")
 
 
+def _blocker(text: str) -> ExecutionBlocker:
+    return ExecutionBlocker(_surrogates(text[1:]) if text else None)
+
+
 def _float_bits(text: str) -> float:
     return cast(float, struct.unpack(">d", bytes.fromhex(text))[0])
 
 
 _READERS: Mapping[str, Callable[[str], object]] = MappingProxyType(
-    {"i": lambda text: int(text, 16), "f": _float_bits, "s": _surrogates, "b": b64decode}
+    {"i": lambda text: int(text, 16), "f": _float_bits, "s": _surrogates, "b": b64decode, "k": _blocker}
 )

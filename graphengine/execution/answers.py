@@ -32,10 +32,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The node's outputs; `blocked` are messages of blockers that kept it from being called."""
+    """The node's outputs.
+
+    `left_out`: a blocker kept a call from being made; `blocked` are the messages of such blockers.
+    """
 
     outputs: Outputs
     blocked: tuple[str, ...] = ()
+    left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

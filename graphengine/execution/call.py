@@ -11,6 +11,7 @@ inputs that it has not been given is asked first, by `check_lazy_status`, which 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from graphengine.errors import GraphEngineError
@@ -52,7 +53,7 @@ class NodeCall:
     absent: frozenset[str] = frozenset()
     linked: frozenset[str] = frozenset()
     context: NodeContext = field(default_factory=NodeContext)
-    restructure: Callable[[dict[str, object]], dict[str, object]] | None = None
+    restructure: Callable[..., dict[str, object]] | None = None
 
 
 # Any throughout: nodes and what they return are their authors'.
@@ -146,7 +147,8 @@ def _arguments(call: NodeCall) -> tuple[list[Arguments | None], tuple[str, ...]]
 
 def _lazy(call: NodeCall) -> list[Arguments | None]:
     """The arguments of each `check_lazy_status`: inputs not computed yet are None."""
-    return _arguments(replace(call, hidden={}, restructure=None))[0]
+    named = None if call.restructure is None else partial(call.restructure, with_names=True)
+    return _arguments(replace(call, hidden={}, restructure=named))[0]
 
 
 def _items_of_calls(call: NodeCall, inputs: Mapping[str, Items]) -> list[Arguments]:
@@ -206,4 +208,4 @@ def _outcome(call: NodeCall, returned: Sequence[Any], blocked: tuple[str, ...]) 
     answers = tuple(read_answer(answer, call.function, slots) for answer in returned)
     if any(answer.nodes is not None for answer in answers):
         return Expanding(answers, blocked)
-    return Finished(collect(answers, call.output_is_list), blocked)
+    return Finished(collect(answers, call.output_is_list), blocked, any(answer is _BLOCKED for answer in returned))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from graphengine.errors import GraphEngineError
 from graphengine.execution.answers import Items
@@ -10,6 +11,7 @@ from graphengine.execution.events import Event, NodePreview, NodeProgress
 from graphengine.execution.hidden import HiddenValues
 from graphengine.execution.steps import Step
 from graphengine.node.api import NodeContext, Preview
+from graphengine.node.dynamic import live_inputs, nested_inputs
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId
 
@@ -50,17 +52,18 @@ class CallMaker:
             absent=frozenset(step.lazy),
             linked=frozenset(_linked(step)) if step.lazy else frozenset(),
             context=context,
+            restructure=partial(nested_inputs, definition) if definition.has_dynamic else None,
         )
 
     def _inputs(self, step: Step, items: Callable[[Link], Items]) -> dict[str, Items]:
-        declared = step.definition.inputs
+        declared = live_inputs(step.definition, step.node.inputs)
         inputs: dict[str, Items] = {}
         for name, value in step.node.inputs.items():
             if type(value) is not Link:
                 inputs[name] = (value,)
             elif name in step.lazy:
                 continue
-            elif (spec := declared.get(name)) is not None and spec.options and spec.options.get("rawLink"):
+            elif (spec := declared.get(name)) is not None and spec.raw_link:
                 inputs[name] = ([value.source, value.output],)
             else:
                 inputs[name] = items(value)

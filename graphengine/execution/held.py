@@ -4,6 +4,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from graphengine.cache.store import CacheStore, Outputs
+from graphengine.workflow.models import NodeId
+
+
+class OutputsLost(Exception):
+    """The outputs of a node that was finished or cached are not to be had any more."""
+
+    def __init__(self, node_id: NodeId) -> None:
+        super().__init__(node_id)
+        self.node_id = node_id
 
 
 class HeldOutputs:

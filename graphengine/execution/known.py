@@ -12,6 +12,7 @@ from graphengine.execution.keys import NodeKeys
 from graphengine.execution.steps import Order, Step
 from graphengine.graph.plan import Plan
 from graphengine.node.definition import NodeDefinition
+from graphengine.node.dynamic import live_inputs
 from graphengine.workflow.models import Link, NodeId, WorkflowNode
 
 
@@ -68,6 +69,8 @@ class KnownNodes:
             self.nodes[node_id] = node
             self.definitions[node_id] = self._definition(node.class_type)
             display = NodeId(str(raw.get("override_display_id") or parent.display))
+            if display in self.places:  # a copy of a node that stands for another itself
+                display = self.places[display].display
             self.places[node_id] = place = Expanded(step.node_id, display, parent.real)
             self.prompt.add(node_id, raw, place)
             near = node_id in results or self.definitions[node_id].is_output
@@ -130,8 +133,9 @@ def _lazy_links(node: WorkflowNode, definition: NodeDefinition) -> dict[str, Lin
     """The linked lazy inputs of a node that says at run time which it needs; others are read like any input."""
     if definition.load is None or not hasattr(definition.load(), "check_lazy_status"):
         return {}
+    declared = live_inputs(definition, node.inputs)
     return {
         name: value
         for name, value in node.inputs.items()
-        if type(value) is Link and (spec := definition.inputs.get(name)) is not None and spec.is_lazy
+        if type(value) is Link and (spec := declared.get(name)) is not None and spec.is_lazy
     }

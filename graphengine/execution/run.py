@@ -10,7 +10,8 @@ promised and cannot give.
 State. `known` has all nodes with their keys, the plan's and those that expansion adds. `_entries` is what the
 store says it holds of them, `_asked` are those that a step or a target reads. `_agenda` has the steps that are not
 done, `_flights` the calls under way. `_owners` names the node that computes a key now: equal nodes share a key and
-run once. `_held` has outputs until their last reader has run, `_expanding` counts nodes with others in place.
+run once. `_held` has outputs until their last reader has run. `_expanding` counts nodes with others in place.
+`_told` are nodes left out for a blocker with a message; they are not stored, so that the next run tells it.
 
 Only the thread that called `execute` changes any of this. Nodes in other threads report progress, under a lock.
 """
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Literal, NoReturn
 
-from graphengine.cache.store import CacheStore, Entry, Outputs
+from graphengine.cache.store import CacheStore, Entry
 from graphengine.errors import GraphEngineError, RunCancelled
 from graphengine.execution.answers import Expanding, Finished, Items, Outcome, Wanting
 from graphengine.execution.call import NodeCall
@@ -41,7 +42,7 @@ from graphengine.execution.executor import Executor
 from graphengine.execution.expansion import DependencyCycleError, Expansion, new_nodes, resolved, result_links
 from graphengine.execution.failures import describe_briefly, failed_event, failure, is_out_of_memory
 from graphengine.execution.flight import Flight, Flights
-from graphengine.execution.held import HeldOutputs
+from graphengine.execution.held import HeldOutputs, OutputsLost
 from graphengine.execution.hidden import HiddenValues, RunExtra
 from graphengine.execution.hooks import RunHooks
 from graphengine.execution.known import KnownNodes
@@ -51,14 +52,6 @@ from graphengine.execution.shown import shown_files_exist
 from graphengine.execution.steps import Agenda, Step
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId
-
-
-class _Lost(Exception):
-    """The outputs of a node that was finished or cached are not to be had any more."""
-
-    def __init__(self, node_id: NodeId) -> None:
-        super().__init__(node_id)
-        self.node_id = node_id
 
 
 @dataclass(slots=True)
@@ -78,6 +71,7 @@ class Run:
     _owners: dict[str, NodeId] = field(default_factory=dict)
     _executed: dict[NodeId, float] = field(default_factory=dict)
     _cached: dict[NodeId, Entry] = field(default_factory=dict)
+    _told: set[NodeId] = field(default_factory=set)
     _ui: dict[NodeId, Mapping[str, object]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
     _stopping: bool = False
@@ -227,14 +221,14 @@ class Run:
         """Call the step's node, or give it the outputs of the nodes in its place."""
         try:
             ready = self._calls.make(step, self._items) if step.expansion is None else self._resolved(step)
-        except _Lost as lost:
+        except OutputsLost as lost:
             self._agenda.give_back(step)
             self._find_again(step, lost.node_id)
             return
         except GraphEngineError as error:
             self._fail(step, error, None)
         if isinstance(ready, Finished):
-            self._finish(step, ready.outputs, ready.blocked)
+            self._finish(step, ready)
             return
         node = step.node
         self._emit(NodeStarted(step.node_id, node.class_type, node.title, node.origin, step.expanded))
@@ -280,8 +274,8 @@ class Run:
 
     def _take(self, step: Step, outcome: Outcome, call: NodeCall) -> None:
         match outcome:
-            case Finished(outputs, blocked):
-                self._finish(step, outputs, blocked)
+            case Finished():
+                self._finish(step, outcome)
             case Wanting(names):
                 self._agenda.give_back(step)
                 sources = {step.lazy.pop(name).source for name in names}
@@ -308,16 +302,19 @@ class Run:
         self._expanding += 1
         self._need(step, step.expansion.sources)
 
-    def _finish(self, step: Step, outputs: Outputs, blocked: tuple[str, ...] = ()) -> None:
-        node, expansion = step.node, step.expansion
+    def _finish(self, step: Step, done: Finished) -> None:
+        node, expansion, outputs = step.node, step.expansion, done.outputs
         self._executed[step.node_id] = step.seconds
-        stable = not blocked and (expansion is None or expansion.is_stable)
+        stable = expansion is None or expansion.is_stable
         is_volatile = step.key in self.known.keys.volatile
+        if done.blocked or (not self._told.isdisjoint(step.sources) and done.left_out):
+            self._told.add(step.node_id)
+            stable = False
         stored = not is_volatile and stable and self.store.put(step.key, outputs)
         self._held.put(step.key, outputs)
         if outputs.ui:
             self._ui[step.node_id] = outputs.ui
-        for message in blocked:
+        for message in done.blocked:
             self._emit(NodeBlocked(step.node_id, node.class_type, message, node.title, node.origin, step.expanded))
         self._let_go(step)
         self._emit(
@@ -350,7 +347,7 @@ class Run:
     def _items(self, link: Link) -> Items:
         outputs = self._held.find(self.known.keys.of[link.source])
         if outputs is None:
-            raise _Lost(link.source)
+            raise OutputsLost(link.source)
         if not 0 <= link.output < len(outputs.slots):
             raise GraphEngineError(
                 f"output {link.output} of node {link.source} is read, which gave {len(outputs.slots)}"
@@ -386,7 +383,7 @@ class Run:
         """Have the calls under way stop where they can, wait for them, and keep what they give."""
         self._stopping = True
         for step, finished in self._flights.settle():
-            self._finish(step, finished.outputs, finished.blocked)
+            self._finish(step, finished)
 
     def _is_stopping(self) -> bool:
         return self._stopping or self.hooks.is_cancelled()

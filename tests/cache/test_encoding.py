@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from graphengine.cache.encoding import DamagedEncoding, decode, encode
 from graphengine.cache.store import Outputs
+from graphengine.node.api import ExecutionBlocker
 
 PLAIN = st.recursive(
     st.none()
@@ -123,6 +124,11 @@ def test_nesting_10_000_deep_comes_back() -> None:
         assert isinstance(back, list)
         (back,) = back
     assert back == 1
+
+
+@pytest.mark.parametrize("message", [None, "", "not today", "\ud800"])
+def test_a_blocker_comes_back_with_its_message(message: str | None) -> None:
+    assert round_trip([ExecutionBlocker(message)]) == [ExecutionBlocker(message)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
