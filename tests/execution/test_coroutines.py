@@ -37,7 +37,7 @@ def test_other_nodes_run_while_a_coroutine_waits(flow: Flow) -> None:
 def test_every_node_starts_once_and_before_it_finishes(flow: Flow) -> None:
     flow.run(meeting("order", 3))
     order = [
-        (type(event), event.node_id) for event in flow.events if isinstance(event, NodeStarted | NodeFinished)
+        (event.kind, str(event.node_id)) for event in flow.events if isinstance(event, NodeStarted | NodeFinished)
     ]
     for node_id in meeting("order", 3):
         assert order.index(("node_started", node_id)) < order.index(("node_finished", node_id))
