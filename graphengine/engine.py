@@ -81,7 +81,7 @@ class Engine:
         """
         loaded = [load_pack(pack) for pack in installed_packs()]
         registry = NodeRegistry(definition for pack in loaded for definition in pack.definitions)
-        memory = MemoryStore(MEMORY_LIMIT)
+        memory = MemoryStore(MEMORY_LIMIT, settings.memory_entries)
         disk = DiskStore(settings.cache) if settings.cache is not None else None
         return cls(
             registry=registry,

@@ -44,13 +44,15 @@ class Settings:
     """Settings of one engine.
 
     `cache` is the folder of the disk store, None keeps outputs in memory only. `device` is a torch device string,
-    None chooses the best one when the first node needs it.
+    None chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept in
+    memory, None as many as there is room for.
     """
 
     folders: Folders = field(default_factory=Folders)
     custom_nodes: tuple[Path, ...] = ()
     cache: Path | None = None
     device: str | None = None
+    memory_entries: int | None = None
 
 
 def load_settings(
@@ -63,20 +65,23 @@ def load_settings(
     cache: Path | None = None,
     no_cache: bool = False,
     device: str | None = None,
+    memory_entries: int | None = None,
+    extra_model_paths: Path | None = None,
     workflow: Path | None = None,
     environ: Mapping[str, str],
 ) -> Settings:
     """The settings that follow from what the user gave; folders left out lie below `base_dir` or the current one.
 
     `workflow` is the file to run: an `input/` folder beside it is searched after the user's. `environ` may hold
-    `GRAPHENGINE_CACHE`, the default of `cache`. Nothing is created here.
+    `GRAPHENGINE_CACHE`, the default of `cache`. `extra_model_paths` is read in place of the base folder's
+    `extra_model_paths.yaml`. Nothing is created here.
 
     Raises:
         SettingsError: a folder the user named is not there, `extra_model_paths.yaml` cannot be read, or the
             device has no such name.
     """
     base = _existing(base_dir, "base") if base_dir else Path.cwd()
-    extra = _read_extra_model_paths(base / EXTRA_MODEL_PATHS, environ)
+    extra = _read_extra_model_paths(_existing_file(extra_model_paths) or base / EXTRA_MODEL_PATHS, environ)
     model_roots = [_existing(path, "models") for path in models] or [base / "models"]
     packs = [_existing(path, "custom nodes") for path in custom_nodes]
     cache_root = cache or _default_cache(environ)
@@ -93,6 +98,7 @@ def load_settings(
         custom_nodes=tuple(dict.fromkeys([*(packs or _if_there(base / "custom_nodes")), *extra.custom_nodes])),
         cache=None if no_cache else _not_a_file(cache_root, "cache"),
         device=_device(device),
+        memory_entries=memory_entries,
     )
 
 
@@ -108,6 +114,15 @@ def _existing(path: Path, name: str) -> Path:
     if not absolute.is_dir():
         state = "is a file" if absolute.exists() else "does not exist"
         raise SettingsError(f"the {name} folder {str(path)!r} {state}", hint="give the path of a folder")
+    return absolute
+
+
+def _existing_file(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    absolute = _absolute(path)
+    if not absolute.is_file():
+        raise SettingsError(f"there is no file {str(path)!r}", hint="give the path of a YAML file")
     return absolute
 
 

@@ -237,3 +237,18 @@ def test_references_that_multiply_are_refused_at_once(base: Path) -> None:
     with pytest.raises(SettingsError, match="must hold sections with paths") as caught:
         extra_paths(base, "\n".join(lines))
     assert len(caught.value.message) < 500
+
+
+def test_another_file_of_extra_paths_replaces_the_one_of_the_base_folder(
+    base: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    (base / "extra_model_paths.yaml").write_text("here:\n  loras: own\n", encoding="utf-8")
+    named = tmp_path / "named.yaml"
+    named.write_text("there:\n  base_path: /models\n  loras: shared\n", encoding="utf-8")
+    settings = load_settings(base_dir=base, extra_model_paths=named, environ=environ)
+    assert settings.folders.models["loras"] == (base / "models" / "loras", Path("/models/shared"))
+
+
+def test_a_named_file_of_extra_paths_must_be_there(base: Path, environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"there is no file 'none\.yaml'"):
+        load_settings(base_dir=base, extra_model_paths=Path("none.yaml"), environ=environ)

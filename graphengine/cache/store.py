@@ -74,14 +74,17 @@ class CacheStore(Protocol):
 
 
 class MemoryStore:
-    """Outputs in memory, the least recently used ones dropped when `limit_bytes` is exceeded (None: no limit).
+    """Outputs in memory, the least recently used ones dropped when a limit is exceeded (None: no limit).
+
+    `limit_bytes` is for all of them together, `limit_entries` is how many nodes' outputs are kept.
 
     Lists and dicts (`{"samples": …}`, conditionings) are copied on the way in and out, so that a node which
     changes the dict it was given does not change the store. Tensors, arrays and all else are shared, not copied.
     """
 
-    def __init__(self, limit_bytes: int | None = None) -> None:
+    def __init__(self, limit_bytes: int | None = None, limit_entries: int | None = None) -> None:
         self._limit = limit_bytes
+        self._most = limit_entries
         self._kept: OrderedDict[str, tuple[Outputs, int]] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
@@ -118,10 +121,15 @@ class MemoryStore:
             _, replaced = self._kept.pop(key, (None, 0))
             self._kept[key] = (kept, size)
             self._bytes += size - replaced
-            while self._limit is not None and self._bytes > self._limit:
+            while self._is_over():
                 _, (_, dropped) = self._kept.popitem(last=False)
                 self._bytes -= dropped
         return True
+
+    def _is_over(self) -> bool:
+        if self._most is not None and len(self._kept) > self._most:
+            return True
+        return self._limit is not None and self._bytes > self._limit
 
     def flush(self) -> None:
         """Do nothing: memory ends with the process."""

@@ -116,3 +116,12 @@ def test_nesting_10_000_deep_is_measured_and_kept() -> None:
     back = store.get("a")
     assert back is not None
     assert back.slots[0][0] is not deep
+
+
+def test_of_more_entries_than_the_limit_the_least_recently_used_go() -> None:
+    store = MemoryStore(limit_entries=2)
+    for key in ("a", "b"):
+        store.put(key, Outputs())
+    store.get("a")
+    store.put("c", Outputs())
+    assert set(store.peek_many(["a", "b", "c"])) == {"a", "c"}
