@@ -11,6 +11,7 @@ from graphengine.graph.links import link_graph, needed_nodes
 from graphengine.graph.validate import Definitions, output_nodes, validate
 from graphengine.graph.values import coerce
 from graphengine.node.definition import NodeDefinition
+from graphengine.node.dynamic import live_inputs
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 
@@ -19,7 +20,8 @@ from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 class Graph:
     """What the targets of a valid workflow need: every node has a definition, every link its nodes, no cycle.
 
-    The nodes' inputs hold only what their definitions declare, literals in the declared type, and links.
+    The nodes' inputs hold only what their definitions declare (for the values at hand, when inputs are dynamic),
+    literals in the declared type, and links; undeclared literals are kept for nodes that take any input.
     """
 
     workflow: Workflow
@@ -37,6 +39,8 @@ def build_graph(
     targets: Collection[NodeId] | None = None,
 ) -> Graph:
     """Validate, convert literals and link; by default the targets are all output nodes.
+
+    What is wrong elsewhere, at nodes that no target needs, becomes a warning of the graph.
 
     Raises:
         ValidationFailed: with every problem found.
@@ -56,13 +60,16 @@ def build_graph(
 def _with_inputs(node: WorkflowNode, definition: NodeDefinition) -> WorkflowNode:
     """The node with declared literals converted and others left out; itself when that changes nothing."""
     inputs: dict[str, Link | JsonValue] = {}
+    specs = live_inputs(definition, node.inputs)
     changed = False
     for name, value in node.inputs.items():
         if type(value) is Link:
             inputs[name] = value
-        elif (spec := definition.inputs.get(name)) is not None:
+        elif (spec := specs.get(name)) is not None:
             inputs[name] = ready = coerce(spec, value)  # type: ignore[arg-type]  # no Link: JSON
             changed = changed or ready is not value
+        elif definition.takes_any_input:
+            inputs[name] = value
         else:
             changed = True
     return replace(node, inputs=inputs) if changed else node

@@ -1,6 +1,6 @@
 """The links of a workflow as a networkx graph: what can be said of it before any node type is known."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import networkx as nx
 
@@ -35,6 +35,29 @@ def needed_nodes(workflow: Workflow, targets: Collection[NodeId]) -> set[NodeId]
     return needed
 
 
+def readers(workflow: Workflow) -> dict[NodeId, list[NodeId]]:
+    """The nodes that read each node, once per link. Links to absent nodes are left out."""
+    reading: dict[NodeId, list[NodeId]] = {}
+    nodes = workflow.nodes
+    for node_id, node in nodes.items():
+        for value in node.inputs.values():
+            if type(value) is Link and value.source in nodes:
+                reading.setdefault(value.source, []).append(node_id)
+    return reading
+
+
+def downstream(sources: Iterable[NodeId], reading: Mapping[NodeId, Collection[NodeId]]) -> set[NodeId]:
+    """The nodes and all that read them, also by way of others."""
+    found: set[NodeId] = set()
+    waiting = list(sources)
+    while waiting:
+        node_id = waiting.pop()
+        if node_id not in found:
+            found.add(node_id)
+            waiting.extend(reading.get(node_id, ()))
+    return found
+
+
 def cycles(workflow: Workflow) -> Iterator[list[NodeId]]:
     """One circular path per knot of nodes that feed each other; first and last id are the same."""
     tangled = _tangled(workflow)
@@ -53,19 +76,16 @@ def _tangled(workflow: Workflow) -> set[NodeId]:
 
     Nearly every workflow has none; finding that out costs counters and no graph.
     """
-    nodes = workflow.nodes
-    readers: dict[NodeId, list[NodeId]] = {}
-    waiting_for = dict.fromkeys(nodes, 0)
-    for node_id, node in nodes.items():
-        for value in node.inputs.values():
-            if type(value) is Link and value.source in nodes:
-                readers.setdefault(value.source, []).append(node_id)
-                waiting_for[node_id] += 1
+    reading = readers(workflow)
+    waiting_for = dict.fromkeys(workflow.nodes, 0)
+    for group in reading.values():
+        for reader in group:
+            waiting_for[reader] += 1
     ready = [node_id for node_id, count in waiting_for.items() if not count]
     while ready:
         node_id = ready.pop()
         del waiting_for[node_id]
-        for reader in readers.get(node_id, ()):
+        for reader in reading.get(node_id, ()):
             waiting_for[reader] -= 1
             if not waiting_for[reader]:
                 ready.append(reader)

@@ -3,20 +3,24 @@
 Nodes that no target needs are checked as well, but what is wrong with them is a warning: it does not stop a run.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import compress
 
-from pydantic import JsonValue
+import networkx as nx
 
-from graphengine.errors import Problem, nearest, node_label
-from graphengine.graph.links import cycles, needed_nodes
-from graphengine.graph.values import Finding, check_value
-from graphengine.node.definition import InputSpec, NodeDefinition
+from graphengine.errors import Problem, nearest
+from graphengine.graph.check import Definitions, NodeCheck
+from graphengine.graph.links import cycles, downstream, needed_nodes, readers
 from graphengine.node.folders import Folders
-from graphengine.node.types import fits
-from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
+from graphengine.workflow.models import NodeId, Workflow
 
-Definitions = Mapping[str, NodeDefinition]
+__all__ = ["Definitions", "lost_targets", "output_nodes", "runnable_targets", "validate"]
+
+# bounds of `lost_targets`: bits held while it works, ids it lists in all, targets it looks at in any case
+_MOST_BITS = 2**30
+_MOST_LISTED = 2**22
+_ALWAYS_LISTED = 64
 
 
 def output_nodes(workflow: Workflow, definitions: Definitions) -> list[NodeId]:
@@ -38,12 +42,71 @@ def validate(
     goals = output_nodes(workflow, definitions) if targets is None else list(targets)
     problems = [*_goals(workflow, goals, named=targets is not None)]
     needed = needed_nodes(workflow, goals)
-    check = _Check(workflow, definitions, folders)
+    check = NodeCheck(workflow, definitions, folders)
     for node_id, node in workflow.nodes.items():
         for problem in check.node(node_id, node):
             problems.append(problem if node_id in needed else replace(problem, severity="warning"))
     problems.extend(_cycles(workflow, needed))
     return [_with_origin(problem, workflow) for problem in problems]
+
+
+def runnable_targets(
+    workflow: Workflow, targets: Collection[NodeId], problems: Iterable[Problem]
+) -> tuple[NodeId, ...]:
+    """The targets that can run although others cannot: no error is at them or at a node they need."""
+    lost = downstream(_broken(problems), readers(workflow))
+    return tuple(target for target in dict.fromkeys(targets) if target in workflow.nodes and target not in lost)
+
+
+def lost_targets(
+    workflow: Workflow, targets: Collection[NodeId], problems: Iterable[Problem]
+) -> Mapping[NodeId, tuple[NodeId, ...]]:
+    """For each node with an error the targets that cannot run for it, itself included, in the order of `targets`.
+
+    All are listed as long as that are no more than some million ids; beyond, the last targets are left out.
+    """
+    broken = dict.fromkeys(_broken(problems))
+    reading = readers(workflow)
+    affected = downstream(broken, reading)
+    lost = [target for target in dict.fromkeys(targets) if target in affected]
+    if lost:
+        most = min(_MOST_BITS // len(affected), _MOST_LISTED // len(broken))
+        lost = lost[: max(most, _ALWAYS_LISTED)]
+    reached = _reached(affected, reading, lost)
+    listed = {
+        bits: tuple(compress(lost, map(int, reversed(f"{bits:b}"))))
+        for bits in {reached[node_id] for node_id in broken}
+    }
+    return {node_id: listed[reached[node_id]] for node_id in broken}
+
+
+def _broken(problems: Iterable[Problem]) -> list[NodeId]:
+    return [
+        NodeId(problem.node_id)
+        for problem in problems
+        if problem.severity == "error" and problem.node_id is not None
+    ]
+
+
+def _reached(
+    affected: Collection[NodeId], reading: Mapping[NodeId, Collection[NodeId]], lost: Collection[NodeId]
+) -> dict[NodeId, int]:
+    """Which of the lost targets are a node itself or downstream of it: bit i stands for the i-th."""
+    own = {target: 1 << index for index, target in enumerate(lost)}
+    graph: nx.DiGraph[NodeId] = nx.DiGraph()
+    graph.add_nodes_from(affected)
+    graph.add_edges_from((node_id, reader) for node_id in affected for reader in reading.get(node_id, ()))
+    knots = nx.condensation(graph)  # the nodes of a cycle reach the same
+    reached: dict[NodeId, int] = {}
+    bits: dict[int, int] = {}
+    for knot in reversed(list(nx.topological_sort(knots))):
+        members = knots.nodes[knot]["members"]
+        found = 0
+        for part in (*(own.get(member, 0) for member in members), *(bits[after] for after in knots.succ[knot])):
+            found |= part
+        bits[knot] = found
+        reached.update(dict.fromkeys(members, found))
+    return reached
 
 
 def _with_origin(problem: Problem, workflow: Workflow) -> Problem:
@@ -66,93 +129,6 @@ def _goals(workflow: Workflow, goals: Collection[NodeId], *, named: bool) -> Ite
             near = nearest(node_id, workflow.nodes)
             hint = f"did you mean {near!r}?" if near else None
             yield Problem("missing_node", f"the target {node_id!r} is no node of the workflow", node_id, hint=hint)
-
-
-@dataclass(frozen=True, slots=True)
-class _Check:
-    """The checks of single nodes. The memos keep ten thousand equal mistakes as cheap as one."""
-
-    workflow: Workflow
-    definitions: Definitions
-    folders: Folders
-    _unknown: dict[str, str] = field(default_factory=dict)
-    _choices: dict[tuple[int, object], Finding | None] = field(default_factory=dict)
-
-    def node(self, node_id: NodeId, node: WorkflowNode) -> Iterator[Problem]:
-        definition = self.definitions.get(node.class_type)
-        if definition is None:
-            hint = self._unknown_hint(node.class_type)
-            yield Problem("unknown_node", f"no node type {node.class_type!r}", node_id, node.class_type, hint=hint)
-            return
-        for spec in definition.inputs.values():
-            if spec.name not in node.inputs:
-                if spec.required:
-                    yield _missing(node_id, node, spec, definition)
-                continue
-            value = node.inputs[spec.name]
-            if isinstance(value, Link):
-                yield from self._link(node_id, node, spec.name, value, spec.type)
-            elif (finding := self._literal(spec, value, definition)) is not None:
-                yield Problem(finding[0], finding[1], node_id, node.class_type, spec.name, finding[2])
-        for name, value in node.inputs.items():
-            if isinstance(value, Link) and name not in definition.inputs:
-                yield from self._link(node_id, node, name, value, "*")
-
-    def _unknown_hint(self, class_type: str) -> str:
-        if class_type not in self._unknown:
-            near = nearest(class_type, self.definitions)
-            missing = "install the node pack that defines it into custom_nodes"
-            self._unknown[class_type] = f"did you mean {near!r}?" if near else missing
-        return self._unknown[class_type]
-
-    def _literal(self, spec: InputSpec, value: JsonValue, definition: NodeDefinition) -> Finding | None:
-        by_node = bool(definition.checked_by_node) and not definition.checked_by_node.isdisjoint((spec.name, "*"))
-        if spec.choices is None or not isinstance(value, str):
-            return check_value(spec, value, self.folders, by_node=by_node)
-        key = (id(spec), value)
-        if key not in self._choices:
-            self._choices[key] = check_value(spec, value, self.folders, by_node=by_node)
-        return self._choices[key]
-
-    def _link(self, node_id: NodeId, node: WorkflowNode, name: str, link: Link, wanted: str) -> Iterator[Problem]:
-        source = self.workflow.nodes.get(link.source)
-        if source is None:
-            message = f"input {name!r} is linked to node {link.source}, which is not in the workflow"
-            yield Problem(
-                "missing_node", message, node_id, node.class_type, name, "connect the input again and save"
-            )
-            return
-        definition = self.definitions.get(source.class_type)
-        if definition is None:
-            return  # reported at that node
-        label = node_label(link.source, source.class_type, source.origin)
-        if not 0 <= link.output < len(definition.outputs):
-            count = len(definition.outputs)
-            yield Problem(
-                "missing_output",
-                f"input {name!r} is linked to output {link.output} of {label}, which has {count}",
-                node_id,
-                node.class_type,
-                name,
-                "connect the input again and save; the outputs of that node may have changed",
-            )
-        elif not fits(given := definition.outputs[link.output].type, wanted):
-            message = f"input {name!r} takes {wanted}, is given {given}"
-            hint = _better_output(label, definition, wanted)
-            yield Problem("type_mismatch", message, node_id, node.class_type, name, hint)
-
-
-def _missing(node_id: NodeId, node: WorkflowNode, spec: InputSpec, definition: NodeDefinition) -> Problem:
-    near = nearest(spec.name, [name for name in node.inputs if name not in definition.inputs])
-    hint = f"is {near!r} meant to be {spec.name!r}?" if near else f"connect or set a value of type {spec.type}"
-    return Problem("missing_input", f"input {spec.name!r} is not set", node_id, node.class_type, spec.name, hint)
-
-
-def _better_output(label: str, definition: NodeDefinition, wanted: str) -> str:
-    for index, output in enumerate(definition.outputs):
-        if fits(output.type, wanted):
-            return f"connect output {index} of {label}"
-    return f"{label} has no {wanted} output"
 
 
 def _cycles(workflow: Workflow, needed: Collection[NodeId]) -> Iterator[Problem]:

@@ -1,18 +1,21 @@
 """Literal values: what a node accepts for an input, and in which form it gets it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import JsonValue
 
 from graphengine.errors import FileRefused, nearest
 from graphengine.node.definition import Files, InputSpec
 from graphengine.node.folders import Folders
+from graphengine.node.inputs import DYNAMIC_COMBO
+from graphengine.node.types import OBJECT_TYPES, WIDGET_TYPES
 
 #: A finding about one value: code, message and hint. The caller knows the node.
 Finding = tuple[str, str, str | None]
 
 _MANY = 20  # choices that fit into one message
+_NO_LISTS = WIDGET_TYPES | OBJECT_TYPES | {DYNAMIC_COMBO}
 
 
 def coerce(spec: InputSpec, value: JsonValue) -> JsonValue:
@@ -52,6 +55,8 @@ _CONVERSIONS: Mapping[str, Callable[[JsonValue], JsonValue]] = {
 
 def check_value(spec: InputSpec, value: JsonValue, folders: Folders, *, by_node: bool) -> Finding | None:
     """What is wrong with a literal, or None. `by_node`: the node checks the value itself, only the type counts."""
+    if type(value) is list:
+        return _check_list(spec, value, folders, by_node=by_node)
     try:
         converted = coerce(spec, value)
     except (ValueError, TypeError, OverflowError):
@@ -63,6 +68,19 @@ def check_value(spec: InputSpec, value: JsonValue, folders: Folders, *, by_node:
     if spec.type in ("INT", "FLOAT"):
         return _check_range(spec, converted)
     return None
+
+
+def _check_list(
+    spec: InputSpec, values: Sequence[JsonValue], folders: Folders, *, by_node: bool
+) -> Finding | None:
+    """What is wrong with a list that is no link: where no list can stand, it was meant to be one."""
+    if spec.takes_many:
+        found = (None if by_node else _check_choice(spec, value, folders) for value in values)
+        return next((finding for finding in found if finding is not None), None)
+    if spec.type not in _NO_LISTS:
+        return None
+    message = f"input {spec.name!r} takes {_article(spec.type)}, is the list {_quote(values)}, which is no link"
+    return "bad_link", message, 'a link is written as [node id, output number], for example ["4", 0]'
 
 
 def _check_range(spec: InputSpec, value: JsonValue) -> Finding | None:
@@ -107,6 +125,8 @@ def _article(type_: str) -> str:
         "FLOAT": "a finite number",
         "STRING": "a text",
         "BOOLEAN": "true or false",
+        "COMBO": "one of its choices",
+        DYNAMIC_COMBO: "one of its choices",
     }.get(type_, type_)
 
 

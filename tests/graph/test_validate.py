@@ -1,11 +1,14 @@
 import pytest
+from pydantic import JsonValue
 
 from graphengine.errors import Problem, ValidationFailed
 from graphengine.graph.graph import build_graph
 from graphengine.graph.validate import validate
+from graphengine.graph.values import coerce
+from graphengine.node.definition import InputSpec, NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
-from graphengine.workflow.models import NodeId
+from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 from tests.workflows import workflow
 
 NUMBER = ("Number", {"value": 3})
@@ -70,6 +73,43 @@ def test_a_number_outside_its_range_or_type(
     assert problem.code == code
     assert words in problem.message
     assert problem.input_name == "value"
+
+
+@pytest.mark.parametrize("value", [[1, 2, 3], [], ["4"], ["4", "0"], [4, 0, 1]])
+def test_a_list_where_a_number_belongs_is_a_bad_link(
+    value: list[JsonValue], registry: NodeRegistry, folders: Folders
+) -> None:
+    nodes = {
+        NodeId("1"): WorkflowNode("Number", {"value": value}),
+        NodeId("2"): WorkflowNode("Show", {"value": Link(NodeId("1"), 0)}),
+    }
+    (problem,) = validate(Workflow(nodes), registry, folders)
+    assert (problem.code, problem.input_name) == ("bad_link", "value")
+    assert problem.message.endswith(f"takes a whole number, is the list {value!r}, which is no link")
+    assert problem.hint == 'a link is written as [node id, output number], for example ["4", 0]'
+
+
+def test_a_list_may_be_the_value_of_a_type_that_nobody_knows(folders: Folders) -> None:
+    curve = NodeDefinition("Curve", {"points": InputSpec("points", "CURVE")}, (), is_output=True)
+    node = WorkflowNode("Curve", {"points": [0, 1, 2]})
+    assert validate(Workflow({NodeId("1"): node}), {"Curve": curve}, folders) == []
+
+
+def test_where_several_choices_can_be_made_each_one_counts(folders: Folders) -> None:
+    spec = InputSpec("tags", "COMBO", choices=("a", "b"), options={"multi_select": True})
+    tags = NodeDefinition("Tags", {"tags": spec}, (), is_output=True)
+
+    def found(value: object) -> list[str]:
+        node = WorkflowNode("Tags", {"tags": value})  # type: ignore[dict-item]  # JSON
+        return codes(validate(Workflow({NodeId("1"): node}), {"Tags": tags}, folders))
+
+    assert [found(value) for value in (["a", "b"], [], "a", ["a", "c"])] == [[], [], [], ["not_in_list"]]
+
+
+@pytest.mark.parametrize("output", [-1, 1, 10**9])
+def test_an_output_that_is_not_there_is_missing(output: int, registry: NodeRegistry, folders: Folders) -> None:
+    wrong = workflow({"1": NUMBER, "2": ("Show", {"value": ["1", output]})})
+    assert codes(validate(wrong, registry, folders)) == ["missing_output"]
 
 
 def test_choices_and_files_are_checked(registry: NodeRegistry, folders: Folders) -> None:
@@ -152,6 +192,27 @@ def test_literals_are_converted_to_the_declared_type(registry: NodeRegistry, fol
         folders,
     )
     assert dict(graph.nodes[next(iter(graph.nodes))].inputs) == {"value": 5}
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "converted"),
+    [
+        ("INT", "5", 5),
+        ("INT", 5.9, 5),
+        ("INT", True, 1),
+        ("FLOAT", "0.5", 0.5),
+        ("FLOAT", 3, 3.0),
+        ("STRING", 5, "5"),
+        ("STRING", None, "None"),
+        ("BOOLEAN", 0, False),
+        ("BOOLEAN", "no", True),
+        ("CURVE", [1, 2], [1, 2]),
+    ],
+)
+def test_conversion_is_python_s_own(type_: str, value: JsonValue, converted: JsonValue) -> None:
+    found = coerce(InputSpec("x", type_), value)
+    assert found == converted
+    assert type(found) is type(converted)
 
 
 def test_validation_changes_nothing(registry: NodeRegistry, folders: Folders) -> None:
