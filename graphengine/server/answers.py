@@ -35,6 +35,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except FileRefused as error:
         logger.warning("%s: %s", _place(request), error.message)
         return _json(400, error_body("file_refused", error.message, error.hint or ""))
+    except web.RequestPayloadError as error:
+        logger.warning("%s: the body ended early", _place(request))
+        return _json(400, error_body("bad_request", f"the body cannot be read: {error}"))
     except GraphEngineError as error:
         logger.error("%s: %s", _place(request), error.message)
         return _json(500, error_body("server_error", error.message, error.hint or ""))

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from graphengine.errors import FileRefused
 from graphengine.server.endpoint import TEXT, Content, Endpoint, json, object_of, routes
@@ -94,8 +95,10 @@ async def _read_form(request: web.Request, file: IO[bytes]) -> Form:
         await _read_fields(await request.multipart(), form, request.app[SETTINGS].max_upload_bytes)
     except web.HTTPException:
         raise
-    except (ValueError, RuntimeError, AssertionError, LookupError) as error:  # what aiohttp raises on broken forms
-        raise web.HTTPBadRequest(text=f"the form cannot be read: {error}") from error
+    except (HttpProcessingError, ValueError, RuntimeError, AssertionError, LookupError) as error:
+        # All of these come from aiohttp's reader of forms, depending on where a form is broken.
+        reason = " ".join(str(error).split())
+        raise web.HTTPBadRequest(text=f"the form cannot be read: {reason}") from error
     if form.filename is None:
         raise web.HTTPBadRequest(text="the form holds no file named 'image'")
     return form
