@@ -3,9 +3,9 @@
 
     python benchmarks/hostile_documents.py [NAME…]
 
-Each document is read and converted in a process of its own. Printed are the size of its JSON, CPU time, the peak of
-memory above that of the bare process, and what came of it: the nodes that run and the codes of the problems, or the
-refusal.
+Each document is read and converted in a process of its own. Printed are the size of its JSON, CPU time, the peak
+of memory above that of the bare process, and what came of it: the nodes that run and the codes of the problems, or
+the refusal.
 """
 
 import argparse

@@ -31,7 +31,7 @@ from graphengine.execution.run import Run
 from graphengine.execution.threads import ThreadExecutor
 from graphengine.graph.advice import with_sources
 from graphengine.graph.graph import build_graph
-from graphengine.graph.plan import Plan, collector_paused, make_plan
+from graphengine.graph.plan import Plan, make_plan
 from graphengine.graph.validate import validate
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
@@ -40,6 +40,7 @@ from graphengine.packs.discover import Pack, custom_packs, installed_packs
 from graphengine.packs.load import LoadedPack, load_pack
 from graphengine.packs.source import named_classes
 from graphengine.settings import Settings
+from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.formats import Conversion, DocumentKind, load_workflow
 from graphengine.workflow.models import NodeId, Workflow
 

@@ -5,9 +5,7 @@ they can wait while others work. Then come the nodes that such an output reads, 
 nearly done is finished, shown and forgotten before the next branch begins. Beyond that the smaller id decides.
 """
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
@@ -58,22 +56,6 @@ def _sorted(graph: Graph, order: Sequence[NodeId]) -> Iterator[NodeId]:
             waiting_for[reader] -= 1
             if not waiting_for[reader]:
                 heappush(ready, rank[reader])
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Keeps Python's cyclic collector from running meanwhile.
-
-    A plan is many small lasting objects and no garbage; with ten thousand nodes the collector would walk through
-    them again and again, a third of the whole time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _natural(node_id: NodeId) -> tuple[tuple[int, int, str], ...]:

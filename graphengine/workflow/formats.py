@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol
 from graphengine.errors import WorkflowFormatError, nearest
 from graphengine.workflow.api_format import api_to_workflow
 from graphengine.workflow.box_formats import BoxFormat
+from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.differences import documents_differ
 from graphengine.workflow.documents import Document, DocumentKind, document_from_json
 from graphengine.workflow.json_input import MAX_BYTES, too_large
@@ -137,7 +138,8 @@ def to_workflow(
         WorkflowFormatError: the file does not hold the wanted document.
     """
     api = api_to_workflow(document.api) if document.api is not None else None
-    drawn = convert_ui(document.ui, definitions) if document.ui is not None else None
+    with collector_paused():
+        drawn = convert_ui(document.ui, definitions) if document.ui is not None else None
     problems = document.problems
     if api is not None and drawn is not None:
         problems += documents_differ(api, drawn, definitions)
@@ -170,7 +172,8 @@ def _read(stream: BinaryIO, formats: tuple[Format, ...]) -> Document:
     for format_ in formats:
         if format_.detect(head):
             stream.seek(0)
-            return format_.read(stream)
+            with collector_paused():
+                return format_.read(stream)
     raise _unsupported(head)
 
 

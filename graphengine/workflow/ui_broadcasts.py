@@ -2,11 +2,11 @@
 
 A sender may restrict by patterns for titles and input names, and by colour. Newer versions keep that in
 `properties.ue_properties`, older ones in properties and widgets; priorities, and names that must agree when one
-sender has several inputs of a type, changed with version 7. Patterns come from the document, so only those are
-used that are matched in a bounded time.
+sender has several inputs of a type, changed with version 7.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,8 +14,10 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.workflow.models import NodeId
-from graphengine.workflow.ui_graph import BYPASSED, MUTED, UiGraph, input_at, node_id
+from graphengine.workflow.ui_graph import MUTED, UiGraph, node_id
+from graphengine.workflow.ui_live_links import LiveLinks
 from graphengine.workflow.ui_models import UiInput, UiLink, UiNode
+from graphengine.workflow.ui_patterns import NOTHING, Effort, Pattern, is_bounded, read_pattern
 
 _OLD_PRIORITIES: Mapping[str, float] = {
     "Anything Everywhere": 2,
@@ -26,17 +28,10 @@ _OLD_PRIORITIES: Mapping[str, float] = {
 }
 SENDERS = _OLD_PRIORITIES.keys()
 HINT = "in the editor, use the pack's 'Convert all UEs to real links' and save, or run the API document"
+# ways to compare names; any other takes the name as a pattern
+_NAME_RULES = (0, 1, 2, 3)
 _SEED = re.compile("seed|随机种")
 _PROMPTS = (re.compile(r"(_|\b)pos(itive|_|\b)|^prompt|正面"), re.compile(r"(_|\b)neg(ative|_|\b)|负面"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Pattern:
-    pattern: re.Pattern[str]
-    inverted: bool = False
-
-    def fits(self, text: str) -> bool:
-        return (self.pattern.search(text[:200]) is None) == self.inverted
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +42,27 @@ class Broadcast:
     type: str
     origin: tuple[NodeId, int]
     priority: float
-    title: _Pattern | None = None
-    input: _Pattern | None = None
+    title: Pattern | None = None
+    input: Pattern | None = None
     color: tuple[int, JsonValue] = (0, None)
     name: tuple[int, str] | None = None
+    name_pattern: Pattern | None = None
 
-    def reaches(self, node: UiNode, slot: UiInput) -> bool:
+    def reaches(self, node: UiNode, slot: UiInput, effort: Effort) -> bool:
         """Whether it may be sent to an open input of its type."""
+        effort.left -= 1
         how, color = self.color
         return (
             self.origin[0] != node_id(node)
-            and (self.title is None or self.title.fits(node.title or node.type))
-            and (self.input is None or self.input.fits(_label(slot)))
-            and (not how or (_extra(node, "color") == color) == (how == 1))
+            and (not how or (_color_of(node) == color) == (how == 1))
+            and (self.title is None or self.title.fits(node.title or node.type, effort))
+            and (self.input is None or self.input.fits(label(slot), effort))
             and (self.name is None or _same_name(self.name, node, slot))
+            and (self.name_pattern is None or self.name_pattern.fits(label(slot), effort))
         )
 
 
-def broadcasts_of(sender: UiNode, graph: UiGraph, problems: list[Problem]) -> Iterator[Broadcast]:
+def broadcasts_of(sender: UiNode, graph: UiGraph, live: LiveLinks, problems: list[Problem]) -> Iterator[Broadcast]:
     """What a sender sends."""
     rules = _rules(sender)
     if rules.get("group_restricted") or _pattern(rules, "group", sender, graph, problems) is not None:
@@ -76,24 +74,32 @@ def broadcasts_of(sender: UiNode, graph: UiGraph, problems: list[Problem]) -> It
         sender, "INT", (node_id(sender), 0), _priority(sender, rules), title, named, _color(sender, rules)
     )
     if sender.type == "Seed Everywhere":
-        yield replace(plain, input=named or _Pattern(_SEED))
+        yield replace(plain, input=named or Pattern(_SEED))
         return
-    linked = list(_linked(sender, graph))
-    types = [type_ for _, _, type_ in linked]
+    linked = list(_linked(sender, graph, live))
+    types = Counter(type_ for _, _, type_ in linked)
     for slot, link, type_ in linked:
         sent = replace(plain, type=type_, origin=(NodeId(str(link.origin_id)), link.origin_slot))
         if sender.type == "Prompts Everywhere":
             negative = slot is not (sender.inputs or [slot])[0]
-            yield replace(sent, input=_Pattern(_PROMPTS[negative]))
-        elif rules.get("version") and (types.count(type_) > 1 or rules.get("apply_to_unrepeated")):
+            yield replace(sent, input=Pattern(_PROMPTS[negative]))
+        elif rules.get("version") and (types[type_] > 1 or rules.get("apply_to_unrepeated")):
             rule = rules.get("repeated_type_rule")
-            name = (rule if isinstance(rule, int) else 0, _label(slot))
-            yield replace(sent, name=name, priority=sent.priority + (0 if title or named else 20))
+            named_alike = replace(sent, priority=sent.priority + (0 if title or named else 20))
+            yield _with_name(named_alike, rule if isinstance(rule, int) else 0, label(slot))
         else:
             yield sent
 
 
-def _linked(sender: UiNode, graph: UiGraph) -> Iterator[tuple[UiInput, UiLink, str]]:
+def _with_name(sent: Broadcast, rule: int, name: str) -> Broadcast:
+    """What one input of several sends, to inputs whose names fit its own in the way the user chose."""
+    if rule in _NAME_RULES:
+        return replace(sent, name=(rule, name))
+    pattern = read_pattern(name) if is_bounded(name) else None
+    return replace(sent, name_pattern=pattern or NOTHING)
+
+
+def _linked(sender: UiNode, graph: UiGraph, live: LiveLinks) -> Iterator[tuple[UiInput, UiLink, str]]:
     """The inputs of a sender that are linked to what runs, with the types of the links."""
     for slot in sender.inputs or ():
         link = graph.links.get(str(slot.link)) if slot.link is not None else None
@@ -103,27 +109,10 @@ def _linked(sender: UiNode, graph: UiGraph) -> Iterator[tuple[UiInput, UiLink, s
         outputs = origin.outputs or [] if origin is not None else []
         given = outputs[link.origin_slot].type if 0 <= link.origin_slot < len(outputs) else "*"
         type_ = str(link.type if given == "*" else given)
-        live = past_bypassed(graph, link, type_)
-        begin = graph.nodes.get(NodeId(str(live.origin_id))) if live is not None else None
-        if live is not None and (begin is None or begin.mode != MUTED):
-            yield slot, live, type_
-
-
-def past_bypassed(graph: UiGraph, link: UiLink, type_: str) -> UiLink | None:
-    """The link before the bypassed nodes that one leads through, by inputs of its type, as the pack does."""
-    passed: set[str] = set()
-    at: UiLink | None = link
-    while at is not None and str(at.id) not in passed:
-        passed.add(str(at.id))
-        origin = graph.nodes.get(NodeId(str(at.origin_id)))
-        if origin is None or origin.mode != BYPASSED:
-            return at
-        across = input_at(origin.inputs, at.origin_slot)
-        fitting = [
-            each for each in (across, *(origin.inputs or ())) if each is not None and str(each.type) == type_
-        ]
-        at = graph.links.get(str(fitting[0].link)) if fitting and fitting[0].link is not None else None
-    return None
+        first = live.begin(link, type_)
+        begin = graph.nodes.get(NodeId(str(first.origin_id))) if first is not None else None
+        if first is not None and (begin is None or begin.mode != MUTED):
+            yield slot, first, type_
 
 
 def _rules(sender: UiNode) -> Mapping[str, JsonValue]:
@@ -153,7 +142,12 @@ def _priority(sender: UiNode, rules: Mapping[str, JsonValue]) -> float:
 def _color(sender: UiNode, rules: Mapping[str, JsonValue]) -> tuple[int, JsonValue]:
     """1 for nodes of the sender's colour, 2 for nodes of others, 0 for all; and the colour."""
     how = rules.get("color_restricted")
-    return (how if how in (1, 2) and isinstance(how, int) else 0), _extra(sender, "color")
+    return (how if how in (1, 2) and isinstance(how, int) else 0), _color_of(sender)
+
+
+def _color_of(node: UiNode) -> str | None:
+    color = (node.model_extra or {}).get("color")
+    return color if isinstance(color, str) else None
 
 
 def _is_pattern(text: JsonValue) -> bool:
@@ -162,36 +156,22 @@ def _is_pattern(text: JsonValue) -> bool:
 
 def _pattern(
     rules: Mapping[str, JsonValue], name: str, sender: UiNode, graph: UiGraph, problems: list[Problem]
-) -> _Pattern | None:
+) -> Pattern | None:
     """The pattern for titles or input names; None without one or when it is no pattern, as in the pack."""
     text = rules.get(f"{name}_regex")
     if not isinstance(text, str) or not _is_pattern(text):
         return None
-    if not _is_bounded(text):
-        what = f"the pattern {text!r:.80} is too complicated to be matched safely"
+    if not is_bounded(text):
+        what = f"the pattern {text[:80]!r} is too complicated to be matched safely"
         problems.append(graph.problem("unsupported_node", sender, what, HINT))
-        return _Pattern(re.compile("(?!)"))
-    try:
-        return _Pattern(re.compile(text), bool(rules.get(f"{name}_regex_invert")))
-    except re.error:
-        return None
-
-
-def _is_bounded(text: str) -> bool:
-    """Whether a pattern is short, without references and repeated groups, and with few choices to try."""
-    repeats = len(re.findall(r"(?<!\\)[*+?{]", text))
-    return (
-        len(text) <= 100
-        and repeats <= 2
-        and text.count("(") <= 2
-        and re.search(r"\(\?|\)[*+?{]|\\[0-9k]", text) is None
-    )
+        return NOTHING
+    return read_pattern(text, inverted=bool(rules.get(f"{name}_regex_invert")))
 
 
 def _same_name(rule: tuple[int, str], node: UiNode, slot: UiInput) -> bool:
     """Whether the name of what is sent fits that of an input, in the way the user chose."""
     how, sent = rule
-    wanted = _label(slot)
+    wanted = label(slot)
     shorter = min(len(sent), len(wanted))
     match how:
         case 0:
@@ -200,22 +180,11 @@ def _same_name(rule: tuple[int, str], node: UiNode, slot: UiInput) -> bool:
             return wanted[:shorter] == sent[:shorter]
         case 2:
             return wanted[len(wanted) - shorter :] == sent[len(sent) - shorter :]
-        case 3:
-            return (node.title or node.type) == sent
         case _:
-            return _is_bounded(sent) and _found(sent, wanted)
+            return (node.title or node.type) == sent
 
 
-def _found(pattern: str, text: str) -> bool:
-    try:
-        return re.search(pattern, text[:200]) is not None
-    except re.error:
-        return False
-
-
-def _label(slot: UiInput) -> str:
-    return str((slot.model_extra or {}).get("label") or slot.name)
-
-
-def _extra(node: UiNode, key: str) -> JsonValue:
-    return (node.model_extra or {}).get(key)
+def label(slot: UiInput) -> str:
+    """What the editor shows for an input."""
+    given = (slot.model_extra or {}).get("label")
+    return given if isinstance(given, str) and given else slot.name

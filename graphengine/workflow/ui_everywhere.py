@@ -13,9 +13,11 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.workflow.models import NodeId
-from graphengine.workflow.ui_broadcasts import HINT, SENDERS, Broadcast, broadcasts_of, past_bypassed
+from graphengine.workflow.ui_broadcasts import HINT, SENDERS, Broadcast, broadcasts_of
 from graphengine.workflow.ui_graph import OUTPUTS_ID, Role, UiGraph, input_at, new_link, node_id, role, runs
+from graphengine.workflow.ui_live_links import LiveLinks
 from graphengine.workflow.ui_models import UiDocument, UiInput, UiNode
+from graphengine.workflow.ui_patterns import Effort
 
 _MOST = 200  # senders in one graph; each open input is compared with each
 
@@ -30,11 +32,12 @@ def with_broadcasts(
     """
     match extra:
         case {"ue_links": [_, *_] as rows}:
-            return _with_links(graph, _listed(graph, rows))
+            return _with_links(graph, _listed(rows))
     senders = [node for node in graph.nodes.values() if node.type in SENDERS and runs(node)]
     if not senders:
         return graph
-    broadcasts = [sent for node in senders for sent in broadcasts_of(node, graph, problems)]
+    live = LiveLinks(graph)
+    broadcasts = [sent for node in senders for sent in broadcasts_of(node, graph, live, problems)]
     if len(broadcasts) > _MOST:
         text = f"{len(broadcasts)} inputs are sent everywhere, at most {_MOST} are converted"
         problems.append(Problem("unsupported_node", text, hint=HINT))
@@ -57,7 +60,7 @@ def widgets_are_slots(document: UiDocument) -> bool:
 _NewLink = tuple[NodeId, int, NodeId, int]
 
 
-def _listed(graph: UiGraph, rows: Sequence[JsonValue]) -> Iterator[_NewLink]:
+def _listed(rows: Sequence[JsonValue]) -> Iterator[_NewLink]:
     """The links that the document lists."""
     for row in rows:
         match row:
@@ -89,57 +92,70 @@ def _made(
     by_type: dict[str, list[Broadcast]] = {}
     for sent in sorted(broadcasts, key=lambda each: -each.priority):
         by_type.setdefault(sent.type, []).append(sent)
+    live, effort = LiveLinks(graph), Effort()
     for node in graph.nodes.values():
         if not runs(node) or role(node) is not Role.RUNS or node.type in SENDERS:
             continue
         for at, slot in enumerate(node.inputs or ()):
-            if _is_linked(graph, slot) or not _is_open(node, slot, widgets_are_slots=widgets_are_slots):
+            if live.is_linked(slot) or not _is_open(node, slot, widgets_are_slots=widgets_are_slots):
                 continue
-            able = [sent for sent in by_type.get(str(slot.type), ()) if sent.reaches(node, slot)]
-            if len(able) > 1 and able[0].priority == able[1].priority:
+            able = _able(by_type.get(str(slot.type), ()), node, slot, effort)
+            if effort.left < 0:
+                text = "is sent by so many nodes and patterns that from here on nothing is sent to inputs"
+                problems.append(graph.problem("unsupported_node", node, f"input {slot.name!r} {text}", HINT))
+                return
+            if len(able) > 1:
                 problems.append(_ambiguous(graph, node, slot, able))
             elif able:
                 yield node_id(node), at, *able[0].origin
 
 
-def _is_linked(graph: UiGraph, slot: UiInput) -> bool:
-    """Whether an input is given something; a link from a bypassed node that passes nothing on gives nothing."""
-    link = graph.links.get(str(slot.link)) if slot.link is not None else None
-    return link is not None and past_bypassed(graph, link, str(slot.type)) is not None
+def _able(sent: Sequence[Broadcast], node: UiNode, slot: UiInput, effort: Effort) -> list[Broadcast]:
+    """The first that may be sent to an input, and one more of equal priority if there is one."""
+    found: list[Broadcast] = []
+    for each in sent:
+        if found and (len(found) > 1 or each.priority != found[0].priority):
+            break
+        if each.reaches(node, slot, effort):
+            found.append(each)
+    return found
 
 
 def _is_open(node: UiNode, slot: UiInput, *, widgets_are_slots: bool) -> bool:
     """Whether senders may feed an input that has no link."""
     properties = node.properties if isinstance(node.properties, dict) else {}
     rules = properties.get("ue_properties")
-    own = {**properties, **(rules if isinstance(rules, dict) else {})}
-    if properties.get("rejects_ue_links") or _marked(own, "input_ue_unconnectable", slot.name):
+    places = [rules, properties] if isinstance(rules, dict) else [properties]
+    if properties.get("rejects_ue_links") or _marked(places, "input_ue_unconnectable", slot.name):
         return False
-    return slot.widget is None or not widgets_are_slots or _marked(own, "widget_ue_connectable", slot.name)
+    return slot.widget is None or not widgets_are_slots or _marked(places, "widget_ue_connectable", slot.name)
 
 
-def _marked(rules: Mapping[str, JsonValue], key: str, name: str) -> bool:
-    names = rules.get(key)
+def _marked(places: Sequence[Mapping[str, JsonValue]], key: str, name: str) -> bool:
+    """Whether a list of names, in the first of the places that has it, marks this one."""
+    names = next((place[key] for place in places if key in place), None)
     return isinstance(names, dict) and bool(names.get(name))
 
 
 def _with_links(graph: UiGraph, made: Iterator[_NewLink]) -> UiGraph:
     """The graph with further links to inputs that are open."""
-    nodes, links, given = dict(graph.nodes), dict(graph.links), dict(graph.given)
-    fed: set[tuple[NodeId, int]] = set()
+    links, given, live = dict(graph.links), dict(graph.given), LiveLinks(graph)
+    fed: dict[NodeId, dict[int, UiInput]] = {}
     for target, end, origin, slot in made:
         link = new_link(f"everywhere {len(links)}", origin, slot, target, end)
-        node = nodes.get(target)
+        node = graph.nodes.get(target)
+        at = input_at(node.inputs, end) if node is not None else None
         if target == OUTPUTS_ID:
             given.setdefault(end, link)
-        elif node is not None and (slot_at := input_at(node.inputs, end)) is not None:
-            if (target, end) in fed or _is_linked(graph, slot_at):
+        elif at is not None:
+            if end in fed.get(target, ()) or live.is_linked(at):
                 continue
-            fed.add((target, end))
-            inputs = list(node.inputs or ())
-            inputs[end] = slot_at.model_copy(update={"link": link.id})
-            nodes[target] = node.model_copy(update={"inputs": inputs})
+            fed.setdefault(target, {})[end] = at.model_copy(update={"link": link.id})
         links[str(link.id)] = link
+    nodes = dict(graph.nodes)
+    for target, slots in fed.items():
+        inputs = [slots.get(number, slot) for number, slot in enumerate(nodes[target].inputs or ())]
+        nodes[target] = nodes[target].model_copy(update={"inputs": inputs})
     return replace(graph, nodes=nodes, links=links, given=given)
 
 

@@ -34,6 +34,7 @@ from graphengine.workflow.ui_models import UiInput, UiLink, UiNode, UiWidgetRef
 from graphengine.workflow.widgets import BUTTON, DefinitionLike, InputLike, PlainWidget, is_widget
 
 _VALUE = "value"
+_LONGEST = 200  # letters of a title that names of inputs begin with
 _NO_CONFIG: Mapping[str, JsonValue] = {}
 
 
@@ -87,10 +88,7 @@ class _Group:
     def open_inputs(self, node: UiNode) -> None:
         """Link the inputs of a node to what is inside, and the others to inputs of the group."""
         key = node_id(node)
-        self.slots[key] = [
-            slot.model_copy(update={"link": link.id if (link := self._into.get((key, at))) is not None else None})
-            for at, slot in enumerate(node.inputs or ())
-        ]
+        self.slots[key] = [_linked(slot, self._into.get((key, at))) for at, slot in enumerate(node.inputs or ())]
         self._at[key] = {slot.name: at for at, slot in reversed(list(enumerate(self.slots[key])))}
         for name, widget in self._open(node):
             if widget is not None and widget.type == BUTTON:
@@ -183,7 +181,7 @@ class _Group:
         label = (slot.model_extra or {}).get("label") if slot is not None else None
         outer = key = str(given or label or name)
         if outer in self._seen or (role(node) is Role.VALUE and node.title):
-            prefix = f"{node.title or node.type} "
+            prefix = f"{(node.title or node.type)[:_LONGEST]} "
             outer = key = prefix + name
             if outer in self._seen:
                 outer = f"{prefix}{self._seen[outer]} {name}"
@@ -197,11 +195,17 @@ class _Group:
         others = self.taken.setdefault(outer, [])
         number = others[0].origin_slot if others else len(self.taken) - 1
         link = new_link(f"in{key}.{at}", INPUTS_ID, number, key, at)
-        fed = slots[at] if at < len(slots) else UiInput(name=name)
-        ref = UiWidgetRef(name=name) if is_widget else fed.widget
+        fed = slots[at] if at < len(slots) else UiInput.model_construct(name=name)
+        ref = UiWidgetRef.model_construct(name=name) if is_widget else fed.widget
         slots[at : at + 1] = [fed.model_copy(update={"link": link.id, "widget": ref})]
         self._at[key][name] = at
         others.append(link)
+
+
+def _linked(slot: UiInput, link: UiLink | None) -> UiInput:
+    """The slot with this link in place of what it was saved with."""
+    id_ = link.id if link is not None else None
+    return slot if slot.link == id_ else slot.model_copy(update={"link": id_})
 
 
 def _nodes(raw: JsonValue) -> list[UiNode] | None:
