@@ -74,7 +74,10 @@ def test_an_output_is_replaced_for_every_reader_and_a_node_removed() -> None:
 
 
 def test_a_prefix_is_added_to_ids_and_links_and_to_nothing_else() -> None:
-    nodes = {"1": {"class_type": "A", "inputs": {"x": ["2", 0], "y": [1, 2], "z": "2"}}, "2": {"class_type": "B"}}
+    nodes: dict[str, dict[str, object]] = {
+        "1": {"class_type": "A", "inputs": {"x": ["2", 0], "y": [1, 2], "z": "2"}},
+        "2": {"class_type": "B"},
+    }
     prefixed, outputs = add_graph_prefix(nodes, [["1", 0], 5], "in.")
     assert prefixed == {
         "in.1": {"class_type": "A", "inputs": {"x": ["in.2", 0], "y": [1, 2], "z": "2"}},

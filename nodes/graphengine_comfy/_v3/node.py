@@ -105,17 +105,17 @@ class ComfyNode:
         raise NotImplementedError(f"{cls.__name__} has no define_schema()")
 
     @classmethod
-    def execute(cls, **kwargs: Any) -> Any:
+    def execute(cls, *args: Any, **kwargs: Any) -> Any:
         """The work of the node, may be async; every node overrides it."""
         raise NotImplementedError(f"{cls.__name__} has no execute()")
 
     @classmethod
-    def validate_inputs(cls, **kwargs: Any) -> bool | str:
+    def validate_inputs(cls, *args: Any, **kwargs: Any) -> bool | str:
         """True, or what is wrong with the inputs; asked only if overridden."""
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, **kwargs: Any) -> Any:
+    def fingerprint_inputs(cls, *args: Any, **kwargs: Any) -> Any:
         """A value that differs when the node must run again; asked only if overridden."""
         raise NotImplementedError(f"{cls.__name__} has no fingerprint_inputs()")
 

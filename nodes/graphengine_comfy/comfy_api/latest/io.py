@@ -72,7 +72,8 @@ from graphengine_comfy._v3.widgets import (
 )
 
 #: Names that packs use for the same thing.
-ComfyTypeI = ComfyTypeIO = ComfyType
+ComfyTypeI = ComfyType
+ComfyTypeIO = ComfyType
 HiddenHolder = HiddenValues
 
 __all__ = [
