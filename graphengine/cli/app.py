@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli import convert, doctor, draw, models, nodes, run, schema, validate
+from graphengine.cli import convert, doctor, draw, models, nodes, run, schema, serve, validate
 from graphengine.cli.console import complain, report, say
 from graphengine.cli.options import DebugOption, examples
 from graphengine.cli.version import installed_version
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _invoke(args: list[str]) -> int:
     command = typer.main.get_command(build_app())
     try:
-        command.main(args=args, prog_name="graphengine")
+        command.main(args=serve.with_values(args), prog_name="graphengine")
     except SystemExit as exit_:
         return exit_.code if exit_.code in (0, 2) else 1
     return 0
@@ -84,6 +84,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     app.command("run", epilog=run.EXAMPLES)(run.command)
+    app.command("serve", epilog=serve.EXAMPLES)(serve.command)
     app.command("validate", epilog=validate.EXAMPLES)(validate.command)
     app.command("convert", epilog=convert.EXAMPLES)(convert.command)
     app.command("draw", epilog=draw.EXAMPLES)(draw.command)

@@ -12,12 +12,14 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.graph.values import coerce
-from graphengine.node.definition import NodeDefinition
+from graphengine.node.definition import InputSpec, NodeDefinition
+from graphengine.node.dynamic import live_inputs
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 
 _WRAPPER = "__value__"
 
 Definitions = Mapping[str, NodeDefinition]
+Specs = Mapping[str, InputSpec]
 
 
 class RequestRefused(Exception):
@@ -54,12 +56,15 @@ def read_prompt(raw: Any, definitions: Definitions) -> ReadPrompt:
         )
     for node_id, node in raw.items():
         _refuse_unknown(node_id, node, definitions)
-    nodes = {NodeId(node_id): _node(node, raw, definitions) for node_id, node in raw.items()}
-    return ReadPrompt(
-        Workflow(nodes),
-        {node_id: _converted(node, definitions[node["class_type"]]) for node_id, node in raw.items()},
-        tuple(problem for node_id, node in raw.items() for problem in _badly_written(node_id, node, definitions)),
-    )
+    document: dict[str, Any] = {}
+    nodes: dict[NodeId, WorkflowNode] = {}
+    problems: list[Problem] = []
+    for node_id, node in raw.items():
+        nodes[NodeId(node_id)] = read = _node(node, raw, definitions)
+        specs = live_inputs(definitions[read.class_type], read.inputs)
+        document[node_id] = _converted(node, specs)
+        problems.extend(_badly_written(node_id, node, specs))
+    return ReadPrompt(Workflow(nodes), document, tuple(problems))
 
 
 def workflow_of(document: Mapping[str, Any], definitions: Definitions, ui: Mapping[str, Any] | None) -> Workflow:
@@ -78,12 +83,12 @@ def _refuse_unknown(node_id: str, node: Any, definitions: Definitions) -> None:
         raise RequestRefused("invalid_prompt", message, f"Node ID '#{node_id}'")
 
 
-def _badly_written(node_id: str, node: dict[str, Any], definitions: Definitions) -> Iterator[Problem]:
+def _badly_written(node_id: str, node: dict[str, Any], specs: Specs) -> Iterator[Problem]:
     inputs, class_type = node.get("inputs"), node["class_type"]
     if not isinstance(inputs, dict):
         yield Problem("no_inputs", "the node has no 'inputs'", node_id, class_type, hint='send "inputs": {}')
         return
-    for name in definitions[class_type].inputs:
+    for name in specs:
         value = inputs.get(name)
         if not isinstance(value, list) or (len(value) == 2 and isinstance(value[0], str)):
             continue
@@ -123,14 +128,14 @@ def _counted(slot: int, source: Any, definitions: Definitions) -> int:
     return slot if definition is None or slot < -len(definition.outputs) else slot + len(definition.outputs)
 
 
-def _converted(node: dict[str, Any], definition: NodeDefinition) -> dict[str, Any]:
+def _converted(node: dict[str, Any], specs: Specs) -> dict[str, Any]:
     """The node with each declared literal in the type its input takes; what cannot be converted stays."""
     inputs = node.get("inputs")
     if not isinstance(inputs, dict):
         return node
     changed: dict[str, Any] = {}
     for name, value in inputs.items():
-        spec = definition.inputs.get(name)
+        spec = specs.get(name)
         if spec is None or isinstance(value, list):
             continue
         literal = value[_WRAPPER] if isinstance(value, dict) and _WRAPPER in value else value

@@ -12,10 +12,9 @@ from aiohttp import web
 
 from graphengine.engine import Engine
 from graphengine.errors import GraphEngineError
-from graphengine.graph.validate import output_nodes
+from graphengine.graph.validate import lost_targets, output_nodes, runnable_targets
 from graphengine.server.endpoint import OBJECT, TEXT, Content, Endpoint, list_of, object_of, routes
 from graphengine.server.endpoint import json as json_body
-from graphengine.server.lost_outputs import lost_targets, runnable_targets
 from graphengine.server.prompt_document import ReadPrompt, RequestRefused, read_prompt
 from graphengine.server.queue import QueueRefused
 from graphengine.server.queue_items import SECRETS, ItemParts, make_item
@@ -103,12 +102,12 @@ def check(engine: Engine, data: bytes) -> tuple[PromptRequest, ItemParts, dict[s
     if not targets:
         raise RequestRefused("prompt_no_outputs", "Prompt has no outputs")
     outputs, node_errors = _checked(engine, asked, read, targets)
-    return asked, ItemParts(read.document, asked.extra_data, tuple(outputs)), node_errors
+    return asked, ItemParts(read.document, asked.extra_data, outputs), node_errors
 
 
 def _checked(
     engine: Engine, asked: PromptRequest, read: ReadPrompt, targets: list[NodeId]
-) -> tuple[list[NodeId], dict[str, Any]]:
+) -> tuple[tuple[NodeId, ...], dict[str, Any]]:
     """The outputs that can run, and the errors of the others."""
     written_badly = {problem.node_id for problem in read.problems}
     found = engine.check(read.workflow, targets)

@@ -11,6 +11,7 @@ from typing import Any
 from graphengine.errors import Problem
 from graphengine.graph.values import coerce
 from graphengine.node.definition import Files, InputSpec, NodeDefinition
+from graphengine.node.dynamic import live_inputs
 from graphengine.node.folders import Folders
 from graphengine.node.object_info import definition_to_object_info
 from graphengine.workflow.models import Link, NodeId, Workflow
@@ -186,7 +187,8 @@ class WireErrors:
         return self.definitions[self.workflow.nodes[NodeId(problem.node_id or "")].class_type]
 
     def _spec(self, problem: Problem, name: str) -> InputSpec | None:
-        return self._definition(problem).inputs.get(name)
+        node = self.workflow.nodes[NodeId(problem.node_id or "")]
+        return live_inputs(self._definition(problem), node.inputs).get(name)
 
     def _option(self, problem: Problem, name: str, option: str) -> Any:
         spec = self._spec(problem, name)
@@ -246,6 +248,7 @@ _BUILDERS: Mapping[str, Callable[[WireErrors, Problem, str], Error]] = {
     "missing_output": WireErrors._exception,
     "no_inputs": WireErrors._exception,
     "cycle": WireErrors._exception,
+    "check_failed": WireErrors._exception,
     "refused_by_node": WireErrors._custom,
 }
 #: The exceptions that clients know for what breaks off a check.

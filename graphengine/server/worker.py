@@ -118,14 +118,17 @@ class Worker:
         self._cancel.clear()
         if self._is_stopping:  # asked while the prompt was taken
             self._cancel.set()
+        logger.info("prompt %s begins: %d nodes", item.prompt_id, len(class_types))
         self._send(messages.start(run, self._started))
         outcome = await self._execute(item, parts)
         self._previews.forget()
         cancelled = isinstance(outcome, RunCancelled | KeyboardInterrupt)
         if not (cancelled and self._is_stopping):
             ending = messages.conclude(run, outcome, _now(), cancelled=cancelled)
-            await self._write_down(item, parts, run, "cancelled" if cancelled else _status(outcome))
+            status = "cancelled" if cancelled else "completed" if outcome is None else "failed"
+            await self._write_down(item, parts, run, status)
             self._send(ending)
+            logger.info("prompt %s: %s after %.2f s", item.prompt_id, status, (_now() - self._started) / 1000)
         self._run = None
         self._queue.leave()
         self._send([messages.last(run)])
@@ -197,10 +200,6 @@ class Worker:
             await self._queue.finish(done)
         except sqlite3.Error:
             logger.exception("the end of prompt %s could not be written down", item.prompt_id)
-
-
-def _status(outcome: BaseException | None) -> str:
-    return "completed" if outcome is None else "failed"
 
 
 def _now() -> int:

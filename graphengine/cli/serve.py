@@ -1,0 +1,248 @@
+"""`graphengine serve`: the HTTP and WebSocket protocol of a ComfyUI server, for its editor and its clients."""
+
+import logging
+import os
+from collections.abc import Mapping, MutableMapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graphengine.cli.console import complain, problem_lines, say
+from graphengine.cli.options import (
+    BaseDirOption,
+    CacheOption,
+    CustomNodesOption,
+    DebugOption,
+    DeviceOption,
+    ModelsOption,
+    NoCacheOption,
+    examples,
+    open_engine,
+)
+from graphengine.errors import GraphEngineError, SettingsError
+from graphengine.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from graphengine.server.state import ServerSettings
+
+EXAMPLES = examples(
+    "graphengine serve",
+    "graphengine serve --ui --base-dir ~/ComfyUI",
+    "graphengine serve --listen --token $(openssl rand -hex 16)",
+    "graphengine serve --port 9000 --output-directory pictures --cpu",
+)
+
+#: Options that may stand without a value, and what they mean then.
+_BARE = {"--listen": "0.0.0.0", "--enable-cors-header": "*"}
+_ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+
+ListenOption = Annotated[
+    str,
+    typer.Option(
+        "--listen",
+        metavar="[IP]",
+        help="Address to listen on; without IP on all of them. Beyond this machine it needs --token.",
+    ),
+]
+PortOption = Annotated[
+    int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+]
+UiOption = Annotated[bool, typer.Option("--ui", help="Serve the editor of the package comfyui-frontend-package.")]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        metavar="TOKEN",
+        envvar="GRAPHENGINE_TOKEN",
+        help="What every request must carry: ?token= once in a browser, or the header Authorization: Bearer.",
+    ),
+]
+OutputDirectoryOption = Annotated[
+    Path | None, typer.Option("--output-directory", "--output", metavar="DIR", help="Folder for the results.")
+]
+InputDirectoryOption = Annotated[
+    Path | None, typer.Option("--input-directory", "--input", metavar="DIR", help="Folder of input pictures.")
+]
+UserDirectoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--user-directory",
+        metavar="DIR",
+        help="Folder of settings, saved workflows, queue and history. Default: user in the base folder.",
+    ),
+]
+ExtraPathsOption = Annotated[
+    Path | None,
+    typer.Option("--extra-model-paths-config", metavar="FILE", help="YAML file that names more model folders."),
+]
+LruOption = Annotated[
+    int | None,
+    typer.Option("--cache-lru", metavar="N", min=1, help="Keep the results of at most N nodes in memory."),
+]
+CpuOption = Annotated[bool, typer.Option("--cpu", help="Compute on the CPU, as --device cpu.")]
+CudaMallocOption = Annotated[
+    bool, typer.Option("--disable-cuda-malloc", help="Use torch's own allocator of CUDA memory.")
+]
+CorsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--enable-cors-header",
+        metavar="[ORIGIN]",
+        help="Let pages of this origin call the server; without ORIGIN those of any.",
+    ),
+]
+UploadOption = Annotated[
+    float, typer.Option("--max-upload-size", metavar="MB", min=0.001, max=1e6, help="Largest upload.")
+]
+
+
+def with_values(args: list[str]) -> list[str]:
+    """The arguments of a whole command line; for `serve`, options whose value was left out get one."""
+    filled: list[str] = []
+    if next((arg for arg in args if not arg.startswith("-")), None) != "serve":
+        return args
+    for arg, following in zip(args, [*args[1:], "--"], strict=True):
+        filled.append(arg)
+        if arg in _BARE and following.startswith("-"):
+            filled.append(_BARE[arg])
+    return filled
+
+
+def command(
+    listen: ListenOption = "127.0.0.1",
+    port: PortOption = 8188,
+    ui: UiOption = False,
+    token: TokenOption = None,
+    base_dir: BaseDirOption = None,
+    output_directory: OutputDirectoryOption = None,
+    input_directory: InputDirectoryOption = None,
+    user_directory: UserDirectoryOption = None,
+    models: ModelsOption = None,
+    extra_model_paths: ExtraPathsOption = None,
+    custom_nodes: CustomNodesOption = None,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
+    cache_lru: LruOption = None,
+    device: DeviceOption = None,
+    cpu: CpuOption = False,
+    disable_cuda_malloc: CudaMallocOption = False,
+    cors: CorsOption = None,
+    max_upload_size: UploadOption = 100,
+    debug: DebugOption = False,
+) -> None:
+    """Serve ComfyUI's protocol over HTTP and WebSocket.
+
+    Clients of a ComfyUI server queue their workflows here. Queue and history survive a restart. Ctrl-C stops: a
+    prompt that runs is stopped, stays in the queue, and goes on from the cache at the next start.
+    """
+    require_aiohttp()
+    if disable_cuda_malloc:
+        use_own_allocator(os.environ)
+    settings = load_settings(
+        base_dir=base_dir,
+        input=input_directory,
+        output=output_directory,
+        models=models or (),
+        extra_model_paths=extra_model_paths,
+        custom_nodes=custom_nodes or (),
+        cache=cache,
+        no_cache=no_cache,
+        memory_entries=cache_lru,
+        device=_device(device, cpu=cpu),
+        environ=os.environ,
+    )
+    from graphengine.server.state import ServerSettings  # brings aiohttp, which no other command needs
+
+    user = user_folder(user_directory, base_dir)
+    chosen = ServerSettings(
+        user=user,
+        database=user / "queue.sqlite3",
+        host=listen,
+        port=port,
+        token=token,
+        cors_origin=cors,
+        web_root=_editor() if ui else None,
+        max_upload_bytes=int(max_upload_size * 2**20),
+    )
+    log_to_stderr(debug=debug)
+    _serve(settings, chosen)
+
+
+def require_aiohttp() -> None:
+    """Refuse to start without the package that the server is made with.
+
+    Raises:
+        GraphEngineError: it is not installed.
+    """
+    if find_spec("aiohttp") is None:
+        hint = "pip install 'graphengine-comfy[server]'"
+        raise GraphEngineError("the server needs the package aiohttp", hint=hint)
+
+
+def _device(name: str | None, *, cpu: bool) -> str | None:
+    if cpu and name not in (None, "cpu"):
+        raise typer.BadParameter("it contradicts --device", param_hint="--cpu")
+    return "cpu" if cpu else name
+
+
+def _serve(settings: Settings, chosen: "ServerSettings") -> None:
+    from graphengine.server.listening import serve  # as above
+    from graphengine.server.safety import check_settings
+
+    check_settings(chosen)  # before packs are loaded, which takes time
+    with open_engine(settings) as engine:
+        for line in problem_lines(engine.load_all_packs()):
+            complain(line)
+        serve(engine, chosen, lambda address: _announce(address, chosen.token))
+
+
+def _announce(address: str, token: str | None) -> None:
+    where = address if token is None else f"{address}/?token=… (the token you gave)"
+    say(f"graphengine serves at {where}; Ctrl-C stops")
+
+
+def _editor() -> Path:
+    from graphengine.server.static_files import editor_folder  # aiohttp
+
+    return editor_folder()
+
+
+def user_folder(named: Path | None, base_dir: Path | None) -> Path:
+    """The folder of settings, workflows, queue and history; it is made when something is written.
+
+    Raises:
+        SettingsError: the folder is a file.
+    """
+    folder = (named or (base_dir or Path.cwd()) / "user").expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"the user folder {str(folder)!r} is a file", hint="give the path of a folder")
+    return folder
+
+
+def use_own_allocator(environ: MutableMapping[str, str]) -> None:
+    """Have torch use its own CUDA allocator, whatever the environment says; torch reads it when CUDA starts."""
+    options = _allocator_options(environ)
+    environ[_ALLOCATOR] = ",".join([*options, "backend:native"])
+
+
+def _allocator_options(environ: Mapping[str, str]) -> list[str]:
+    given = environ.get(_ALLOCATOR, "").split(",")
+    return [option for option in given if option and not option.startswith("backend:")]
+
+
+class _StderrHandler(logging.Handler):
+    """Writes log lines to stderr with control characters shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line."""
+        complain(self.format(record))
+
+
+def log_to_stderr(*, debug: bool) -> None:
+    """Write what the server logs to stderr, and with `debug` what it does in detail."""
+    handler = _StderrHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("graphengine").setLevel(logging.DEBUG if debug else logging.INFO)
