@@ -112,7 +112,9 @@ def _fits(output: OutputSpec, spec: InputSpec) -> bool:
 
 def _missing(node_id: NodeId, node: WorkflowNode, spec: InputSpec, specs: Mapping[str, InputSpec]) -> Problem:
     near = nearest(spec.name, [name for name in node.inputs if name not in specs])
-    hint = f"is {near!r} meant to be {spec.name!r}?" if near else f"connect or set a value of type {spec.type}"
+    hint = (
+        f"is {near!r} meant to be {spec.name!r}?" if near else f"connect or set a value of type {spec.link_type}"
+    )
     return Problem("missing_input", f"input {spec.name!r} is not set", node_id, node.class_type, spec.name, hint)
 
 

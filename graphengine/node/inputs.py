@@ -10,7 +10,7 @@ A dynamic input brings others along, whose names stand behind its own: `images` 
     ["COMFY_DYNAMICSLOT_V3", {"slotType": "IMAGE", "inputs": INPUTS}]
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -152,15 +152,15 @@ def read_input(name: str, declared: Any, *, required: bool) -> InputSpec:
 
 
 def _choices(type_: SocketType, options: Mapping[str, Any]) -> tuple[object, ...] | None:
-    if type_ == "COMBO" and "options" in options:
-        return tuple(options["options"])
-    match type_, options.get("options"):
-        case kind, [*declared] if kind == DYNAMIC_COMBO:
-            return tuple(key for key, _ in _combo_options(declared))
+    declared = options.get("options")
+    if type_ == "COMBO" and declared is not None:
+        return tuple(declared)
+    if type_ == DYNAMIC_COMBO and isinstance(declared, list | tuple):
+        return tuple(key for key, _ in _combo_options(declared))
     return None
 
 
-def _combo_options(options: list[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _combo_options(options: Sequence[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for option in options:
         match option:
             case {"key": str(key), "inputs": Mapping() as sections}:

@@ -78,6 +78,18 @@ class GivesAllNumbers(Node):
     RETURN_TYPES = EveryNumber(("INT", "MODEL"))
 
 
+class GivesChoice(Node):
+    RETURN_TYPES = (["a", "b"],)
+
+
+class TakesChoice(Node):
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"mode": (["a", "b", "c"],)}}
+
+
 class TakesNames(Node):
     OUTPUT_NODE = True
 
@@ -128,7 +140,7 @@ class Resize(Node):
 
 CLASSES = (
     GivesAnything, GivesPictures, GivesModel, GivesAllNumbers, TakesNames, TakesImage, TakesInt, AsksForTypes,
-    Resize,
+    Resize, GivesChoice, TakesChoice,
 )  # fmt: skip
 
 
@@ -157,6 +169,13 @@ class TestATypeThatComparesInItsOwnWay:
         (problem,) = problems({"1": ("GivesPictures", {}), "2": ("TakesInt", {"value": ["1", 0]})})
         assert problem.message == "input 'value' takes INT, is given *"
         assert type(problem.message) is str
+
+
+def test_a_choice_may_be_fed_by_any_other_choice() -> None:
+    assert found({"1": ("GivesChoice", {}), "2": ("TakesChoice", {"mode": ["1", 0]})}) == []
+    assert found({"1": ("GivesChoice", {}), "2": ("TakesInt", {"value": ["1", 0]})}) == [
+        ("type_mismatch", "value")
+    ]
 
 
 class TestANodeThatTakesAnyInput:

@@ -64,6 +64,22 @@ def test_each_choice_of_a_dynamic_combo_brings_its_own_inputs() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("declared", "choices"),
+    [
+        ((["a", "b"],), ("a", "b")),
+        ((("a", "b"), {"default": "b"}), ("a", "b")),
+        ((range(3),), (0, 1, 2)),
+        (("COMBO", {"options": ["a"]}), ("a",)),
+        (("COMBO", {"options": None}), None),
+        (("COMBO", {"remote": {"route": "/names"}}), None),
+    ],
+)
+def test_the_forms_of_a_list_of_choices(declared: object, choices: object) -> None:
+    spec = read_input("mode", declared, required=True)
+    assert (spec.type, spec.choices) == ("COMBO", choices)
+
+
 def test_a_dynamic_slot_takes_the_type_of_its_slot() -> None:
     spec = read_input(
         "image", ["COMFY_DYNAMICSLOT_V3", {"slotType": "IMAGE", "inputs": {"required": {"x": ["INT"]}}}],
