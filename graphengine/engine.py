@@ -32,7 +32,7 @@ from graphengine.execution.threads import ThreadExecutor
 from graphengine.graph.advice import with_sources
 from graphengine.graph.graph import build_graph
 from graphengine.graph.plan import Plan, make_plan
-from graphengine.graph.validate import validate
+from graphengine.graph.validate import output_nodes, runnable_targets, validate
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
@@ -43,9 +43,6 @@ from graphengine.settings import Settings
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.formats import Conversion, DocumentKind, load_workflow
 from graphengine.workflow.models import NodeId, Workflow
-
-#: Bytes of outputs that an engine keeps in memory; what a run still needs is not counted, models count little.
-MEMORY_LIMIT = 2 * 2**30
 
 
 def _silent(event: Event) -> None:
@@ -82,7 +79,7 @@ class Engine:
         """
         loaded = [load_pack(pack) for pack in installed_packs()]
         registry = NodeRegistry(definition for pack in loaded for definition in pack.definitions)
-        memory = MemoryStore(MEMORY_LIMIT, settings.memory_entries)
+        memory = MemoryStore(settings.memory_bytes, settings.memory_entries)
         disk = DiskStore(settings.cache) if settings.cache is not None else None
         return cls(
             registry=registry,
@@ -131,14 +128,19 @@ class Engine:
     def check(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> list[Problem]:
         """All that a run would find wrong before it starts.
 
-        The custom packs that the workflow names are loaded, and nodes are asked what they say about their inputs
-        (`VALIDATE_INPUTS`).
+        The custom packs that the workflow names are loaded, and the nodes of targets that have no error are asked
+        what they say about their inputs (`VALIDATE_INPUTS`).
         """
         broken = self.load_packs({node.class_type for node in workflow.nodes.values()})
         problems = [*broken, *self.validate(workflow, targets)]
-        if any(problem.severity == "error" for problem in problems):
-            return problems
-        return [*problems, *check_by_nodes(self.plan(workflow, targets))]
+        good = self._runnable(workflow, targets, problems)
+        return [*problems, *check_by_nodes(self.plan(workflow, good))] if good else problems
+
+    def _runnable(
+        self, workflow: Workflow, targets: Collection[NodeId] | None, problems: Iterable[Problem]
+    ) -> tuple[NodeId, ...]:
+        goals = output_nodes(workflow, self.registry) if targets is None else targets
+        return runnable_targets(workflow, goals, problems)
 
     def run(
         self,
@@ -149,21 +151,26 @@ class Engine:
         is_cancelled: Callable[[], bool] = _never,
         extra: RunExtra | None = None,
         options: RunOptions | None = None,
+        partial: bool = False,
     ) -> RunResult:
         """Run the workflow; nodes whose outputs the store holds are not executed.
 
+        With `partial`, targets without an error run although others have one; the result has the problems.
+
         Raises:
-            ValidationFailed: the workflow has errors, or a node refused its inputs.
+            ValidationFailed: the workflow has errors, or a node refused its inputs. With `partial`: no target is
+                without.
             NodeExecutionError: a node raised.
             RunCancelled: `is_cancelled` answered True.
         """
-        broken = self.load_packs({node.class_type for node in workflow.nodes.values()})
-        try:
-            plan = self.plan(workflow, targets)
-        except ValidationFailed as failed:
-            raise ValidationFailed([*broken, *with_sources(failed.problems, workflow, self.folders)]) from failed
-        if problems := check_by_nodes(plan):
-            raise ValidationFailed(problems)
+        problems: list[Problem] = []
+        if partial:
+            problems = self.check(workflow, targets)
+            targets = self._runnable(workflow, targets, problems)
+            if not targets:
+                raise ValidationFailed(problems)
+        plan = self._checked_plan(workflow, targets)
+        hooks = RunHooks(on_event, is_cancelled, self._choose_device, self._free_memory)
         options = options or RunOptions()
         with self._executor_for(options) as executor:
             run = Run(
@@ -173,13 +180,24 @@ class Engine:
                 folders=self.folders,
                 options=options,
                 extra=extra or RunExtra(),
-                hooks=RunHooks(on_event, is_cancelled, self._choose_device, self._free_memory),
+                hooks=hooks,
             )
             try:
-                return run.execute()
+                return replace(run.execute(), problems=tuple(problems))
             finally:
                 self.store.flush()
                 self.executor.instances.keep(workflow.nodes.keys())
+
+    def _checked_plan(self, workflow: Workflow, targets: Collection[NodeId] | None) -> Plan:
+        """The plan, with the packs loaded that it needs and the nodes asked about their inputs."""
+        broken = self.load_packs({node.class_type for node in workflow.nodes.values()})
+        try:
+            plan = self.plan(workflow, targets)
+        except ValidationFailed as failed:
+            raise ValidationFailed([*broken, *with_sources(failed.problems, workflow, self.folders)]) from failed
+        if problems := check_by_nodes(plan):
+            raise ValidationFailed(problems)
+        return plan
 
     def free(self, *, models: bool = False, outputs: bool = False) -> None:
         """Let go of what is kept in memory: loaded models, which are outputs of their loaders, or all outputs."""

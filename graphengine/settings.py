@@ -13,6 +13,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
 from graphengine.errors import SettingsError
 from graphengine.node.folders import Folders
 
@@ -35,6 +37,7 @@ MODEL_KINDS = (
 #: Former names of kinds: both folders are searched, under either name.
 LEGACY_KINDS: Mapping[str, str] = {"clip": "text_encoders", "unet": "diffusion_models"}
 
+DEFAULT_MEMORY_BYTES = 2 * 2**30
 EXTRA_MODEL_PATHS = "extra_model_paths.yaml"
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?")
 
@@ -45,7 +48,8 @@ class Settings:
 
     `cache` is the folder of the disk store, None keeps outputs in memory only. `device` is a torch device string,
     None chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept in
-    memory, None as many as there is room for.
+    memory, None as many as there is room for in `memory_bytes`; what a run still needs is not counted, and models
+    count little.
     """
 
     folders: Folders = field(default_factory=Folders)
@@ -53,6 +57,7 @@ class Settings:
     cache: Path | None = None
     device: str | None = None
     memory_entries: int | None = None
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
 
 
 def load_settings(
@@ -66,6 +71,7 @@ def load_settings(
     no_cache: bool = False,
     device: str | None = None,
     memory_entries: int | None = None,
+    memory_budget: str | None = None,
     extra_model_paths: Path | None = None,
     workflow: Path | None = None,
     environ: Mapping[str, str],
@@ -99,6 +105,7 @@ def load_settings(
         cache=None if no_cache else _not_a_file(cache_root, "cache"),
         device=_device(device),
         memory_entries=memory_entries,
+        memory_bytes=DEFAULT_MEMORY_BYTES if memory_budget is None else _bytes(memory_budget, "memory budget"),
     )
 
 
@@ -143,6 +150,17 @@ def _default_cache(environ: Mapping[str, str]) -> Path:
     from platformdirs import user_cache_path  # costs 15 ms, and is not needed when the folder is named
 
     return user_cache_path("graphengine", appauthor=False)
+
+
+def _bytes(text: str, name: str) -> int:
+    """A size as people write it: "500MB", "4GiB", "1000000"."""
+    try:
+        size = int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError as error:
+        raise SettingsError(f"the {name} {text!r} is no size", hint="write it as 500MB or 4GiB") from error
+    if size < 0:
+        raise SettingsError(f"the {name} {text!r} is less than nothing", hint="write it as 500MB or 4GiB")
+    return size
 
 
 def _device(name: str | None) -> str | None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from graphengine.cli.console import complain, plural, printable
@@ -10,10 +11,11 @@ from graphengine.errors import node_label
 from graphengine.execution.events import (
     Event,
     Listener,
-    NodeCached,
+    NodeBlocked,
     NodeFailed,
     NodeFinished,
     NodeProgress,
+    NodeRetried,
     NodeStarted,
     RunFinished,
     RunStarted,
@@ -51,9 +53,26 @@ def describe(event: NodeStarted | NodeFinished) -> str:
     return printable(label if told else f'{label} "{event.title}"')
 
 
+def _remark(event: NodeBlocked | NodeRetried) -> str:
+    label = node_label(event.node_id, event.class_type)
+    if isinstance(event, NodeBlocked):
+        return printable(f"{label}: not run: {event.message}")
+    return printable(f"{label}: failed, is tried again: {event.message}")
+
+
 def _outlook(event: RunStarted) -> str:
     cached = f", {len(event.cached)} from the cache" if event.cached else ""
     return f"{plural(len(event.execute), 'node')} to run{cached}"
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How a node that runs gets on: the shares of its steps that are still to be told, and when one was last."""
+
+    label: str
+    begun: float
+    written: float
+    shares: tuple[float, ...] = _SHARES
 
 
 class PlainProgress:
@@ -64,9 +83,7 @@ class PlainProgress:
     ) -> None:
         self._write = write
         self._clock = clock
-        self._label = ""
-        self._begun = self._written = 0.0
-        self._shares: list[float] = []
+        self._running: dict[str, _Pace] = {}
 
     def __call__(self, event: Event) -> None:
         """Write what the event is worth."""
@@ -74,28 +91,31 @@ class PlainProgress:
             case RunStarted():
                 self._write(_outlook(event))
             case NodeStarted():
-                self._label = describe(event)
-                self._begun = self._written = self._clock()
-                self._shares = list(_SHARES)
+                now = self._clock()
+                self._running[event.node_id] = _Pace(describe(event), now, now)
             case NodeProgress():
-                self._step(event.value, event.total)
+                if event.node_id in self._running:
+                    self._step(self._running[event.node_id], event.value, event.total)
             case NodeFinished():
+                self._running.pop(event.node_id, None)
                 self._write(f"{describe(event)}: {event.seconds:.2f} s")
-            case NodeCached() | NodeFailed() | RunFinished():
-                pass  # counted at the start; the error and the summary follow
+            case NodeBlocked() | NodeRetried():
+                self._write(_remark(event))
+            case _:
+                pass  # cached nodes are counted at the start; the error and the summary follow
 
     def close(self) -> None:
         """Nothing to put back."""
 
-    def _step(self, value: int, total: int) -> None:
+    def _step(self, pace: _Pace, value: int, total: int) -> None:
         now = self._clock()
-        if not self._shares or value < self._shares[0] * total or value >= total or now - self._written < _SLOW:
+        if not pace.shares or value < pace.shares[0] * total or value >= total or now - pace.written < _SLOW:
             return
-        self._shares = [share for share in self._shares if value < share * total]
-        self._written = now
-        speed = value / (now - self._begun)
+        pace.shares = tuple(share for share in pace.shares if value < share * total)
+        pace.written = now
+        speed = value / (now - pace.begun)
         left = (total - value) / speed
-        self._write(f"{self._label}: step {value} of {total}, {_speed(speed)}, {left:.0f} s left")
+        self._write(f"{pace.label}: step {value} of {total}, {_speed(speed)}, {left:.0f} s left")
 
 
 def _speed(steps_per_second: float) -> str:
@@ -124,10 +144,12 @@ class LiveProgress:
                     self._progress.update(self._tasks[event.node_id], completed=event.value, total=event.total)
             case NodeFinished():
                 self._finish(event)
+            case NodeBlocked() | NodeRetried():
+                self._remark(event)
             case NodeFailed() | RunFinished():
                 self.close()
-            case NodeCached():
-                pass  # counted at the start
+            case _:
+                pass  # cached nodes are counted at the start
 
     def close(self) -> None:
         """Take the bar away and show the cursor again."""
@@ -136,7 +158,13 @@ class LiveProgress:
             self._progress = None
         self._tasks.clear()
 
+    def _remark(self, event: NodeBlocked | NodeRetried) -> None:
+        if self._progress:
+            self._progress.console.print(_remark(event), markup=False, highlight=False)
+
     def _start(self, event: NodeStarted) -> None:
+        if event.node_id in self._tasks:
+            return  # it has waited for inputs it asked for
         if not self._progress:
             self._progress = _bars(self._stream)
             self._progress.start()

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -27,11 +28,13 @@ from graphengine.cli.options import (
     open_engine,
 )
 from graphengine.cli.overrides import apply_changes, find_node, read_changes, seed_changes
+from graphengine.cli.policy_options import JobsOption, MemoryOption, RetriesOption, TimeoutOption
 from graphengine.cli.progress import show_progress
 from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.cli.summary import RunRecord, file_lines, summary_json, summary_lines
 from graphengine.errors import GraphEngineError, RunCancelled, SettingsError, ValidationFailed, node_label
 from graphengine.execution.events import Event, Listener, event_to_json
+from graphengine.execution.policy import RunOptions
 from graphengine.settings import load_settings
 from graphengine.workflow.documents import DocumentKind
 from graphengine.workflow.models import Link, NodeId, Workflow
@@ -75,6 +78,10 @@ EventsOption = Annotated[
         help="Write each event as a line of JSON; - is stdout, and the summary goes to stderr then.",
     ),
 ]
+PartialOption = Annotated[
+    bool,
+    typer.Option("--partial", help="Run the outputs without errors although others have some; exit 1 then."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write only where the files are, and errors.")]
 
 
@@ -92,6 +99,11 @@ def command(
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
     device: DeviceOption = None,
+    jobs: JobsOption = 1,
+    node_timeout: TimeoutOption = None,
+    retries: RetriesOption = 0,
+    memory_budget: MemoryOption = None,
+    partial: PartialOption = False,
     events: EventsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -116,6 +128,7 @@ def command(
         cache=cache,
         no_cache=no_cache,
         device=device,
+        memory_budget=memory_budget,
         workflow=file,
         environ=os.environ,
     )
@@ -124,7 +137,8 @@ def command(
         try:
             workflow = _prepare(engine, file, wanted, changes or [], seed)
             goals = [find_node(name, workflow) for name in targets] if targets else None
-            _run(engine, workflow, goals, record, events=events, quiet=quiet)
+            how = _How(RunOptions(jobs, node_timeout, retries), partial, events, quiet)
+            _run(engine, workflow, goals, record, how)
         except GraphEngineError as error:
             if as_json:
                 say_json(summary_json(record, engine.folders, error))
@@ -156,20 +170,24 @@ def _prepare(
     return apply_changes(workflow, planned)
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How the user wants the workflow run and told of."""
+
+    options: RunOptions
+    partial: bool
+    events: str | None
+    quiet: bool
+
+
 def _run(
-    engine: "Engine",
-    workflow: Workflow,
-    targets: Collection[NodeId] | None,
-    record: RunRecord,
-    *,
-    events: str | None,
-    quiet: bool,
+    engine: "Engine", workflow: Workflow, targets: Collection[NodeId] | None, record: RunRecord, how: _How
 ) -> None:
     with ExitStack() as stack:
         listeners: list[Listener] = [record]
-        if events is not None:
-            listeners.append(stack.enter_context(_event_lines(events)))
-        if not quiet:
+        if how.events is not None:
+            listeners.append(stack.enter_context(_event_lines(how.events)))
+        if not how.quiet:
             listeners.append(stack.enter_context(show_progress(sys.stderr)))
 
         def tell(event: Event) -> None:
@@ -178,9 +196,18 @@ def _run(
 
         is_cancelled = stack.enter_context(cancel_on_signals())
         try:
-            engine.run(workflow, targets=targets, on_event=tell, is_cancelled=is_cancelled)
+            result = engine.run(
+                workflow,
+                targets=targets,
+                on_event=tell,
+                is_cancelled=is_cancelled,
+                options=how.options,
+                partial=how.partial,
+            )
         except KeyboardInterrupt as interrupt:
             raise RunCancelled from interrupt
+    if any(problem.severity == "error" for problem in result.problems):
+        raise ValidationFailed(result.problems)
 
 
 @contextmanager

@@ -51,6 +51,7 @@ from graphengine.execution.result import RunResult
 from graphengine.execution.shown import shown_files_exist
 from graphengine.execution.steps import Agenda, Step
 from graphengine.node.folders import Folders
+from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.models import Link, NodeId
 
 
@@ -97,7 +98,8 @@ class Run:
         started = time.perf_counter()
         status: Literal["success", "error", "cancelled"] = "error"
         try:
-            self._start()
+            with collector_paused():
+                self._start()
             self._work()
             status = "success"
         except (RunCancelled, KeyboardInterrupt):

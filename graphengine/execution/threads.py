@@ -60,3 +60,4 @@ class ThreadExecutor:
                 future.set_result(call_node(call, self.instances.of(call)))
             except BaseException as error:  # noqa: BLE001 (a node may raise anything; the run raises it again)
                 future.set_exception(error)
+            del work, call, future  # while waiting, a thread holds no inputs and no outputs

@@ -6,10 +6,12 @@ import pytest
 
 from graphengine.cli.progress import LiveProgress, PlainProgress, describe, show_progress
 from graphengine.execution.events import (
+    NodeBlocked,
     NodeCached,
     NodeFailed,
     NodeFinished,
     NodeProgress,
+    NodeRetried,
     NodeStarted,
     RunFinished,
     RunStarted,
@@ -176,3 +178,23 @@ def test_a_run_from_the_cache_shows_nothing_on_a_terminal() -> None:
 def test_a_pipe_gets_plain_lines() -> None:
     with show_progress(io.StringIO()) as progress:
         assert isinstance(progress, PlainProgress)
+
+
+def test_a_node_that_is_blocked_or_tried_again_has_a_line(lines: list[str]) -> None:
+    progress = PlainProgress(lines.append, Clock())
+    progress(NodeBlocked(SAMPLER, "KSampler", "not today"))
+    progress(NodeRetried(SAMPLER, "KSampler", 1, "ValueError: odd"))
+    assert lines == [
+        "node 3 (KSampler): not run: not today",
+        "node 3 (KSampler): failed, is tried again: ValueError: odd",
+    ]
+
+
+def test_nodes_side_by_side_keep_their_own_pace(lines: list[str]) -> None:
+    clock = Clock()
+    progress = PlainProgress(lines.append, clock)
+    progress(STARTED)
+    progress(NodeStarted(NodeId("4"), "VAEDecode"))
+    clock.now = 10.0
+    progress(NodeProgress(SAMPLER, 5, 10))
+    assert lines == ['node 3 (KSampler) "Second pass": step 5 of 10, 2.0 s/step, 10 s left']

@@ -226,3 +226,36 @@ def test_signal_handlers_are_put_back(graphengine: CommandLine, place: Path) -> 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     graphengine("run", save(place / "flow.json", node("TrialSteps", steps=5, interrupt_at=3)))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+TWO = {
+    "1": {"class_type": "PreviewAny", "inputs": {"source": "good"}},
+    "2": {"class_type": "PreviewAny", "inputs": {}},
+}
+
+
+def test_an_error_at_one_output_stops_the_run_of_all(graphengine: CommandLine, place: Path) -> None:
+    done = graphengine("run", save(place / "two.json", TWO))
+    assert done.code == 1
+    assert done.out == ""
+
+
+def test_partial_runs_the_outputs_that_can_run_and_fails_at_the_end(graphengine: CommandLine, place: Path) -> None:
+    done = graphengine("run", save(place / "two.json", TWO), "--partial")
+    assert done.code == 1
+    assert "node 1 (PreviewAny)" in done.err
+    assert "node 2 (PreviewAny): input 'source' is not set" in done.err
+
+
+def test_nodes_may_run_side_by_side(graphengine: CommandLine, length: str) -> None:
+    done = graphengine("run", length, "--jobs", "2", "--retries", "1", "--memory-budget", "1MB")
+    assert done.code == 0
+    assert done.out.splitlines()[0] == "node 3 (PreviewAny): 7"
+
+
+@pytest.mark.parametrize("size", ["much", "-5"])
+def test_a_memory_budget_that_is_no_size_is_refused(graphengine: CommandLine, length: str, size: str) -> None:
+    done = graphengine("run", length, f"--memory-budget={size}")
+    assert done.code == 1
+    assert f"'{size}'" in done.err
+    assert "4GiB" in done.err

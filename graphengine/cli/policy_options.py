@@ -1,0 +1,34 @@
+"""Options of how a run is carried out, shared by the commands that run workflows."""
+
+from typing import Annotated
+
+import typer
+
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        max=256,
+        help="Run up to N nodes at once. Nodes that use the same device take turns all the same. Default: 1.",
+    ),
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--node-timeout", metavar="SECONDS", min=0.001, help="Fail when one node takes longer than this."
+    ),
+]
+RetriesOption = Annotated[
+    int, typer.Option("--retries", metavar="N", min=0, max=100, help="Call a node that fails up to N times more.")
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-budget",
+        metavar="SIZE",
+        help="Memory for results that are kept in case they are needed again: 500MB, 4GiB, 0. Default: 2GiB.",
+    ),
+]
