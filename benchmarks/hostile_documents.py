@@ -227,6 +227,13 @@ def setters(count: int = 10_000) -> Json:
     return document([node("source", "Step"), *given, *taken, *takers], ends)
 
 
+def long_value(count: int = 10_000, value: Any = None) -> Json:
+    """A primitive with a long value, linked to thousands of inputs."""
+    primitive = node("value", "PrimitiveNode", widgets_values=["x" * 1_000_000 if value is None else value])
+    takers = [node(at, "Step", [at]) for at in range(1, count + 1)]
+    return document([primitive, *takers], [("value", 0, at, 0) for at in range(1, count + 1)])
+
+
 def promoted(times: int = 1, widgets: int = 20_000) -> Json:
     """A node with thousands of widgets, all of which its subgraph shows."""
     names = [f"w{at}" for at in range(widgets)]
@@ -290,6 +297,8 @@ DOCUMENTS: dict[str, Callable[[], Json]] = {
     "5,000 bypassed, one long type": long_type,
     "5,000 reroutes in a circle": circle,
     "10,000 setters and getters": setters,
+    "a text of 1 MB linked to 10,000 inputs": long_value,
+    "a list of 100,000 linked to 10,000 inputs": lambda: long_value(value=[0] * 100_000),
     "20,000 promoted widgets": promoted,
     "1,000 instances of 5,000 promoted widgets": lambda: promoted(1_000, 5_000),
     "an input that feeds 30,000": one_input,

@@ -5,7 +5,7 @@ Nodes that no target needs are checked as well, but what is wrong with them is a
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import compress
+from itertools import islice
 
 import networkx as nx
 
@@ -17,7 +17,7 @@ from graphengine.workflow.models import NodeId, Workflow
 
 __all__ = ["Definitions", "lost_targets", "output_nodes", "runnable_targets", "validate"]
 
-# bounds of `lost_targets`: bits held while it works, ids it lists in all, targets it looks at in any case
+# bounds of `lost_targets`: bits held while it works, ids it lists in all, and for each node in any case
 _MOST_BITS = 2**30
 _MOST_LISTED = 2**22
 _ALWAYS_LISTED = 64
@@ -63,18 +63,18 @@ def lost_targets(
 ) -> Mapping[NodeId, tuple[NodeId, ...]]:
     """For each node with an error the targets that cannot run for it, itself included, in the order of `targets`.
 
-    All are listed as long as that are no more than some million ids; beyond, the last targets are left out.
+    All of them, as long as that are no more than some million ids, else each node lists the first ones. In documents
+    of more than some ten thousand nodes only the first targets are looked at.
     """
     broken = dict.fromkeys(_broken(problems))
     reading = readers(workflow)
     affected = downstream(broken, reading)
     lost = [target for target in dict.fromkeys(targets) if target in affected]
-    if lost:
-        most = min(_MOST_BITS // len(affected), _MOST_LISTED // len(broken))
-        lost = lost[: max(most, _ALWAYS_LISTED)]
-    reached = _reached(affected, reading, lost)
+    own = {target: 1 << index for index, target in enumerate(lost[: _MOST_BITS // max(len(affected), 1)])}
+    reached = _reached(affected, reading, own)
+    most = max(_MOST_LISTED // max(len(broken), 1), _ALWAYS_LISTED)
     listed = {
-        bits: tuple(compress(lost, map(int, reversed(f"{bits:b}"))))
+        bits: tuple(lost[index] for index in islice(_set_bits(bits), most))
         for bits in {reached[node_id] for node_id in broken}
     }
     return {node_id: listed[reached[node_id]] for node_id in broken}
@@ -88,11 +88,19 @@ def _broken(problems: Iterable[Problem]) -> list[NodeId]:
     ]
 
 
+def _set_bits(bits: int) -> Iterator[int]:
+    """The numbers of the bits that are set, the lowest first."""
+    text = f"{bits:b}"[::-1]
+    at = text.find("1")
+    while at >= 0:
+        yield at
+        at = text.find("1", at + 1)
+
+
 def _reached(
-    affected: Collection[NodeId], reading: Mapping[NodeId, Collection[NodeId]], lost: Collection[NodeId]
+    affected: Collection[NodeId], reading: Mapping[NodeId, Collection[NodeId]], own: Mapping[NodeId, int]
 ) -> dict[NodeId, int]:
-    """Which of the lost targets are a node itself or downstream of it: bit i stands for the i-th."""
-    own = {target: 1 << index for index, target in enumerate(lost)}
+    """The bits of each node itself and of all that are downstream of it."""
     graph: nx.DiGraph[NodeId] = nx.DiGraph()
     graph.add_nodes_from(affected)
     graph.add_edges_from((node_id, reader) for node_id in affected for reader in reading.get(node_id, ()))

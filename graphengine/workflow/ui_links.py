@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem
 from graphengine.workflow.models import Link, NodeId
+from graphengine.workflow.ui_extent import weight_of
 from graphengine.workflow.ui_graph import (
     BYPASSED,
     INPUTS_ID,
@@ -28,14 +29,17 @@ from graphengine.workflow.ui_scopes import Place, Scope
 from graphengine.workflow.ui_types import SlotType, SlotTypes, TypedInputs
 
 #: Most times that a bypassed node is passed, counted once for each of its outputs and each type that is wanted.
-MAX_PASSED = 200_000
+MAX_PASSED = 100_000
+#: Most letters of values that are given through links: one long text may be linked to thousands of inputs.
+MAX_GIVEN = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The input is given a literal."""
+    """The input is given a literal; `size` is about how many letters it takes to write it."""
 
     value: JsonValue
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,10 @@ class Sources:
         self._passed: dict[tuple[NodeId, int, str], Source] = {}
         self._inputs: dict[NodeId, TypedInputs] = {}
         self._slots: dict[NodeId, Mapping[str, UiInput]] = {}
-        self._left = MAX_PASSED
-        self._is_told = False
+        self._values: dict[tuple[NodeId, str | None], Value | Nothing] = {}
+        self._left_to_pass = MAX_PASSED
+        self._left_to_give = MAX_GIVEN
+        self._told: set[str] = set()
 
     def of(self, target: Place, slot: UiInput) -> Source:
         """What feeds an input slot of a node."""
@@ -112,21 +118,28 @@ class Sources:
             elif key in passed:
                 self._problems.append(_circle(target, slot, found.place))
                 found = Nothing()
-            elif self._left == 0:
-                found = self._gives_up(target, slot, found.place)
+            elif self._left_to_pass == 0:
+                found = self._gives_up(_too_often_passed(target, slot))
             else:
                 passed[key] = None
-                self._left -= 1
+                self._left_to_pass -= 1
                 passage = self._passage(found.place, found.output, wanted)
                 found = self._follow(_Onward(found.place, passage), target, slot)
         self._passed.update(dict.fromkeys(passed, found))
-        return found
+        return self._counted(found, target, slot) if isinstance(found, Value) else found
 
-    def _gives_up(self, target: Place, slot: UiInput, through: Place) -> Nothing:
-        """What every input is given that hangs on bypassed nodes not passed yet; the first of them is told."""
-        if not self._is_told:
-            self._problems.append(_too_many(target, slot, through))
-        self._is_told = True
+    def _counted(self, value: Value, target: Place, slot: UiInput) -> Value | Nothing:
+        """The value, unless too much was given already."""
+        self._left_to_give -= value.size
+        if self._left_to_give >= 0:
+            return value
+        return self._gives_up(_too_much_given(target, slot))
+
+    def _gives_up(self, problem: Problem) -> Nothing:
+        """What every input is given beyond a limit; the first of them is told."""
+        if problem.code not in self._told:
+            self._told.add(problem.code)
+            self._problems.append(problem)
         return Nothing()
 
     def _follow(self, at: _Onward | _Inward, target: Place, slot: UiInput) -> Source | _Across:
@@ -183,8 +196,7 @@ class Sources:
         slot = self._slots[instance.id].get(name)
         if slot is not None and slot.link is not None:
             return _Onward(instance, slot)
-        value = self._promoted(instance, name)
-        return Nothing() if value is None else Value(value)
+        return self._value(instance, name)
 
     def _given(self, origin: Place, link: UiLink) -> Source | _Onward | _Inward | _Across:
         """What the node at the beginning of a link gives."""
@@ -195,7 +207,7 @@ class Sources:
             case Role.PASSES_ON:
                 return _Onward(origin, input_at(node.inputs, 0))
             case Role.VALUE:
-                return _valued(origin)
+                return self._valued(origin)
             case Role.GETS:
                 return self._set(origin)
             case Role.NOTE:
@@ -204,6 +216,22 @@ class Sources:
                 return _Across(origin, link.origin_slot)
             case Role.RUNS:
                 return self._comes_out(origin, link.origin_slot)
+
+    def _valued(self, origin: Place) -> Source | _Onward:
+        """The value of a primitive; that of one in a group node may be kept by the group."""
+        kept = input_at(origin.node.inputs, 0)
+        if kept is not None and kept.link is not None:
+            return _Onward(origin, kept)
+        return Nothing() if origin.node.mode == BYPASSED else self._value(origin, None)
+
+    def _value(self, place: Place, name: str | None) -> Value | Nothing:
+        """What an instance gives to its input of that name, or without a name a primitive."""
+        key = (place.id, name)
+        if key not in self._values:
+            value = self._promoted(place, name) if name is not None else first_value(place.node)
+            values, letters = weight_of(value)
+            self._values[key] = Nothing() if value is None else Value(value, values + letters)
+        return self._values[key]
 
     def _comes_out(self, origin: Place, output: int) -> Source | _Inward:
         """What the output of a node that runs is: itself, or what feeds that output inside of an instance."""
@@ -253,15 +281,6 @@ def _key(at: _Onward | _Inward) -> tuple[str, str] | None:
     return (at.place.scope.prefix, str(at.slot.link))
 
 
-def _valued(origin: Place) -> Source | _Onward:
-    """The value of a primitive; that of one in a group node may be kept by the group."""
-    kept = input_at(origin.node.inputs, 0)
-    if kept is not None and kept.link is not None:
-        return _Onward(origin, kept)
-    value = first_value(origin.node)
-    return Nothing() if value is None or origin.node.mode == BYPASSED else Value(value)
-
-
 def _same_output(instance: UiNode, index: int, scope: Scope) -> int:
     """The number that an output of an instance has inside; they go by name, and by number without one."""
     outputs = instance.outputs or []
@@ -289,12 +308,22 @@ def _circle(target: Place, slot: UiInput, through: Place) -> Problem:
     )
 
 
-def _too_many(target: Place, slot: UiInput, through: Place) -> Problem:
+def _too_often_passed(target: Place, slot: UiInput) -> Problem:
     return target.problem(
         "bypass_too_large",
-        f"input {slot.name!r}: bypassed nodes are passed more than {MAX_PASSED:,} times up to node {through.id} "
-        f"({through.node.type}); links through further ones are not followed",
+        f"input {slot.name!r}: bypassed nodes are passed more than {MAX_PASSED:,} times; this link is not "
+        "followed, nor are others after it",
         "delete the bypassed nodes in the editor, or link past them",
+        input_name=slot.name,
+    )
+
+
+def _too_much_given(target: Place, slot: UiInput) -> Problem:
+    return target.problem(
+        "value_too_large",
+        f"input {slot.name!r}: with this value links give more than {MAX_GIVEN:,} letters; it is left out, as are "
+        "others after it",
+        "link shorter values, or to fewer inputs",
         input_name=slot.name,
     )
 

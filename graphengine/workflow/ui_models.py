@@ -5,9 +5,9 @@ Fields take what editors of all ages have written, so that a document reads and 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from graphengine.errors import WorkflowFormatError
 from graphengine.workflow.findings import first_finding
@@ -19,7 +19,8 @@ UiId = (
     Annotated[int, Field(strict=True, ge=-(2**63), le=2**63)] | Annotated[str, Field(strict=True, max_length=64)]
 )
 
-
+# Any: JSON that the decoder made; checking it value by value again would double the time of reading.
+_Json = Any
 _T = TypeVar("_T")
 #: A list that is read up to the first thing wrong: a hostile document may have millions.
 _Rows = Annotated[list[_T], Field(fail_fast=True)]
@@ -39,7 +40,7 @@ class UiInput(_UiModel):
     """An input slot; `link` is the id of the link that ends here."""
 
     name: str
-    type: JsonValue = "*"
+    type: _Json = "*"
     link: UiId | None = None
     widget: UiWidgetRef | None = None
 
@@ -48,7 +49,7 @@ class UiOutput(_UiModel):
     """An output slot."""
 
     name: str = ""
-    type: JsonValue = "*"
+    type: _Json = "*"
 
 
 class UiNode(_UiModel):
@@ -59,9 +60,9 @@ class UiNode(_UiModel):
     mode: int | None = 0
     inputs: _Rows[UiInput] | None = None
     outputs: _Rows[UiOutput] | None = None
-    widgets_values: list[JsonValue] | dict[str, JsonValue] | None = None
+    widgets_values: list[_Json] | dict[str, _Json] | None = None
     title: str | None = None
-    properties: JsonValue = None
+    properties: _Json = None
 
 
 class UiLink(_UiModel):
@@ -72,17 +73,17 @@ class UiLink(_UiModel):
     origin_slot: int
     target_id: UiId
     target_slot: int
-    type: JsonValue = "*"
+    type: _Json = "*"
 
 
-UiLinkRow = Annotated[list[JsonValue], Field(min_length=5, description="[id, origin, slot, target, slot, type]")]
+UiLinkRow = Annotated[list[_Json], Field(min_length=5, description="[id, origin, slot, target, slot, type]")]
 
 
 class UiSubgraphSlot(_UiModel):
     """An input or output of a subgraph; `linkIds` are the links inside that end at it."""
 
     name: str = ""
-    type: JsonValue = "*"
+    type: _Json = "*"
     linkIds: _Rows[UiId] | None = None
 
 
@@ -98,8 +99,8 @@ class UiSubgraph(_UiModel):
     links: _Rows[UiLinkRow | UiLink | None] | None = None
     inputs: _Rows[UiSubgraphSlot] | None = None
     outputs: _Rows[UiSubgraphSlot] | None = None
-    groups: JsonValue = None
-    extra: JsonValue = None
+    groups: _Json = None
+    extra: _Json = None
 
 
 class UiDefinitions(_UiModel):
@@ -115,12 +116,20 @@ class UiDocument(_UiModel):
     links: _Rows[UiLinkRow | UiLink | None] | None = None
     version: int | float | str | None = None
     definitions: UiDefinitions | None = None
-    groups: JsonValue = None
-    extra: JsonValue = None
+    groups: _Json = None
+    extra: _Json = None
+    _raw: Mapping[str, Any] | None = PrivateAttr(None)
 
-    def to_json(self) -> dict[str, JsonValue]:
-        """The document as it was read."""
-        return cast("dict[str, JsonValue]", self.model_dump(exclude_unset=True))
+    @classmethod
+    def read(cls, raw: Mapping[str, Any]) -> "UiDocument":
+        """The document in a JSON object, which it keeps: writing it anew would take as long as reading it."""
+        document = cls.model_validate(raw)
+        document._raw = raw
+        return document
+
+    def to_json(self) -> Mapping[str, Any]:
+        """The document as it was read; not to be changed."""
+        return self._raw if self._raw is not None else self.model_dump(exclude_unset=True)
 
 
 def parse_ui(raw: Mapping[str, Any]) -> UiDocument:
@@ -130,7 +139,7 @@ def parse_ui(raw: Mapping[str, Any]) -> UiDocument:
         WorkflowFormatError: a part that is needed is missing or of another kind; the message names its place.
     """
     try:
-        return UiDocument.model_validate(raw)
+        return UiDocument.read(raw)
     except ValidationError as error:
         place, text = first_finding(error, dict(raw))
         raise WorkflowFormatError(

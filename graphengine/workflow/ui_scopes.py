@@ -60,8 +60,16 @@ class Place:
         self, code: str, message: str, hint: str, *, input_name: str | None = None, is_error: bool = True
     ) -> Problem:
         """A problem of this node."""
-        problem = Problem(code, message, input_name=input_name, hint=hint)
-        return self.named(problem if is_error else replace(problem, severity="warning"))
+        return Problem(
+            code,
+            message,
+            node_id=self.id,
+            class_type=self.node.type,
+            input_name=input_name,
+            hint=hint,
+            severity="error" if is_error else "warning",
+            origin=self.origin,
+        )
 
     def named(self, problem: Problem) -> Problem:
         """The problem, said of this node."""

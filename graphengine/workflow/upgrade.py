@@ -1,7 +1,7 @@
 """Documents in the terms of today's node types, by the rules of `upgrade_rules`."""
 
+import json
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,7 @@ def _replaced(document: str, place: str, rule: Replacement) -> Change:
 
 def _upgraded_ui(document: UiDocument, rules: Rules, changes: list[Change]) -> UiDocument:
     renamed = {rule.old: rule for rule in rules.replacements}
-    raw = deepcopy(document.to_json())  # nested at most as deep as the reader of JSON allows
+    raw = json.loads(json.dumps(document.to_json()))  # a copy, several times as fast as deepcopy
     before = len(changes)
     for where, node in _ui_nodes(raw):
         rule = renamed.get(node["type"]) if isinstance(node.get("type"), str) else None

@@ -131,6 +131,7 @@ def test_ten_thousand_nodes_that_are_all_wrong_are_told_of_in_bounded_time_and_s
     assert time.process_time() - begun < 5
     assert len(lost) == 10_000
     assert lost[NodeId("0")][:2] == ids("s0", "s1")
+    assert lost[NodeId("s4999")] == ids("s4999")
     assert sum(map(len, lost.values())) <= 2**22
 
 
@@ -140,12 +141,12 @@ def test_one_error_before_ten_thousand_targets_lists_them_all() -> None:
     assert len(lost_targets(fan, [NodeId(name) for name in shows], [error("1")])[NodeId("1")]) == 10_000
 
 
-def test_beyond_the_bounds_the_last_targets_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_bounds_each_node_lists_the_first_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "_MOST_LISTED", 0)
     wrong = ladder(100)
     targets = [node_id for node_id in wrong.nodes if node_id.startswith("s")]
-    lost = lost_targets(wrong, targets, [error("0")])
-    assert lost == {"0": tuple(targets[:64])}
+    lost = lost_targets(wrong, targets, [error("0"), error("90")])
+    assert lost == {"0": tuple(targets[:64]), "90": tuple(targets[90:])}
 
 
 #: The two branches, an unknown node, a cycle and a wrong value beside them.
