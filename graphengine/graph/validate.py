@@ -63,8 +63,8 @@ def lost_targets(
 ) -> Mapping[NodeId, tuple[NodeId, ...]]:
     """For each node with an error the targets that cannot run for it, itself included, in the order of `targets`.
 
-    All of them, as long as that are no more than some million ids, else each node lists the first ones. In documents
-    of more than some ten thousand nodes only the first targets are looked at.
+    All of them, as long as that are no more than some million ids, else each node lists the first ones. In
+    documents of more than some ten thousand nodes only the first targets are looked at.
     """
     broken = dict.fromkeys(_broken(problems))
     reading = readers(workflow)
