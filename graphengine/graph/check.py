@@ -15,6 +15,8 @@ from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 
 Definitions = Mapping[str, NodeDefinition]
 
+_MOST_SUGGESTED = 200  # different mistakes of one kind for which the nearest name is looked for
+
 
 @dataclass(frozen=True, slots=True)
 class NodeCheck:
@@ -24,7 +26,7 @@ class NodeCheck:
     definitions: Definitions
     folders: Folders
     _unknown: dict[str, str] = field(default_factory=dict)
-    _choices: dict[tuple[int, str, object, bool], Finding | None] = field(default_factory=dict)
+    _choices: dict[tuple[object, ...], Finding | None] = field(default_factory=dict)
 
     def node(self, node_id: NodeId, node: WorkflowNode) -> Iterator[Problem]:
         """What is wrong with one node."""
@@ -50,19 +52,20 @@ class NodeCheck:
 
     def _unknown_hint(self, class_type: str) -> str:
         if class_type not in self._unknown:
-            near = nearest(class_type, self.definitions)
+            near = nearest(class_type, self.definitions) if len(self._unknown) < _MOST_SUGGESTED else None
             missing = "install the node pack that defines it into custom_nodes"
             self._unknown[class_type] = f"did you mean {near!r}?" if near else missing
         return self._unknown[class_type]
 
     def _literal(self, spec: InputSpec, value: JsonValue, definition: NodeDefinition) -> Finding | None:
         by_node = bool(definition.checked_by_node) and not definition.checked_by_node.isdisjoint((spec.name, "*"))
-        if spec.choices is None or not isinstance(value, str):
+        if spec.choices is None or isinstance(value, list | dict):
             return check_value(spec, value, self.folders, by_node=by_node)
         # the choices live as long as their definition, which a spec of a dynamic input need not
-        key = (id(spec.choices), spec.name, value, by_node)
+        key = (id(spec.choices), spec.name, type(value), value, by_node)
         if key not in self._choices:
-            self._choices[key] = check_value(spec, value, self.folders, by_node=by_node)
+            suggest = nearest if len(self._choices) < _MOST_SUGGESTED else None
+            self._choices[key] = check_value(spec, value, self.folders, by_node=by_node, suggest=suggest)
         return self._choices[key]
 
     def _link(

@@ -21,6 +21,7 @@ __all__ = ["Definitions", "lost_targets", "output_nodes", "runnable_targets", "v
 _MOST_BITS = 2**30
 _MOST_LISTED = 2**22
 _ALWAYS_LISTED = 64
+_MOST_SUGGESTED = 20  # wrong targets for which the nearest node is looked for
 
 
 def output_nodes(workflow: Workflow, definitions: Definitions) -> list[NodeId]:
@@ -132,11 +133,11 @@ def _goals(workflow: Workflow, goals: Collection[NodeId], *, named: bool) -> Ite
             "no node of the workflow saves or shows anything",
             hint="add a SaveImage or PreviewImage node, or name targets",
         )
-    for node_id in goals if named else ():
-        if node_id not in workflow.nodes:
-            near = nearest(node_id, workflow.nodes)
-            hint = f"did you mean {near!r}?" if near else None
-            yield Problem("missing_node", f"the target {node_id!r} is no node of the workflow", node_id, hint=hint)
+    absent = [node_id for node_id in goals if node_id not in workflow.nodes] if named else []
+    for index, node_id in enumerate(absent):
+        near = nearest(node_id, workflow.nodes) if index < _MOST_SUGGESTED else None
+        hint = f"did you mean {near!r}?" if near else None
+        yield Problem("missing_node", f"the target {node_id!r} is no node of the workflow", node_id, hint=hint)
 
 
 def _cycles(workflow: Workflow, needed: Collection[NodeId]) -> Iterator[Problem]:

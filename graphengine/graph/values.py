@@ -1,7 +1,7 @@
 """Literal values: what a node accepts for an input, and in which form it gets it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
@@ -13,6 +13,9 @@ from graphengine.node.types import OBJECT_TYPES, WIDGET_TYPES
 
 #: A finding about one value: code, message and hint. The caller knows the node.
 Finding = tuple[str, str, str | None]
+
+#: Gives the known name that a mistyped one most likely means.
+Suggest = Callable[[str, Iterable[str]], str | None]
 
 _MANY = 20  # choices that fit into one message
 _NO_LISTS = WIDGET_TYPES | OBJECT_TYPES | {DYNAMIC_COMBO}
@@ -53,8 +56,18 @@ _CONVERSIONS: Mapping[str, Callable[[JsonValue], JsonValue]] = {
 }
 
 
-def check_value(spec: InputSpec, value: JsonValue, folders: Folders, *, by_node: bool) -> Finding | None:
-    """What is wrong with a literal, or None. `by_node`: the node checks the value itself, only the type counts."""
+def check_value(
+    spec: InputSpec,
+    value: JsonValue,
+    folders: Folders,
+    *,
+    by_node: bool,
+    suggest: Suggest | None = nearest,
+) -> Finding | None:
+    """What is wrong with a literal, or None. `by_node`: the node checks the value itself, only the type counts.
+
+    `suggest` finds the choice that was most likely meant; None saves the time.
+    """
     if type(value) is list:
         return _check_list(spec, value, folders, by_node=by_node)
     try:
@@ -64,7 +77,7 @@ def check_value(spec: InputSpec, value: JsonValue, folders: Folders, *, by_node:
     if by_node:
         return None
     if spec.choices is not None:
-        return _check_choice(spec, converted, folders)
+        return _check_choice(spec, converted, folders, suggest)
     if spec.type in ("INT", "FLOAT"):
         return _check_range(spec, converted)
     return None
@@ -75,7 +88,7 @@ def _check_list(
 ) -> Finding | None:
     """What is wrong with a list that is no link: where no list can stand, it was meant to be one."""
     if spec.takes_many:
-        found = (None if by_node else _check_choice(spec, value, folders) for value in values)
+        found = (None if by_node else _check_choice(spec, value, folders, None) for value in values)
         return next((finding for finding in found if finding is not None), None)
     if spec.type not in _NO_LISTS:
         return None
@@ -92,21 +105,23 @@ def _check_range(spec: InputSpec, value: JsonValue) -> Finding | None:
     return None
 
 
-def _check_choice(spec: InputSpec, value: JsonValue, folders: Folders) -> Finding | None:
+def _check_choice(spec: InputSpec, value: JsonValue, folders: Folders, suggest: Suggest | None) -> Finding | None:
     if isinstance(spec.choices, Files):
-        return _check_file(spec, spec.choices.kind, value, folders)
+        return _check_file(spec, spec.choices.kind, value, folders, suggest)
     choices = spec.choices or ()
     if any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices):
         return None
     shown = ", ".join(_quote(choice) for choice in choices[:_MANY]) + (", …" if len(choices) > _MANY else "")
-    near = nearest(str(value), [str(choice) for choice in choices])
+    near = suggest(str(value), [str(choice) for choice in choices]) if suggest else None
     hint = (
         f"did you mean {near!r}?" if near else f"choose one of {shown}" if choices else "it offers no choice here"
     )
     return "not_in_list", f"input {spec.name!r} has no choice {_quote(value)}", hint
 
 
-def _check_file(spec: InputSpec, kind: str, value: JsonValue, folders: Folders) -> Finding | None:
+def _check_file(
+    spec: InputSpec, kind: str, value: JsonValue, folders: Folders, suggest: Suggest | None
+) -> Finding | None:
     if not isinstance(value, str):
         return "wrong_type", f"input {spec.name!r} takes a file name, is {_quote(value)}", None
     try:
@@ -115,7 +130,8 @@ def _check_file(spec: InputSpec, kind: str, value: JsonValue, folders: Folders) 
         return "file_refused", f"input {spec.name!r}: {refused.message}", refused.hint
     if found is None:
         code = "missing_file" if kind == "input" else "missing_model"
-        return code, f"input {spec.name!r}: no file {value!r} in the {kind} folder", folders.hint(kind, value)
+        hint = folders.hint(kind, value) if suggest else None
+        return code, f"input {spec.name!r}: no file {value!r} in the {kind} folder", hint
     return None
 
 

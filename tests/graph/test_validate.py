@@ -222,6 +222,16 @@ def test_validation_changes_nothing(registry: NodeRegistry, folders: Folders) ->
     assert repr(given) == before
 
 
+def test_the_nearest_name_is_looked_for_only_some_hundred_times(registry: NodeRegistry, folders: Folders) -> None:
+    unknown: dict[str, tuple[str, dict[str, object]]] = {str(n): (f"Number{n:04}", {}) for n in range(1_000)}
+    hints = [problem.hint for problem in validate(workflow(unknown), registry, folders, [NodeId("1")])]
+    assert hints[0] == "did you mean 'Number'?"
+    assert hints[999] == "install the node pack that defines it into custom_nodes"
+    choices = {str(n): ("Choose", {"mode": f"fast{n}", "strength": 1.0, "ckpt_name": "a"}) for n in range(1_000)}
+    found = [problem for problem in validate(workflow(choices), registry, folders) if problem.input_name == "mode"]
+    assert (found[0].hint, found[999].hint) == ("did you mean 'fast'?", "choose one of 'fast', 'slow'")
+
+
 def test_ten_thousand_nodes_in_a_row_are_no_matter_of_recursion(registry: NodeRegistry, folders: Folders) -> None:
     nodes: dict[str, tuple[str, dict[str, object]]] = {"0": NUMBER}  # type: ignore[dict-item]  # narrower
     for index in range(1, 10_000):
