@@ -56,12 +56,21 @@ def _by_definition(node: UiNode, definition: DefinitionLike, problems: list[Prob
     if widgets and any(_is_odd(value) for value in left):
         problems.append(_too_many(node, len(left)))
     linked = {slot.name for slot in node.inputs or () if slot.link is not None}
-    for name, spec in widgets.items():
+    waiting = deque(widgets.items())
+    while waiting:
+        name, spec = waiting.popleft()
         if name not in found:  # newer than the document: it keeps its default, as in the editor
             found.update(_default(name, spec))
         elif name not in linked and _is_dynamic(found[name], spec):
             problems.append(_dynamic(node, name))
+        if spec.type == DYNAMIC_COMBO:
+            waiting.extendleft(reversed(_widgets_of_choice(name, spec, found.get(name))))
     return found
+
+
+def _widgets_of_choice(name: str, spec: InputLike, choice: JsonValue) -> list[tuple[str, InputLike]]:
+    """The widgets that a choice brings, by the names of their inputs."""
+    return [(f"{name}.{each}", inner) for each, inner in widgets_of_choice(spec, choice)]
 
 
 def in_order(
@@ -79,9 +88,7 @@ def in_order(
         found[name] = value = values[at]
         at += 1
         if spec.type == DYNAMIC_COMBO:
-            waiting.extendleft(
-                reversed([(f"{name}.{each}", inner) for each, inner in widgets_of_choice(spec, value)])
-            )
+            waiting.extendleft(reversed(_widgets_of_choice(name, spec, value)))
         elif spec.has_control and at < len(values):
             at += _control_values(spec, values, at, waiting)
     return found, values[at:]

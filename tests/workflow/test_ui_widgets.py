@@ -182,8 +182,13 @@ def test_the_choice_of_a_dynamic_combo_brings_widgets_of_its_own(values: Any, wa
 
 def test_named_values_of_a_dynamic_combo_are_kept() -> None:
     values = {"resize": "size", "resize.width": 640, "method": "lanczos", "other": 1}
-    wanted = {"resize": "size", "resize.width": 640, "method": "lanczos"}
+    wanted = {"resize": "size", "resize.width": 640, "resize.crop": "center", "method": "lanczos"}
     assert values_of(values, resize=SCALING, method="STRING") == wanted
+
+
+def test_widgets_that_a_choice_has_gained_since_keep_their_defaults() -> None:
+    wanted = {"resize": "size", "resize.width": 512, "resize.crop": "center"}
+    assert values_of(["size"], resize=SCALING) == wanted
 
 
 def test_a_slot_with_a_widget_holds_a_place_whatever_its_type() -> None:
