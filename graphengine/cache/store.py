@@ -20,10 +20,12 @@ class Outputs:
     """What one node gave: for each output slot its items (one, unless lists are involved), and what it shows.
 
     `ui` is the node's message to whoever watches, `{"images": [{"filename", "subfolder", "type"}]}` for instance.
+    `digests` are content hashes (hex) of the slots, where they are known.
     """
 
     slots: tuple[tuple[object, ...], ...] = ()
     ui: Mapping[str, JsonValue] = field(default_factory=dict)
+    digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Entry:
     """What a store knows of an entry without reading its values."""
 
     ui: Mapping[str, JsonValue]
+    digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class MemoryStore:
             if found is None:
                 return None
             self._kept.move_to_end(key)
-        return Entry(_detached(found[0].ui))
+        return Entry(_detached(found[0].ui), found[0].digests)
 
     def peek_many(self, keys: Collection[str]) -> dict[str, Entry]:
         """The entries of those keys that are kept."""
@@ -237,7 +240,7 @@ def _array_bytes(item: object) -> int:
 
 def _detached_outputs(outputs: Outputs) -> Outputs:
     slots = tuple(tuple(_detached(item) for item in items) for items in outputs.slots)
-    return Outputs(slots, _detached(outputs.ui))
+    return Outputs(slots, _detached(outputs.ui), outputs.digests)
 
 
 # Any: whatever a node gave; the type of the value is kept.
