@@ -16,6 +16,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from graphengine.errors import Problem
+from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.layers import order_without_cycles
 from graphengine.workflow.layout import layered_layout
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
@@ -66,10 +67,11 @@ def workflow_to_ui(workflow: Workflow, definitions: Mapping[str, DrawnDefinition
     problems: list[Problem] = []
     ids = _numbers(workflow.nodes, problems)
     drawing = _Drawing(workflow, definitions, ids, problems)
-    for key, node in workflow.nodes.items():
-        drawing.add(key, node)
-    drawing.connect()
-    drawing.place()
+    with collector_paused():
+        for key, node in workflow.nodes.items():
+            drawing.add(key, node)
+        drawing.connect()
+        drawing.place()
     document: dict[str, JsonValue] = {
         "last_node_id": max(ids.values(), default=0),
         "last_link_id": len(drawing.links),
@@ -131,6 +133,7 @@ class _Drawing:
     links: list[JsonValue] = field(default_factory=list)
     _slots: dict[NodeId, list[dict[str, JsonValue]]] = field(default_factory=dict)
     _outputs: dict[NodeId, list[dict[str, JsonValue]]] = field(default_factory=dict)
+    _readers: dict[tuple[NodeId, int], list[JsonValue]] = field(default_factory=dict)
 
     def add(self, key: NodeId, node: WorkflowNode) -> None:
         """Draw a node with its slots and widgets, links and place still missing."""
@@ -189,9 +192,11 @@ class _Drawing:
                 if slot["type"] == "*":
                     slot["type"] = output["type"]
                 slot["link"] = number
-                output["links"] = [*_items(output["links"]), number]
+                self._readers.setdefault((link.source, link.output), []).append(number)
                 source, target = self.ids[link.source], self.ids[key]
                 self.links.append([number, source, link.output, target, index, output["type"]])
+        for (key, at), numbers in self._readers.items():
+            self._outputs[key][at]["links"] = numbers
         for key, outputs in self._outputs.items():
             self.nodes[key]["outputs"] = list(outputs)
 
@@ -290,10 +295,6 @@ def _slot(name: str, type_: str, *, widget: bool = False) -> dict[str, JsonValue
 
 def _output(name: str, type_: str) -> dict[str, JsonValue]:
     return {"name": name, "type": type_, "links": None}
-
-
-def _items(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
 
 
 def _dangling(key: NodeId, node: WorkflowNode, name: str, link: Link) -> Problem:

@@ -25,6 +25,7 @@ Point = tuple[float, float]
 Size = tuple[float, float]
 
 _SWEEPS = 6
+_LARGE = 5_000  # boxes of a graph, or boxes and bends of a part, above which one sweep must do
 _BEND_SIZE = (0.0, 16.0)
 
 
@@ -82,14 +83,18 @@ class _Part:
 
 def _place(part: Sequence[int], readers: Sequence[Sequence[int]], sizes: Sequence[Size], gap: Size) -> _Part:
     """The layout of one part; its boxes come sorted so that sources stand before what reads them."""
+    if len(part) == 1:
+        return _Part({part[0]: (0.0, 0.0)}, {}, sizes[part[0]])
     column_of = assign_columns(part, readers)
     chain = with_bends(part, readers, column_of)
     columns: list[list[int]] = [[] for _ in range(max(column_of.values()) + 1)]
     for item in chain.items:
         columns[chain.column_of[item]].append(item)
     size_of = {item: sizes[item] if item < len(sizes) else _BEND_SIZE for item in chain.items}
-    _reduce_crossings(columns, chain.before, chain.after)
-    tops = _tops(columns, chain.before, chain.after, {item: size_of[item][1] + gap[1] for item in chain.items})
+    sweeps = 2 * (_SWEEPS if max(len(chain.items), len(sizes)) <= _LARGE else 1)
+    _reduce_crossings(columns, chain.before, chain.after, sweeps)
+    room = {item: size_of[item][1] + gap[1] for item in chain.items}
+    tops = _tops(columns, chain.before, chain.after, room, sweeps)
     lefts, left = [], 0.0
     widths = [max(size_of[item][0] for item in column) for column in columns]
     for width in widths:
@@ -115,12 +120,12 @@ def _place(part: Sequence[int], readers: Sequence[Sequence[int]], sizes: Sequenc
 Neighbours = Mapping[int, Sequence[int]]
 
 
-def _reduce_crossings(columns: list[list[int]], before: Neighbours, after: Neighbours) -> None:
+def _reduce_crossings(columns: list[list[int]], before: Neighbours, after: Neighbours, sweeps: int) -> None:
     """Sort each column by where the neighbours of its boxes stand, forwards and backwards in turn."""
     share: dict[int, float] = {}
     for column in columns:
         _remember(column, share)
-    for sweep in range(2 * _SWEEPS):
+    for sweep in range(sweeps):
         forwards = sweep % 2 == 0
         neighbours = before if forwards else after
         for column in columns if forwards else reversed(columns):
@@ -139,7 +144,11 @@ def _mean(values: Sequence[float], otherwise: float) -> float:
 
 
 def _tops(
-    columns: Sequence[Sequence[int]], before: Neighbours, after: Neighbours, room: Mapping[int, float]
+    columns: Sequence[Sequence[int]],
+    before: Neighbours,
+    after: Neighbours,
+    room: Mapping[int, float],
+    sweeps: int,
 ) -> dict[int, float]:
     """The upper edge of each box; `room` is its height with the gap below."""
     tops: dict[int, float] = {}
@@ -147,8 +156,8 @@ def _tops(
         top = 0.0
         for item in column:
             tops[item], top = top, top + room[item]
-    for sweep in range(2 * _SWEEPS + 1):
-        last = sweep == 2 * _SWEEPS
+    for sweep in range(sweeps + 1):
+        last = sweep == sweeps
         for column in columns if sweep % 2 == 0 else reversed(columns):
             wanted = []
             for item in column:
