@@ -1,18 +1,19 @@
 """`graphengine schema`: the JSON Schemas of documents that are read and written."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from graphengine.cli.console import say_json
 from graphengine.cli.options import DebugOption, examples
 from graphengine.cli.schemas import schemas
+from graphengine.cli.serve import require_aiohttp
 
 EXAMPLES = examples(
     "graphengine schema api > api-document.schema.json",
     "graphengine schema object-info",
-    "graphengine schema validation-report",
+    "graphengine schema openapi",
 )
 
 
@@ -25,6 +26,7 @@ class Schema(StrEnum):
     EVENT = "event"
     RUN_SUMMARY = "run-summary"
     VALIDATION_REPORT = "validation-report"
+    OPENAPI = "openapi"
 
 
 def command(
@@ -33,10 +35,18 @@ def command(
         typer.Argument(
             metavar="NAME",
             help="api and ui: workflow documents; object-info: node definitions; event: a line of run --events; "
-            "run-summary: run --json; validation-report: validate --format json.",
+            "run-summary: run --json; validation-report: validate --format json; openapi: what serve answers.",
         ),
     ] = Schema.API,
     debug: DebugOption = False,
 ) -> None:
-    """Print the JSON Schema of a document that is read or written."""
-    say_json(schemas()[name])
+    """Print the JSON Schema of a document, or the OpenAPI description of the server."""
+    say_json(_openapi() if name is Schema.OPENAPI else schemas()[name])
+
+
+# Any: an OpenAPI description is open-ended JSON.
+def _openapi() -> dict[str, Any]:
+    require_aiohttp()
+    from graphengine.server.app import description  # brings aiohttp, which no other schema needs
+
+    return description()

@@ -20,7 +20,7 @@ from graphengine.node.comfy_classes import define
 from graphengine.node.definition import NodeDefinition
 from graphengine.packs.discover import Pack
 from graphengine.packs.source import source_digest
-from graphengine.packs.stand_ins import StandInFinder, put_in_place
+from graphengine.packs.stand_ins import StandInFinder, Surroundings, put_in_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,15 @@ class LoadedPack:
     problems: tuple[Problem, ...] = ()
 
 
-def load_pack(pack: Pack) -> LoadedPack:
+def load_pack(pack: Pack, surroundings: Surroundings | None = None) -> LoadedPack:
     """Import the pack and define its nodes. A node that cannot be read is a problem and hurts no other.
+
+    `surroundings` are what a custom pack finds of the engine when it is imported: its folders and its nodes.
 
     Raises:
         PackError: the pack cannot be imported or maps no nodes.
     """
-    module = _import(pack)
+    module = _import(pack, surroundings)
     mappings = _mapped(pack, module)
     titles = getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}
     version = source_digest(_source_root(pack, module))
@@ -148,12 +150,14 @@ def _mapped(pack: Pack, module: ModuleType) -> Mapping[str, type[Any]]:
         ) from error
 
 
-def _import(pack: Pack) -> ModuleType:
+def _import(pack: Pack, surroundings: Surroundings | None) -> ModuleType:
     finder: StandInFinder | None = None
     try:
         if pack.path is None or pack.module in sys.modules:
             return importlib.import_module(pack.module)
         finder = put_in_place()
+        if surroundings is not None:
+            finder.connect(surroundings)
         return _import_path(pack.module, pack.path)
     except ImportError as error:
         raise _missing(pack, error, finder) from error

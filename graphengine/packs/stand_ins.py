@@ -15,16 +15,39 @@ import importlib.util
 import logging
 import pkgutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import Any
+
+from graphengine.node.definition import NodeDefinition
+from graphengine.node.folders import Folders
 
 logger = logging.getLogger(__name__)
 
 #: Entry point group in which an installed distribution announces a package of stand-ins.
 ENTRY_POINTS = "graphengine.stand_ins"
+
+
+# Any: messages are open-ended JSON.
+def _unheard(event: str | int, data: Any, client: str | None) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stand-ins may know of the engine that loads a pack.
+
+    `definitions` are all its node types and may grow; `send` sends a message (type, or number of a
+    binary one; data; client, or None for all) to whoever watches.
+    """
+
+    folders: Folders = field(default_factory=Folders)
+    definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
+    send: Callable[[str | int, Any, str | None], None] = _unheard
 
 
 class StandInFinder(MetaPathFinder, Loader):
@@ -57,6 +80,13 @@ class StandInFinder(MetaPathFinder, Loader):
         if own is None:
             raise ImportError(f"{module.__name__!r} is no stand-in", name=module.__name__)
         sys.modules[module.__name__] = importlib.import_module(own)
+
+    def connect(self, surroundings: Surroundings) -> None:
+        """Tell the packages of stand-ins that have a function `connect` which engine packs are loaded for."""
+        for package in sorted({own.rpartition(".")[0] for own in self.names.values()}):
+            connect = getattr(importlib.import_module(package), "connect", None)
+            if connect is not None:
+                connect(surroundings)
 
     def public_name(self, own: str) -> str | None:
         """The name that packs know a module of a stand-in package by, or None when it is none."""

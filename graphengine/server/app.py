@@ -51,10 +51,7 @@ def make_app(engine: Engine, settings: ServerSettings) -> web.Application:
     for module in MODULES:
         app.add_routes(_mounted(module.ROUTES))
     app.add_routes(static_files.ROUTES)  # last: the editor's files may have any name
-    services.prepare(app)
-    app[openapi.DOCUMENT] = openapi.as_bytes(endpoints())
-    app.add_routes(static_files.ROUTES)
-    app[openapi.DOCUMENT] = openapi.as_bytes((*endpoints(), *static_files.ENDPOINTS))
+    app[openapi.DOCUMENT] = openapi.as_bytes(description())
     services.prepare(app)
     app.cleanup_ctx.append(_life)
     app.on_shutdown.append(_shut_down)
@@ -62,8 +59,13 @@ def make_app(engine: Engine, settings: ServerSettings) -> web.Application:
 
 
 def endpoints() -> tuple[Endpoint, ...]:
-    """The endpoints of all modules, for their description."""
+    """The endpoints of all modules."""
     return tuple(endpoint for module in (*MODULES, static_files) for endpoint in module.ENDPOINTS)
+
+
+def description() -> openapi.Json:
+    """The OpenAPI description of the server."""
+    return openapi.document(endpoints())
 
 
 def _mounted(routes: tuple[web.RouteDef, ...]) -> list[web.RouteDef]:

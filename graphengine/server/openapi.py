@@ -42,9 +42,9 @@ async def description(request: web.Request) -> web.Response:
     return web.Response(body=request.app[DOCUMENT], content_type="application/json")
 
 
-def as_bytes(endpoints: Iterable[Endpoint]) -> bytes:
+def as_bytes(description: Json) -> bytes:
     """The description as JSON text."""
-    return json_text.dumps(document(endpoints), separators=(",", ":")).encode()
+    return json_text.dumps(description, separators=(",", ":")).encode()
 
 
 def document(endpoints: Iterable[Endpoint]) -> Json:

@@ -43,6 +43,8 @@ _TYPES = {
     ".woff": "font/woff",
     ".woff2": "font/woff2",
 }
+#: A style sheet that the editor's page links, for whoever wants to add one; without it, it is empty.
+_OWN_STYLE = ("user.css",)
 _TEXTS = ("text/", "application/json", "application/manifest+json", "image/svg+xml")
 _WITHOUT_EDITOR = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>graphengine</title></head>
@@ -121,6 +123,8 @@ async def editor_file(request: web.Request) -> web.StreamResponse:
     parts = file_parts(request.match_info["file"])
     if root is None:
         raise web.HTTPNotFound(text=f"there is nothing at {request.path!a}")
+    if parts == _OWN_STYLE and not below(root, parts).is_file():
+        return web.Response(text="", content_type="text/css")
     return trusted_file(below(root, parts))
 
 

@@ -37,7 +37,7 @@ class Extent:
         )
 
     def __str__(self) -> str:
-        size = f"{_shown(self.nodes)} nodes in {_shown(self.levels)} levels"
+        size = f"{_shown(self.nodes)} nodes in {_shown(self.levels)} level{'s' if self.levels != 1 else ''}"
         if self.values > MAX_VALUES:
             size += f" with {_shown(self.values)} slots and values"
         return size + (f" and {_shown(self.letters)} letters" if self.letters > MAX_LETTERS else "")

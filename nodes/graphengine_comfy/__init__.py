@@ -3,3 +3,7 @@
 `graphengine.packs.stand_ins` puts them in place when the first custom pack is loaded. They are written from what
 packs use and from ComfyUI's documented interfaces; modules with an underscore are our own.
 """
+
+from graphengine_comfy._surroundings import connect
+
+__all__ = ["connect"]

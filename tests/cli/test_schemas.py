@@ -40,7 +40,13 @@ def test_each_schema_is_written_to_its_file(tmp_path: Path) -> None:
 
 
 def test_the_command_knows_every_schema() -> None:
-    assert [name.value for name in Schema] == list(FILES) == list(schemas())
+    assert [name.value for name in Schema if name is not Schema.OPENAPI] == list(FILES) == list(schemas())
+
+
+def test_the_description_of_the_server_is_printed(graphengine: CommandLine) -> None:
+    described = json.loads(graphengine("schema", "openapi").out)
+    assert described["openapi"] == "3.1.0"
+    assert {"/prompt", "/view", "/ws"} < set(described["paths"])
 
 
 def test_the_readme_lists_every_schema() -> None:

@@ -166,6 +166,7 @@ def test_a_function_that_takes_types_alone_refuses_the_node() -> None:
 
 def test_the_range_of_an_input_that_the_node_checks_is_its_own_affair() -> None:
     assert problems(lambda a: True, a=1_000) == []
+    assert problems(lambda **inputs: True, a=1_000, b=-5) == []
 
 
 def test_a_coroutine_is_awaited() -> None:

@@ -10,8 +10,7 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
-from graphengine.server import openapi, static_files
-from graphengine.server.app import endpoints
+from graphengine.server.app import description, endpoints
 from tests.server.asking import Answer, Server
 
 SECRET = b"what nobody may read"
@@ -44,7 +43,7 @@ NAMES = {
 #: Routes that take a name of a file or folder: in the path, and in the query with {} for it.
 IN_PATHS = [
     (endpoint.method, endpoint.path)
-    for endpoint in (*endpoints(), *static_files.ENDPOINTS)
+    for endpoint in endpoints()
     if "{" in endpoint.path and re.search(r"\{(file|dest|folder|type|pack)\b", endpoint.path)
 ]
 IN_QUERIES = [
@@ -168,11 +167,10 @@ def test_a_body_of_more_than_100_mb_is_refused(method: str, path: str, server: S
 
 
 def test_the_tables_cover_every_route_that_takes_a_name() -> None:
-    document = openapi.document((*endpoints(), *static_files.ENDPOINTS))
     free_names = {"class", "id", "prompt_id", "job_id", "index"}
     named = {
         (method.upper(), path)
-        for path, item in document["paths"].items()
+        for path, item in description()["paths"].items()
         for method in item
         if set(re.findall(r"\{(\w+)\}", path)) - free_names
     }

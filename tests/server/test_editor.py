@@ -33,6 +33,7 @@ def small(engine: Engine, tmp_path: Path) -> Iterator[Server]:
         ("/", "text/html; charset=utf-8", "no-cache"),
         ("/index.html", "text/html; charset=utf-8", "no-cache"),
         ("/assets/a.js", "text/javascript; charset=utf-8", "no-cache"),
+        ("/user.css", "text/css; charset=utf-8", "no-cache"),
         ("/assets/a.svg", "image/svg+xml; charset=utf-8", "public, max-age=86400"),
         ("/assets/a.png", "image/png", "public, max-age=86400"),
         ("/templates/index.json", "application/json; charset=utf-8", "no-cache"),

@@ -158,7 +158,8 @@ def test_a_client_that_asked_gets_pictures_with_their_node() -> None:
 
 def test_a_second_socket_of_an_id_takes_its_place_and_outlives_the_first() -> None:
     async def run() -> None:
-        hub, left = SocketHub(), []
+        hub = SocketHub()
+        left: list[str] = []
         hub.on_leave(left.append)
         first, second = Socket(), Socket()
         old = hub.add("me", cast(web.WebSocketResponse, first), Aborted())

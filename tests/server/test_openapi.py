@@ -23,13 +23,13 @@ from graphengine.cache.store import MemoryStore
 from graphengine.engine import Engine
 from graphengine.execution.executor import LocalExecutor
 from graphengine.node.folders import Folders
-from graphengine.server import openapi, static_files
-from graphengine.server.app import endpoints, make_app
+from graphengine.server import openapi
+from graphengine.server.app import description, make_app
 from graphengine.server.state import ServerSettings
 from tests.sample_nodes import sample_registry
 from tests.server.asking import Server
 
-DOCUMENT = openapi.document((*endpoints(), *static_files.ENDPOINTS))
+DOCUMENT = description()
 
 
 def can_be_wrong(operation: openapi.Json) -> bool:

@@ -37,10 +37,9 @@ def test_a_prompt_that_is_stopped_with_the_server_goes_on_from_the_cache(tmp_pat
         async with serving(engine, tmp_path) as client:
             socket = await client.ws_connect("/ws?clientId=me")
             assert await (await client.get("/history/endless")).json() == {}
-            while (await client.get("/prompt")).status == 200:
-                message = await socket.receive_json(timeout=20)
-                if message["type"] == "progress":
-                    break
+            while (message := await socket.receive_json(timeout=20))["type"] != "executing":
+                pass
+            assert (message["data"]["prompt_id"], message["data"]["node"]) == ("endless", "1")
             assert await queued(client) == ["endless", "a", "b"]
             await client.post("/interrupt")
             while await queued(client):

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from graphengine.workflow.models import NodeId
-from graphengine.workflow.ui_format import Conversion
 from graphengine.workflow.ui_extent import MAX_DEPTH, MAX_NODES
+from graphengine.workflow.ui_format import Conversion
 from tests.workflow.ui_documents import (
     Row,
     codes,

@@ -67,6 +67,13 @@ class Color(ComfyType):
     Input = WidgetInput
 
 
+@comfytype(io_type="BOUNDING_BOX")
+class BoundingBox(ComfyType):
+    """A part of a picture, in pixels."""
+
+    Input = WidgetInput
+
+
 @comfytype(io_type="COMFY_MULTITYPED_V3")
 class MultiType(ComfyType):
     """An input that takes several types."""
