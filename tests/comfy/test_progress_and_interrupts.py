@@ -102,3 +102,9 @@ def test_schema_based_nodes_report_progress_too(called: Called) -> None:
         ComfyAPISync().execution.set_progress(1, 4, preview_image=Image.new("L", (2, 2)))
     ComfyAPISync().execution.set_progress(2, 4)
     assert (steps, [p.max_size for p in previews]) == ([(1, 4)], [512])
+
+
+def test_pictures_are_scaled_as_the_scale_node_does() -> None:
+    picture = torch.arange(8.0).reshape(1, 1, 2, 4)
+    assert utils.common_upscale(picture, 2, 1, "area", "disabled").tolist() == [[[[2.5, 4.5]]]]
+    assert utils.common_upscale(picture, 2, 2, "nearest-exact", "center").tolist() == [[[[1.0, 2.0], [5.0, 6.0]]]]

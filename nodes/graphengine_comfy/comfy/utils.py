@@ -1,8 +1,11 @@
-"""Progress of a node."""
+"""Progress of a node, and the size of pictures."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from graphengine.node.api import Preview, current_context
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Whether nodes should draw progress bars of their own; packs read it and set it.
 PROGRESS_BAR_ENABLED = True
@@ -57,3 +60,13 @@ class ProgressBar:
 
 def _format(name: str) -> Literal["jpeg", "png"]:
     return "png" if name.upper() == "PNG" else "jpeg"
+
+
+def common_upscale(samples: "Tensor", width: int, height: int, upscale_method: str, crop: str) -> "Tensor":
+    """Pictures or latents (B, C, H, W) in another size; `crop` "center" cuts what the new shape has no room for.
+
+    `upscale_method` is "nearest-exact", "bilinear", "area", "bicubic", "lanczos" or "bislerp".
+    """
+    from graphengine_nodes.image.scaling import resize  # brings torch
+
+    return resize(samples, width, height, upscale_method, crop)

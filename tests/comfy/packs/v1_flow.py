@@ -23,7 +23,8 @@ threads · FlowAsyncFail
 IS_CHANGED: FlowChangedBy (value, version) · FlowChangedAlways: NaN · FlowChangedRaises · FlowChangedAsync
 VALIDATE_INPUTS: FlowChecked (value): under 100 · FlowCheckedAsync · FlowCheckedAll: **kwargs · FlowCheckedTypes:
 input_types · FlowRefuses: False
-Hidden: FlowHidden: ui of all of them · FlowDynamicPrompt: DYNPROMPT · FlowRawLink (value): rawLink
+Hidden: FlowHidden: ui of all of them · FlowDynamicPrompt: DYNPROMPT · FlowRawLink (value): rawLink ·
+FlowHiddenInput (value): a hidden name of no known kind, which is passed only when the prompt sets it
 State: FlowNotIdempotent · FlowRemembers: counts on its instance
 Trouble: FlowFail (value, message) · FlowWrongReturn · FlowOutOfMemory (group, times): MemoryError so often ·
 FlowProgress (steps): with a preview at each · FlowUntilStopped: works until it is interrupted
@@ -782,6 +783,18 @@ class FlowRawLink(_Node):
     def run(self, value):
         self.called(tuple(value))
         return (json.dumps(value),)
+
+
+class FlowHiddenInput(_Node):
+    """What it is given under the hidden name `more`, which only expansions set."""
+
+    REQUIRED = {"value": INT}
+    HIDDEN = {"more": (ANY,)}
+    RETURN_TYPES = ("STRING",)
+
+    def run(self, value, **given):
+        self.called(value)
+        return (json.dumps(given),)
 
 
 # State
