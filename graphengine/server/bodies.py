@@ -1,9 +1,11 @@
 """The JSON bodies of requests, within limits."""
 
-import json
 from typing import Any
 
 from aiohttp import web
+
+from graphengine.errors import WorkflowFormatError
+from graphengine.workflow.json_input import parse_json
 
 #: Largest JSON body of the endpoints that change settings and the like, in bytes. Workflows may be larger.
 MAX_JSON_BYTES = 4 * 2**20
@@ -15,7 +17,7 @@ async def read_json(request: web.Request, limit: int = MAX_JSON_BYTES) -> Any:
 
     Raises:
         web.HTTPRequestEntityTooLarge: it is larger than the limit.
-        web.HTTPBadRequest: it is no JSON in UTF-8, is nested too deeply, or holds NaN or Infinity.
+        web.HTTPBadRequest: it is no JSON in UTF-8, is nested too deeply, or holds what JSON has not, as NaN.
     """
     data = bytearray()
     async for chunk in request.content.iter_any():
@@ -23,10 +25,9 @@ async def read_json(request: web.Request, limit: int = MAX_JSON_BYTES) -> Any:
         if len(data) > limit:
             raise web.HTTPRequestEntityTooLarge(limit, len(data))
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise web.HTTPBadRequest(text=f"the body is no JSON that can be read: {reason}") from error
+        return parse_json(bytes(data)).value
+    except WorkflowFormatError as error:
+        raise web.HTTPBadRequest(text=f"the body cannot be read as JSON: {error.message}") from error
 
 
 async def read_json_object(request: web.Request, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
@@ -40,7 +41,3 @@ async def read_json_object(request: web.Request, limit: int = MAX_JSON_BYTES) ->
     if not isinstance(value, dict):
         raise web.HTTPBadRequest(text=f"the body must be a JSON object, not {type(value).__name__}")
     return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"JSON has no {name}")

@@ -46,8 +46,8 @@ class Query:
 class Endpoint:
     """One route with its handler and the description of what it takes and gives.
 
-    `answers` are the bodies by status, None for an empty one; refusals that any endpoint may give (400, 401, 403,
-    413) need not be listed, nor 404 where the path names something. Texts are the handler's docstring.
+    `answers` are the bodies by status, None for an empty one. `refuses` are statuses with an error as body; those
+    that any endpoint may give (400, 401, 403, 413) need not be listed, nor 404 where the path names something.
     """
 
     method: str
@@ -56,6 +56,7 @@ class Endpoint:
     answers: Mapping[int, Content | None]
     query: Mapping[str, Query] = field(default_factory=dict)
     body: Content | None = None
+    refuses: Sequence[int] = ()
 
     def route(self) -> web.RouteDef:
         """The route; a GET route answers HEAD as well."""

@@ -5,12 +5,12 @@ them. Names are checked as text all the same.
 """
 
 import asyncio
-import json as json_text
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from graphengine.errors import WorkflowFormatError
 from graphengine.node.folders import Folders
 from graphengine.server.endpoint import (
     INTEGER,
@@ -28,9 +28,8 @@ from graphengine.server.endpoint import (
 from graphengine.server.paths import file_parts, name_parts
 from graphengine.server.pictures import encode_file, preview
 from graphengine.server.state import ENGINE
+from graphengine.workflow.json_input import MAX_BYTES, parse_json
 
-#: Longest header of a safetensors file that is read, in bytes.
-MAX_HEADER = 64 * 2**20
 _PICTURES = (".preview.png", ".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 # Any: JSON.
@@ -142,16 +141,16 @@ def _metadata(path: Path) -> Entry | None:
         return None
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if not 0 < length <= min(MAX_HEADER, path.stat().st_size):
+        if not 0 < length <= min(MAX_BYTES, path.stat().st_size):
             return None
         header = file.read(length)
     try:
-        value = json_text.loads(header)
-    except (ValueError, RecursionError):
+        value = parse_json(header).value
+    except WorkflowFormatError:
         return None
     match value:
         case {"__metadata__": dict(texts)}:
-            return texts
+            return {name: text for name, text in texts.items() if isinstance(text, str)}
         case _:
             return None
 

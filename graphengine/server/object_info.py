@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from aiohttp import web
 
@@ -44,7 +44,7 @@ def _answer(described: dict[str, str]) -> web.Response:
 
 def _described(engine: Engine, names: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
     """The descriptions of these types as JSON, and what is wrong with those that have none."""
-    folders = ListedOnce(engine.folders.input, engine.folders.output, engine.folders.temp, engine.folders.models)
+    folders = ListedOnce(**{each.name: getattr(engine.folders, each.name) for each in fields(engine.folders)})
     described, broken = {}, {}
     for name in names:
         try:

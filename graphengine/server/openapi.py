@@ -17,18 +17,17 @@ DOCUMENT = web.AppKey("openapi", bytes)
 _PARAMETER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 _ERROR = object_of({"error": object_of({"type": TEXT, "message": TEXT, "details": TEXT, "extra_info": OBJECT})})
 #: What any endpoint may answer instead.
-_REFUSALS = {
-    400: "The request cannot be read, or names something that is refused.",
-    401: "The token is missing or wrong.",
-    403: "The caller may not ask this.",
-    413: "The body is too large.",
-}
+_ANYWHERE = (400, 401, 403, 413)
 _MEANINGS = {
     200: "Done.",
     204: "Done.",
     206: "The part of the file that was asked for.",
+    400: "The request cannot be read, or names something that is refused.",
+    401: "The token is missing or wrong.",
+    403: "The caller may not ask this.",
     404: "There is no such thing.",
     409: "What is there is in the way.",
+    413: "The body is too large.",
     416: "The file has no such part.",
     429: "The queue is full.",
     503: "The server is busy.",
@@ -109,20 +108,20 @@ def _query(query: Mapping[str, Query]) -> list[Json]:
 
 def _responses(endpoint: Endpoint) -> Json:
     """The endpoint's own answers, and the refusals that it need not list."""
-    refusals = {**_REFUSALS, **({404: _MEANINGS[404]} if "{" in endpoint.path else {})}
+    refused = {*_ANYWHERE, *endpoint.refuses, *([404] if "{" in endpoint.path else [])}
     answers = {status: _answer(status, content) for status, content in endpoint.answers.items()}
-    others = {status: _refusal(text) for status, text in refusals.items() if status not in answers}
+    others = {status: _refusal(status) for status in refused if status not in answers}
     return {str(status): answer for status, answer in sorted({**answers, **others}.items())}
 
 
 def _answer(status: int, content: Content | None) -> Json:
-    meaning = _MEANINGS.get(status) or _REFUSALS.get(status) or "See the summary."
-    return {"description": meaning, **({"content": _content(content)} if content is not None else {})}
+    described: Json = {"description": _MEANINGS.get(status, "See the summary.")}
+    return described if content is None else {**described, "content": _content(content)}
 
 
-def _refusal(text: str) -> Json:
+def _refusal(status: int) -> Json:
     return {
-        "description": text,
+        "description": _MEANINGS[status],
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
 

@@ -6,7 +6,6 @@ pack. These files are as trusted as the pack's Python code, so scripts are serve
 
 import asyncio
 import hashlib
-import json as json_text
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,12 +15,13 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from graphengine.errors import FileRefused
+from graphengine.errors import FileRefused, WorkflowFormatError
 from graphengine.packs.discover import Pack, installed_packs
 from graphengine.server.endpoint import FILE, NAMES, OBJECT, Content, Endpoint, json, routes
 from graphengine.server.paths import below, file_parts
 from graphengine.server.state import ENGINE, SETTINGS
 from graphengine.server.static_files import trusted_file
+from graphengine.workflow.json_input import MAX_BYTES, parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ PACKS = web.AppKey("packs", tuple[Pack, ...])
 
 _TEMPLATE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
 _TRANSLATED = ("nodeDefs", "commands", "settings")
-_MAX_FILE = 8 * 2**20
 # Any: JSON.
 Json = dict[str, Any]
 
@@ -157,16 +156,16 @@ def _object(path: Path) -> Json:
     if not path.is_file():
         return {}
     try:
-        value = json_text.loads(_text(path))
-    except (OSError, ValueError, RecursionError, FileRefused) as error:
+        value = parse_json(path.read_bytes()).value
+    except (OSError, WorkflowFormatError) as error:
         logger.warning("%s cannot be read: %s", path, error)
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def _text(path: Path) -> str:
-    if path.stat().st_size > _MAX_FILE:
-        raise FileRefused(f"{path} is larger than {_MAX_FILE // 2**20} MiB")
+    if path.stat().st_size > MAX_BYTES:
+        raise FileRefused(f"{path} is larger than {MAX_BYTES // 2**20} MiB")
     return path.read_text(encoding="utf-8")
 
 

@@ -1,7 +1,6 @@
 """`/upload/image` and `/upload/mask`: files from the editor into the input folder."""
 
 import asyncio
-import json as json_text
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -11,13 +10,14 @@ from typing import IO
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from graphengine.errors import FileRefused
+from graphengine.errors import FileRefused, WorkflowFormatError
 from graphengine.server.endpoint import TEXT, Content, Endpoint, json, object_of, routes
 from graphengine.server.paths import below, file_parts, name_parts
 from graphengine.server.pictures import with_mask
 from graphengine.server.receiving import nameless_file, put, put_new, receive
 from graphengine.server.state import ENGINE, SETTINGS
 from graphengine.server.view import KINDS, find
+from graphengine.workflow.json_input import parse_json
 
 _MAX_FIELDS = 16
 _MAX_FIELD_BYTES = 4096
@@ -173,8 +173,8 @@ def _store(form: Form, place: Place) -> str:
 def _original(request: web.Request, form: Form) -> Path:
     """The picture that a mask belongs to."""
     try:
-        reference = json_text.loads(form.original_ref)
-    except (ValueError, RecursionError) as error:
+        reference = parse_json(form.original_ref.encode()).value
+    except WorkflowFormatError as error:
         raise web.HTTPBadRequest(text="the field 'original_ref' is no JSON") from error
     match reference:
         case {"filename": str(filename), **rest}:

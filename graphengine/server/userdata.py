@@ -9,7 +9,6 @@ from typing import Any
 from aiohttp import web
 
 from graphengine.server.endpoint import (
-    ANYTHING,
     FILE,
     FLAG,
     INTEGER,
@@ -195,7 +194,7 @@ def _entry(path: Path, root: Path) -> Entry:
 
 
 _INFO = object_of({"path": TEXT, "size": INTEGER, "modified": INTEGER, "created": INTEGER})
-_WRITTEN = {200: json({"anyOf": [TEXT, _INFO]}), 409: json(ANYTHING)}
+_WRITTEN = {200: json({"anyOf": [TEXT, _INFO]})}
 _WRITING = {"overwrite": Query(FLAG), "full_info": Query(FLAG)}
 _ENTRY = object_of({"name": TEXT, "path": TEXT, "type": {"type": "string", "enum": ["file", "directory"]}})
 ENDPOINTS = (
@@ -203,7 +202,8 @@ ENDPOINTS = (
         "GET",
         "/userdata",
         list_files,
-        answers={200: json(list_of({"anyOf": [TEXT, list_of(TEXT), _INFO]})), 404: json(ANYTHING)},
+        answers={200: json(list_of({"anyOf": [TEXT, list_of(TEXT), _INFO]}))},
+        refuses=(404,),
         query={
             "dir": Query(required=True, description="Folder below the user's."),
             "recurse": Query(FLAG),
@@ -215,7 +215,8 @@ ENDPOINTS = (
         "GET",
         "/v2/userdata",
         list_folder,
-        answers={200: json(list_of(_ENTRY)), 404: json(ANYTHING)},
+        answers={200: json(list_of(_ENTRY))},
+        refuses=(404,),
         query={"path": Query(description="Folder below the user's.")},
     ),
     Endpoint("GET", "/userdata/{file}", read_file, answers={200: Content(media_type=FILE)}),
@@ -224,10 +225,11 @@ ENDPOINTS = (
         "/userdata/{file}",
         write_file,
         answers=_WRITTEN,
+        refuses=(409,),
         query=_WRITING,
         body=Content(media_type="application/octet-stream", required=False),
     ),
     Endpoint("DELETE", "/userdata/{file}", delete_file, answers={204: None}),
-    Endpoint("POST", "/userdata/{file}/move/{dest}", move_file, answers=_WRITTEN, query=_WRITING),
+    Endpoint("POST", "/userdata/{file}/move/{dest}", move_file, answers=_WRITTEN, query=_WRITING, refuses=(409,)),
 )
 ROUTES = routes(ENDPOINTS)

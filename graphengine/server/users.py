@@ -8,11 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
+from graphengine.errors import WorkflowFormatError
 from graphengine.server.bodies import read_json, read_json_object
 from graphengine.server.endpoint import ANYTHING, OBJECT, TEXT, Endpoint, json, object_of, routes
 from graphengine.server.receiving import put
 from graphengine.server.state import SETTINGS
 from graphengine.server.userdata import user_folder
+from graphengine.workflow.json_input import parse_json
 
 #: Longest name of a setting, in characters, and most settings that are kept.
 MAX_ID = 512
@@ -77,10 +79,10 @@ def _read(file: Path) -> Values:
         web.HTTPConflict: it cannot be read. Nothing is written over it then.
     """
     try:
-        values = json_text.loads(file.read_text(encoding="utf-8"))
+        values = parse_json(file.read_bytes()).value
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, WorkflowFormatError) as error:
         raise web.HTTPConflict(text=f"{file} cannot be read: {error}; correct or remove it") from error
     if not isinstance(values, dict):
         raise web.HTTPConflict(text=f"{file} holds no JSON object; correct or remove it")
@@ -94,14 +96,15 @@ def _update(file: Path, given: Values) -> None:
     put(BytesIO(json_text.dumps(values, indent=4).encode()), file)
 
 
-_UNREADABLE = {409: json(ANYTHING)}
+#: The file of settings cannot be read.
+_UNREADABLE = (409,)
 _STORAGE = object_of({"storage": TEXT, "migrated": {"type": "boolean"}})
 ENDPOINTS = (
     Endpoint("GET", "/users", users, answers={200: json(_STORAGE)}),
     Endpoint("POST", "/users", add_user, answers={}, body=json(object_of({"username": TEXT}))),
-    Endpoint("GET", "/settings", all_settings, answers={200: json(OBJECT), **_UNREADABLE}),
-    Endpoint("POST", "/settings", set_many, answers={200: None, **_UNREADABLE}, body=json(OBJECT)),
-    Endpoint("GET", "/settings/{id}", one_setting, answers={200: json(ANYTHING), **_UNREADABLE}),
-    Endpoint("POST", "/settings/{id}", set_one, answers={200: None, **_UNREADABLE}, body=json(ANYTHING)),
+    Endpoint("GET", "/settings", all_settings, answers={200: json(OBJECT)}, refuses=_UNREADABLE),
+    Endpoint("POST", "/settings", set_many, answers={200: None}, refuses=_UNREADABLE, body=json(OBJECT)),
+    Endpoint("GET", "/settings/{id}", one_setting, answers={200: json(ANYTHING)}, refuses=_UNREADABLE),
+    Endpoint("POST", "/settings/{id}", set_one, answers={200: None}, refuses=_UNREADABLE, body=json(ANYTHING)),
 )
 ROUTES = routes(ENDPOINTS)

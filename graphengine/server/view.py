@@ -129,7 +129,8 @@ ENDPOINTS = (
         "GET",
         "/view",
         view,
-        answers={200: Content(media_type=FILE), 206: Content(media_type=FILE), 404: None},
+        answers={200: Content(media_type=FILE), 206: Content(media_type=FILE), 416: None},
+        refuses=(404,),
         query={
             "filename": Query(required=True, description="Name of the file."),
             "type": Query({"type": "string", "enum": list(KINDS)}),

@@ -21,7 +21,7 @@ def checkpoints(folders: object, tmp_path: Path) -> Path:
     """The folder of checkpoints, with two files."""
     place = tmp_path / "checkpoints"
     (place / "sub").mkdir()
-    safetensors(place / "a.safetensors", {"__metadata__": {"modelspec.title": "A"}})
+    safetensors(place / "a.safetensors", {"__metadata__": {"modelspec.title": "A", "no text": [1]}})
     safetensors(place / "sub" / "b.safetensors", {})
     (place / "notes.txt").write_text("no model")
     return place
@@ -37,7 +37,7 @@ def test_kinds_and_files_are_listed(server: Server, checkpoints: Path) -> None:
 def test_the_editor_gets_folders_sizes_and_times(server: Server, checkpoints: Path) -> None:
     assert server.get("/experiment/models").json == [{"name": "checkpoints", "folders": [str(checkpoints)]}]
     first, second = server.get("/experiment/models/checkpoints").json
-    assert (first["name"], first["pathIndex"], first["size"]) == ("a.safetensors", 0, 50)
+    assert (first["name"], first["pathIndex"], first["size"]) == ("a.safetensors", 0, 66)
     assert abs(first["modified"] - (checkpoints / "a.safetensors").stat().st_mtime * 1000) < 2
     assert second["name"] == "sub/b.safetensors"
     assert server.get("/experiment/models/none").status == 404
@@ -67,7 +67,7 @@ def test_a_damaged_header_has_no_metadata(content: bytes, server: Server, checkp
 def test_a_header_over_the_limit_is_not_read(
     server: Server, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "MAX_HEADER", 41)
+    monkeypatch.setattr(models, "MAX_BYTES", 41)
     assert server.get("/view_metadata/checkpoints?filename=a.safetensors").status == 404
 
 

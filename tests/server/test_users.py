@@ -35,6 +35,7 @@ def test_settings_are_set_together_or_one_by_one(server: Server, tmp_path: Path)
         ("/settings", b"\xff{}"),
         ("/settings", b'{"a": NaN}'),
         ("/settings", b"[" * 100_000),
+        ("/settings/a", b"[" * 500 + b"]" * 500),
         ("/settings/a", b"Infinity"),
         ("/settings/a", b'{"a": ' * 50_000),
         ("/settings/" + "a" * 600, b"1"),
