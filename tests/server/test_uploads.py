@@ -1,10 +1,13 @@
 """Uploads arrive whole, under a harmless name, within limits, or not at all."""
 
+import asyncio
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from aiohttp import FormData
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -196,3 +199,55 @@ def test_a_mask_of_another_size_or_that_is_no_picture_is_refused(server: Server,
     assert "4 x 5" in mask(server, reference, (4, 5)).message
     assert server.post("/upload/mask", data=form(b"x", original_ref=reference)).status == 400
     assert set(below(tmp_path / "input")) == {"original.png"}
+
+
+PIECES = st.sampled_from(
+    [b"--x", b"--", b"\r\n", b"\n", b'Content-Disposition: form-data; name="image"; filename="a.png"', b":",
+     b'Content-Disposition: form-data; name="type"', b"Content-Type: multipart/mixed; boundary=y", b"--y",
+     b"input", b"Content-Length: 5", b"Content-Transfer-Encoding: base64", b"Content-Encoding: gzip", b"\0", b"\xff", b"abc"]
+)  # fmt: skip
+
+
+def test_whatever_the_form_the_server_does_not_fail(server: Server, tmp_path: Path) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+
+    @given(st.lists(PIECES, max_size=14).map(b"".join))
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None)
+    def send(body: bytes) -> None:
+        assert server.post("/upload/image", data=body, headers=headers).status in (200, 400)
+        assert set(below(tmp_path / "input")) <= {"a.png", *(f"a ({number}).png" for number in range(1, 150))}
+
+    send()
+
+
+def test_uploads_of_one_name_at_the_same_time_are_all_kept(server: Server, tmp_path: Path) -> None:
+    async def send_all() -> set[str]:
+        contents = [b"%d" % (number % 10) for number in range(30)]
+        answers = await asyncio.gather(
+            *(server.client.post("/upload/image", data=form(each)) for each in contents)
+        )
+        return {(await answer.json())["name"] for answer in answers}
+
+    names = server.runner.run(send_all())
+    kept = below(tmp_path / "input")
+    assert names <= set(kept)
+    assert {kept[name] for name in names} == {b"%d" % number for number in range(10)}
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_nothing(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def leave(address: str) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.client.port)
+        head = "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\nContent-Type: {}\r\n\r\n"
+        writer.write(head.format(address, "multipart/form-data; boundary=x").encode())
+        writer.write(b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\nabc')
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    for address in ("/upload/image", "/userdata/a.png", "/settings/a"):
+        server.runner.run(leave(address))
+        assert server.get("/features").status == 200
+    assert below(tmp_path) == {}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
