@@ -204,7 +204,8 @@ def test_a_mask_of_another_size_or_that_is_no_picture_is_refused(server: Server,
 PIECES = st.sampled_from(
     [b"--x", b"--", b"\r\n", b"\n", b'Content-Disposition: form-data; name="image"; filename="a.png"', b":",
      b'Content-Disposition: form-data; name="type"', b"Content-Type: multipart/mixed; boundary=y", b"--y",
-     b"input", b"Content-Length: 5", b"Content-Transfer-Encoding: base64", b"Content-Encoding: gzip", b"\0", b"\xff", b"abc"]
+     b"input", b"Content-Length: 5", b"Content-Transfer-Encoding: base64", b"Content-Encoding: gzip", b"\0",
+     b"\xff", b"abc"]
 )  # fmt: skip
 
 
