@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ _VERSION = 1
 _SCHEMA = """
 CREATE TABLE queue (
     prompt_id TEXT PRIMARY KEY, number REAL NOT NULL, arrival INTEGER NOT NULL, created INTEGER NOT NULL,
-    item TEXT NOT NULL
+    workflow_id TEXT, item TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE history (
     position INTEGER PRIMARY KEY AUTOINCREMENT, prompt_id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
@@ -50,7 +50,7 @@ class PromptTables:
     def queued(self) -> list[QueueItem]:
         """All prompts that have not ended, in order; one that ran when the server ended is among them."""
         rows = self._connection.execute(
-            "SELECT prompt_id, number, arrival, created, item FROM queue ORDER BY number, arrival"
+            "SELECT prompt_id, number, arrival, created, workflow_id, item FROM queue ORDER BY number, arrival"
         )
         return [QueueItem(*row) for row in rows]
 
@@ -64,8 +64,8 @@ class PromptTables:
         """Queue a prompt."""
         with self._connection:
             self._connection.execute(
-                "INSERT INTO queue VALUES (?, ?, ?, ?, ?)",
-                (item.prompt_id, item.number, item.arrival, item.created, item.text),
+                "INSERT INTO queue VALUES (?, ?, ?, ?, ?, ?)",
+                (item.prompt_id, item.number, item.arrival, item.created, item.workflow_id, item.text),
             )
 
     def remove(self, prompt_ids: Iterable[str]) -> None:
@@ -91,14 +91,21 @@ class PromptTables:
                 (HISTORY,),
             )
 
-    def entries(self, limit: int | None, offset: int) -> list[tuple[str, str]]:
-        """Ids and entries in the order in which the prompts ended; a negative offset gives the last `limit`."""
+    def ended(self, limit: int | None = None, offset: int = 0) -> list[str]:
+        """Ids in the order in which the prompts ended; a negative offset gives the last `limit`."""
         count = -1 if limit is None else limit
         if offset < 0 and limit is not None:
-            query = "SELECT prompt_id, entry FROM history ORDER BY position DESC LIMIT ?"
-            return self._connection.execute(query, (count,)).fetchall()[::-1]
-        query = "SELECT prompt_id, entry FROM history ORDER BY position LIMIT ? OFFSET ?"
-        return self._connection.execute(query, (count, max(offset, 0))).fetchall()
+            query = "SELECT prompt_id FROM history ORDER BY position DESC LIMIT ?"
+            rows = self._connection.execute(query, (count,)).fetchall()[::-1]
+        else:
+            query = "SELECT prompt_id FROM history ORDER BY position LIMIT ? OFFSET ?"
+            rows = self._connection.execute(query, (count, max(offset, 0))).fetchall()
+        return [row[0] for row in rows]
+
+    def entries(self, prompt_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Ids and entries of those that are still there, in the order asked for."""
+        found = ((prompt_id, self.entry(prompt_id)) for prompt_id in prompt_ids)
+        return [(prompt_id, entry) for prompt_id, entry in found if entry is not None]
 
     def entry(self, prompt_id: str) -> str | None:
         """One entry, None when there is none."""

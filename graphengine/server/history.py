@@ -12,15 +12,35 @@ from graphengine.server.endpoint import json as json_body
 from graphengine.server.queue_handlers import CLEAR_OR_DELETE, flag, names
 from graphengine.server.state import DATABASE
 
+_AT_ONCE = 20  # entries of a long history that are read at once
 
-async def get_history(request: web.Request) -> web.Response:
+
+async def get_history(request: web.Request) -> web.StreamResponse:
     """The entries by prompt id, in the order in which the prompts ended; a negative offset gives the last ones."""
     limit = whole_number(request, "max_items")
     offset = whole_number(request, "offset")
     if limit is not None and limit < 0:
         limit = None
-    entries = await request.app[DATABASE].call(PromptTables.entries, limit, -1 if offset is None else offset)
-    return _answer(entries)
+    database = request.app[DATABASE]
+    ids = await database.call(PromptTables.ended, limit, -1 if offset is None else offset)
+    if len(ids) <= _AT_ONCE:
+        return _answer(await database.call(PromptTables.entries, ids))
+    return await _stream(request, ids)
+
+
+async def _stream(request: web.Request, ids: list[str]) -> web.StreamResponse:
+    """A long history in parts, so that memory holds a few entries at a time."""
+    answer = web.StreamResponse()
+    answer.content_type = "application/json"
+    await answer.prepare(request)
+    separator = "{"
+    for start in range(0, len(ids), _AT_ONCE):
+        entries = await request.app[DATABASE].call(PromptTables.entries, ids[start : start + _AT_ONCE])
+        for prompt_id, entry in entries:
+            await answer.write(f"{separator}{json.dumps(prompt_id)}:{entry}".encode())
+            separator = ","
+    await answer.write(b"}" if separator == "," else b"{}")
+    return answer
 
 
 async def get_entry(request: web.Request) -> web.Response:

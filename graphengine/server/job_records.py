@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphengine.server.messages import PromptRun
-from graphengine.server.queue_items import ItemParts, QueueItem
+from graphengine.server.queue_items import QueueItem
 
 # Any: JSON.
 Job = dict[str, Any]
@@ -13,7 +13,7 @@ STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
 _FAILURES = ("execution_error", "execution_interrupted")
 
 
-def queued_job(item: QueueItem, workflow_id: str | None, started: int | None) -> Job:
+def queued_job(item: QueueItem, started: int | None) -> Job:
     """The job of a prompt that waits, or runs since `started`."""
     return {
         "id": item.prompt_id,
@@ -25,17 +25,17 @@ def queued_job(item: QueueItem, workflow_id: str | None, started: int | None) ->
         "execution_error": None,
         "outputs_count": 0,
         "preview_output": None,
-        "workflow_id": workflow_id,
+        "workflow_id": item.workflow_id,
     }
 
 
-def finished_job(item: QueueItem, parts: ItemParts, run: PromptRun, status: str, started: int, ended: int) -> Job:
+def finished_job(item: QueueItem, run: PromptRun, status: str, started: int, ended: int) -> Job:
     """The job of a prompt that has ended as `status` says."""
     shown = list(_shown_items(run.shown))
     preview = next((each for each in shown if each.get("type") == "output"), shown[0] if shown else None)
     failure = next((data for type_, data in run.log if type_ in _FAILURES), None)
     return {
-        **queued_job(item, parts.workflow_id, started),
+        **queued_job(item, started),
         "status": status,
         "execution_end_time": ended,
         "execution_error": failure if status == "failed" else None,

@@ -83,7 +83,7 @@ async def _rows(request: web.Request) -> list[_Row]:
         item.prompt_id: _Row(
             item.prompt_id,
             "in_progress" if item is running else "pending",
-            item.parts().workflow_id,
+            item.workflow_id,
             item.created,
             0,
             item,
@@ -107,7 +107,7 @@ async def _job(request: web.Request, row: _Row) -> Job | None:
 
 def _queued(request: web.Request, item: QueueItem) -> Job:
     is_running = item is request.app[QUEUE].running
-    return queued_job(item, item.parts().workflow_id, request.app[WORKER].started_at() if is_running else None)
+    return queued_job(item, request.app[WORKER].started_at() if is_running else None)
 
 
 def _refuse_unknown(name: str, values: Sequence[str], known: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from graphengine.node.dynamic import live_inputs
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 
 _WRAPPER = "__value__"
+_LONGEST = 200  # characters of a client's text that an answer repeats
 
 Definitions = Mapping[str, NodeDefinition]
 Specs = Mapping[str, InputSpec]
@@ -75,12 +76,13 @@ def workflow_of(document: Mapping[str, Any], definitions: Definitions, ui: Mappi
 
 def _refuse_unknown(node_id: str, node: Any, definitions: Definitions) -> None:
     class_type = node.get("class_type") if isinstance(node, dict) else None
+    place = f"Node ID '#{node_id[:_LONGEST]}'"
     if not isinstance(class_type, str):
         message = "Cannot execute because a node is missing the class_type property."
-        raise RequestRefused("invalid_prompt", message, f"Node ID '#{node_id}'")
+        raise RequestRefused("invalid_prompt", message, place)
     if class_type not in definitions:
-        message = f"Cannot execute because node {class_type} does not exist."
-        raise RequestRefused("invalid_prompt", message, f"Node ID '#{node_id}'")
+        message = f"Cannot execute because node {class_type[:_LONGEST]} does not exist."
+        raise RequestRefused("invalid_prompt", message, place)
 
 
 def _badly_written(node_id: str, node: dict[str, Any], specs: Specs) -> Iterator[Problem]:

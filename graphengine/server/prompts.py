@@ -1,11 +1,12 @@
 """`/prompt`: take a prompt, check it, queue it, or say what is wrong in the words that clients know."""
 
+import logging
 import re
+import sqlite3
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from aiohttp import web
@@ -17,12 +18,15 @@ from graphengine.server.endpoint import OBJECT, TEXT, Content, Endpoint, list_of
 from graphengine.server.endpoint import json as json_body
 from graphengine.server.prompt_document import ReadPrompt, RequestRefused, read_prompt
 from graphengine.server.queue import QueueRefused
-from graphengine.server.queue_items import SECRETS, ItemParts, make_item
+from graphengine.server.queue_items import SECRETS, ItemParts, QueueItem, make_item
 from graphengine.server.state import CHECKS, ENGINE, QUEUE
 from graphengine.server.wire_errors import WireErrors, error_answer
 from graphengine.workflow.json_input import MAX_BYTES, parse_json
 from graphengine.workflow.models import NodeId
 
+logger = logging.getLogger(__name__)
+
+_MOST = 2**53  # greatest number that JSON and SQLite keep exactly
 _ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
@@ -55,11 +59,8 @@ async def post_prompt(request: web.Request) -> web.Response:
     try:
         queue.refuse_if_full()
         data = await _body(request)
-        asked, parts, node_errors = await request.app[CHECKS].call(lambda: check(engine, data))
-        number = arrival if asked.number is None else asked.number
-        number = -number if asked.front else number
-        created = time.time_ns() // 1_000_000
-        await queue.put(make_item(asked.prompt_id, number, arrival, created, parts, asked.secrets))
+        item, node_errors = await request.app[CHECKS].call(lambda: prepare(engine, data, arrival))
+        await queue.put(item)
     except RequestRefused as refused:
         return web.json_response(error_answer(refused.type, refused.message, refused.details), status=400)
     except PromptInvalid as invalid:
@@ -67,7 +68,10 @@ async def post_prompt(request: web.Request) -> web.Response:
     except QueueRefused as full:
         status = 429 if full.type == "queue_full" else 400
         return web.json_response(error_answer(full.type, full.message, full.hint or ""), status=status)
-    return web.json_response({"prompt_id": asked.prompt_id, "number": number, "node_errors": node_errors})
+    except sqlite3.Error as error:
+        logger.exception("a prompt could not be written down")
+        return web.json_response(error_answer("not_written", "The prompt cannot be kept", str(error)), status=507)
+    return web.json_response({"prompt_id": item.prompt_id, "number": item.number, "node_errors": node_errors})
 
 
 class PromptInvalid(Exception):
@@ -85,6 +89,20 @@ async def _body(request: web.Request) -> bytes:
         if len(data) > MAX_BYTES:
             raise web.HTTPRequestEntityTooLarge(MAX_BYTES, len(data))
     return bytes(data)
+
+
+def prepare(engine: Engine, data: bytes, arrival: int) -> tuple[QueueItem, dict[str, Any]]:
+    """The item to queue for the request in a body, and what is wrong with the outputs that are left out.
+
+    Raises:
+        RequestRefused: the request is not in the protocol's form.
+        PromptInvalid: no output can run.
+    """
+    asked, parts, node_errors = check(engine, data)
+    number = arrival if asked.number is None else asked.number
+    number = -number if asked.front else number
+    created = time.time_ns() // 1_000_000
+    return make_item(asked.prompt_id, number, arrival, created, parts, asked.secrets), node_errors
 
 
 def check(engine: Engine, data: bytes) -> tuple[PromptRequest, ItemParts, dict[str, Any]]:
@@ -175,8 +193,8 @@ def _name(value: Any, member: str) -> str:
 def _number(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise _wrong("number", "a number", value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST <= value <= _MOST:
+        raise _wrong("number", "a number between -2**53 and 2**53", value)
     return value
 
 

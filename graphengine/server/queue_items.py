@@ -16,14 +16,15 @@ class QueueItem:
     """One prompt. `number` orders the queue (lower is sooner), `arrival` those of one number.
 
     `text` is the item as the protocol shows it, a JSON array `[number, id, prompt, extra_data, [output ids]]`;
-    `created` is in milliseconds since 1970. `secrets` live only in memory: a prompt that a restart brings back has
-    none.
+    `created` is in milliseconds since 1970, `workflow_id` the id that the editor gave its document. `secrets` live
+    only in memory: a prompt that a restart brings back has none.
     """
 
     prompt_id: str
     number: float
     arrival: int
     created: int
+    workflow_id: str | None
     text: str
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -77,7 +78,7 @@ def make_item(
 ) -> QueueItem:
     """The item of a checked prompt."""
     text = to_json([number, prompt_id, parts.document, parts.extra_data, list(parts.outputs)])
-    return QueueItem(prompt_id, number, arrival, created, text, secrets)
+    return QueueItem(prompt_id, number, arrival, created, parts.workflow_id, text, secrets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from graphengine.workflow.models import Link, NodeId, Workflow
 
 #: Choices up to which an error lists them.
 MANY = 20
+#: Characters of a value that a text repeats.
+LONGEST = 500
 
 # Any: JSON throughout.
 Error = dict[str, Any]
@@ -119,7 +121,7 @@ class WireErrors:
             text = str(error)
         extra = {**self._received(problem, name), "exception_message": text}
         message = f"Failed to convert an input value to a {spec.type if spec else '*'} value"
-        return _error("invalid_input_type", message, f"{name}, {value}, {text}", extra)
+        return _error("invalid_input_type", message, f"{name}, {_brief(value)}, {_brief(text)}", extra)
 
     def _too_small(self, problem: Problem, name: str) -> Error:
         low = self._option(problem, name, "min")
@@ -141,7 +143,7 @@ class WireErrors:
             "input_config": config if len(choices) <= MANY else None,
             "received_value": value,
         }
-        return _error("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {shown}", extra)
+        return _error("value_not_in_list", "Value not in list", f"{name}: '{_brief(value)}' not in {shown}", extra)
 
     def _file(self, problem: Problem, name: str) -> Error:
         """Model files are choices of a list; pictures are checked by the node that reads them."""
@@ -263,6 +265,12 @@ _EXCEPTIONS = {
 def _only(definition: NodeDefinition, spec: InputSpec) -> NodeDefinition:
     """The definition with one input; describing all of them would list every folder."""
     return NodeDefinition(definition.class_type, {spec.name: spec}, ())
+
+
+def _brief(value: object) -> str:
+    """The value in a text; what is too long for one is cut."""
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _error(type_: str, message: str, details: str, extra: Error) -> Error:

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import threading
 import time
+from dataclasses import dataclass
 
 from graphengine.engine import Engine
 from graphengine.errors import GraphEngineError, RunCancelled
@@ -33,6 +34,16 @@ logger = logging.getLogger(__name__)
 GRACE = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """The prompt that runs, since `started` (milliseconds since 1970)."""
+
+    item: QueueItem
+    parts: ItemParts
+    run: PromptRun
+    started: int
+
+
 class Worker:
     """Takes prompts from the queue for as long as the server runs."""
 
@@ -46,9 +57,7 @@ class Worker:
         self._cancel = threading.Event()
         self._is_stopping = False
         self._free: dict[str, bool] = {}
-        self._run: PromptRun | None = None
-        self._started = 0
-        self._client_id: str | None = None
+        self._current: _Current | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -84,26 +93,30 @@ class Worker:
 
     def started_at(self) -> int | None:
         """When the running prompt began, in milliseconds since 1970."""
-        return self._started if self._run is not None else None
+        return self._current.started if self._current is not None else None
 
     def greeting(self, sid: str) -> list[Message]:
         """What a client that connects must know of its running prompt."""
-        run = self._run
-        if run is None or self._client_id not in (None, sid):
+        current = self._current
+        if current is None or current.parts.client_id not in (None, sid):
             return []
+        run = current.run
         state = [messages.snapshot(run)] if run.nodes else []
-        if run.executing is None or self._client_id is None:
+        if run.executing is None or current.parts.client_id is None:
             return state
         return [*state, Message("executing", run.executing, Audience.CLIENT)]
 
     async def _work(self) -> None:
         while not self._is_stopping:
-            await self._free_memory()
-            item = await self._queue.take()
-            if item is None:
-                await self._queue.wait()
-                continue
-            await self._run_item(item)
+            try:
+                await self._free_memory()
+                item = await self._queue.take()
+                if item is None:
+                    await self._queue.wait()
+                else:
+                    await self._run_item(item)
+            except Exception:  # whatever one prompt came to, the next one runs
+                logger.exception("the worker goes on after an error")
 
     async def _free_memory(self) -> None:
         wanted, self._free = self._free, {}
@@ -111,31 +124,39 @@ class Worker:
             await self._thread.call(lambda: self._engine.free(**wanted))
 
     async def _run_item(self, item: QueueItem) -> None:
-        parts = item.parts()
-        class_types = {node_id: node["class_type"] for node_id, node in parts.document.items()}
-        run = PromptRun(item.prompt_id, class_types, frozenset(parts.outputs))
-        self._run, self._client_id, self._started = run, parts.client_id, _now()
-        self._cancel.clear()
+        self._cancel.clear()  # before anything is awaited: from now on an interrupt is meant for this prompt
         if self._is_stopping:  # asked while the prompt was taken
             self._cancel.set()
-        logger.info("prompt %s begins: %d nodes", item.prompt_id, len(class_types))
-        self._send(messages.start(run, self._started))
-        outcome = await self._execute(item, parts)
+        try:
+            parts = await self._thread.call(item.parts)
+            class_types = {node_id: node["class_type"] for node_id, node in parts.document.items()}
+            run = PromptRun(item.prompt_id, class_types, frozenset(parts.outputs))
+            self._current = current = _Current(item, parts, run, _now())
+            await self._carry_out(current)
+        finally:
+            self._current = None
+            self._queue.leave()
+        self._send([messages.last(run)], parts.client_id)
+
+    async def _carry_out(self, current: _Current) -> None:
+        item, run = current.item, current.run
+        logger.info("prompt %s begins: %d nodes", item.prompt_id, len(run.class_types))
+        self._send(messages.start(run, current.started), current.parts.client_id)
+        outcome = await self._execute(current)
         self._previews.forget()
         cancelled = isinstance(outcome, RunCancelled | KeyboardInterrupt)
-        if not (cancelled and self._is_stopping):
-            ending = messages.conclude(run, outcome, _now(), cancelled=cancelled)
-            status = "cancelled" if cancelled else "completed" if outcome is None else "failed"
-            await self._write_down(item, parts, run, status)
-            self._send(ending)
-            logger.info("prompt %s: %s after %.2f s", item.prompt_id, status, (_now() - self._started) / 1000)
-        self._run = None
-        self._queue.leave()
-        self._send([messages.last(run)])
+        if cancelled and self._is_stopping:
+            return
+        ending = messages.conclude(run, outcome, _now(), cancelled=cancelled)
+        status = "cancelled" if cancelled else "completed" if outcome is None else "failed"
+        await self._write_down(current, status)
+        self._send(ending, current.parts.client_id)
+        logger.info("prompt %s: %s after %.2f s", item.prompt_id, status, (_now() - current.started) / 1000)
 
-    async def _execute(self, item: QueueItem, parts: ItemParts) -> BaseException | None:
+    async def _execute(self, current: _Current) -> BaseException | None:
         """Run the prompt in the thread; what it raised."""
-        stream = EventStream(asyncio.get_running_loop(), self._on_event)
+        item, parts = current.item, current.parts
+        stream = EventStream(asyncio.get_running_loop(), lambda event: self._on_event(current, event))
         try:
             await self._thread.call(lambda: self._run_engine(item, parts, stream))
         except GraphEngineError as error:
@@ -162,36 +183,35 @@ class Worker:
             options=self._options,
         )
 
-    def _on_event(self, event: Event) -> None:
-        run = self._run
-        if run is None:
-            return
+    def _on_event(self, current: _Current, event: Event) -> None:
+        client_id = current.parts.client_id
         if isinstance(event, NodePreview):
-            self._previews.show(run, event, self._client_id)
+            self._previews.show(current.run, event, client_id)
             return
-        self._send(messages.translate(run, event, _now(), wanted=self._hub.wants(self._client_id)))
+        wanted = self._hub.wants(client_id)
+        self._send(messages.translate(current.run, event, _now(), wanted=wanted), client_id)
 
-    def _send(self, told: list[Message]) -> None:
+    def _send(self, told: list[Message], client_id: str | None) -> None:
         for message in told:
             match message.audience:
                 case Audience.ALL:
                     self._hub.send(message)
                 case Audience.CLIENT_OR_ALL:
-                    self._hub.send(message, self._client_id)
-                case Audience.CLIENT if self._client_id is not None:
-                    self._hub.send(message, self._client_id)
+                    self._hub.send(message, client_id)
+                case Audience.CLIENT if client_id is not None:
+                    self._hub.send(message, client_id)
 
-    async def _write_down(self, item: QueueItem, parts: ItemParts, run: PromptRun, status: str) -> None:
-        ended = _now()
+    async def _write_down(self, current: _Current, status: str) -> None:
+        item, run, ended = current.item, current.run, _now()
         entry = history_entry(item, run.shown, run.meta, run.log, success=status == "completed")
-        job = finished_job(item, parts, run, status, self._started, ended)
+        job = finished_job(item, run, status, current.started, ended)
         done = FinishedPrompt(
             prompt_id=item.prompt_id,
             status=status,
             number=item.number,
-            workflow_id=parts.workflow_id,
+            workflow_id=item.workflow_id,
             created=item.created,
-            started=self._started,
+            started=current.started,
             ended=ended,
             entry=entry,
             job=to_json(job),

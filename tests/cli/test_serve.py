@@ -1,4 +1,4 @@
-"""`graphengine serve`: its options, what it refuses, and a real process that is stopped, killed and begun again."""
+"""`graphengine serve`: its options, what it refuses, and a process that is stopped, killed and begun again."""
 
 import json
 import os

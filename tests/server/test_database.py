@@ -32,7 +32,7 @@ def test_queue_and_history_are_there_again(tmp_path: Path) -> None:
     with closing(open_tables(file)) as connection:
         tables = PromptTables(connection)
         assert tables.queued() == [item("a", 0.5, 2), item("b", 1, 1)]
-        assert tables.entries(None, 0) == [("c", '"c"')]
+        assert tables.entries(tables.ended()) == [("c", '"c"')]
         assert tables.last_number() == 7
 
 
@@ -50,7 +50,7 @@ def test_the_oldest_entries_go_when_there_are_too_many(monkeypatch: pytest.Monke
         tables = PromptTables(connection)
         for name in ("a", "b", "c", "d", "b", "e"):
             tables.finish(done(name))
-        assert [name for name, _ in tables.entries(None, 0)] == ["d", "b", "e"]
+        assert tables.ended() == ["d", "b", "e"]
 
 
 def cut(file: Path) -> None:
@@ -105,8 +105,8 @@ def test_statements_run_in_the_order_in_which_they_were_asked_for() -> None:
         database = Database(None)
         await database.open()
         await asyncio.gather(*(database.call(PromptTables.finish, done(str(n))) for n in range(20)))
-        entries = await database.call(PromptTables.entries, None, 0)
+        ended = await database.call(PromptTables.ended)
         await database.close()
-        return [name for name, _ in entries]
+        return ended
 
     assert asyncio.run(run()) == [str(n) for n in range(20)]

@@ -50,6 +50,17 @@ def test_entries_come_in_the_order_in_which_prompts_ended(tmp_path: Path, query:
     after_four_prompts(tmp_path, scenario)
 
 
+def test_a_long_history_comes_in_parts_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphengine.server.history._AT_ONCE", 1)
+
+    async def scenario(client: Client) -> None:
+        history = await (await client.get("/history")).json()
+        assert list(history) == IDS
+        assert history["p3"]["outputs"] == {"out": {"value": [4]}}
+
+    after_four_prompts(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("query", ["max_items=many", "offset=1.5", "max_items=99999999999", "offset=²"])
 def test_a_page_that_is_no_number_is_refused(tmp_path: Path, query: str) -> None:
     async def run() -> None:

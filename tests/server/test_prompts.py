@@ -85,7 +85,10 @@ def only_error(answer: Json, node_id: str) -> Json:
             "prompt_id must be a text of 1 to 128 letters, digits and . : _ -",
             "it is 'a\\nb'",
         ),
-        ({"prompt": {}, "number": "1"}, "invalid_request", "number must be a number", "it is '1'"),
+        ({"prompt": {}, "number": "1"}, "invalid_request", "number must be a number between -2**53 and 2**53",
+         "it is '1'"),
+        ({"prompt": {}, "number": 10**60}, "invalid_request", "number must be a number between -2**53 and 2**53",
+         f"it is {10**60}"),
         ({"prompt": {}, "extra_data": []}, "invalid_request", "extra_data must be an object", "it is []"),
         (
             {"prompt": {}, "partial_execution_targets": {}},

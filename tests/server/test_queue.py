@@ -1,6 +1,7 @@
 """The queue: its order, what is taken out of it, and how a running prompt is stopped."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from aiohttp import ClientWebSocketResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphengine.server.database import Database
+from graphengine.server.database import Database, PromptTables
 from graphengine.server.queue import PromptQueue, QueueRefused
 from graphengine.server.queue_items import ItemParts, QueueItem, make_item
 from tests.server.serving import Client, Json, adding, engine_in, queue_prompt, serving, until_idle
@@ -191,5 +192,33 @@ def test_a_failing_node_ends_its_prompt_and_the_next_one_runs(tmp_path: Path) ->
             assert {name: entry["status"]["status_str"] for name, entry in history.items()} == {
                 "bad": "error", "good": "success",
             }  # fmt: skip
+
+    asyncio.run(run())
+
+
+def test_the_worker_outlives_what_it_stumbles_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        engine = engine_in(tmp_path)
+        monkeypatch.setattr(engine.store, "free_memory", lambda: 1 / 0)
+        async with serving(engine, tmp_path) as client:
+            socket = await client.ws_connect("/ws?clientId=me")
+            await client.post("/free", json={"free_memory": True})
+            await queue_prompt(client, adding(1, 2), client_id="me")
+            assert "execution_success" in [message["type"] for message in await until_idle(socket)]
+
+    asyncio.run(run())
+
+
+def test_a_prompt_that_cannot_be_written_down_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(tables: PromptTables, each: QueueItem) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def run() -> None:
+        async with serving(engine_in(tmp_path), tmp_path) as client:
+            monkeypatch.setattr(PromptTables, "add", fail)
+            response = await client.post("/prompt", json={"prompt": adding(1, 2)})
+            assert response.status == 507
+            assert (await response.json())["error"]["details"] == "database or disk is full"
+            assert (await (await client.get("/queue")).json())["queue_pending"] == []
 
     asyncio.run(run())
