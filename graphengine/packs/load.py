@@ -7,6 +7,7 @@ lists classes with a schema; a pack that has both is read by its mapping.
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -170,10 +171,9 @@ def _missing(pack: Pack, error: ImportError, finder: StandInFinder | None) -> Pa
     name = error.name or ""
     if finder is not None and (name.partition(".")[0] in finder.names or finder.public_name(name)):
         public = finder.public_name(name)
-        # Which name of the module it was is known from Python 3.12 on.
-        wanted = (
-            f"the module {name!r}" if public is None else f"{getattr(error, 'name_from', 'a name')} of {public!r}"
-        )
+        # The error has the name as an attribute only from Python 3.12 on.
+        found = re.match("cannot import name '([^']+)'", str(error))
+        wanted = f"{found[1]!r} of {public!r}" if found and public else f"the module {public or name!r}"
         return PackError(
             f"pack {pack.name!r} needs {wanted} of ComfyUI, for which graphengine has no stand-in",
             hint="its nodes cannot be used; those of other packs can",

@@ -44,6 +44,20 @@ def test_other_results_are_refused(flow: NodeRegistry) -> None:
         call(flow, "V3Returns", form="text")
 
 
+def test_too_few_values_are_refused_by_the_name_that_the_author_knows() -> None:
+    class Short(io.ComfyNode):
+        @classmethod
+        def define_schema(cls) -> io.Schema:
+            return io.Schema(node_id="Short", outputs=[io.Int.Output(), io.Int.Output()])
+
+        @classmethod
+        def execute(cls) -> io.NodeOutput:
+            return io.NodeOutput(1)
+
+    with pytest.raises(GraphEngineError, match=r"execute\(\) gave 1 values, the schema of 'Short' declares 2"):
+        Short.EXECUTE_NORMALIZED()
+
+
 def test_a_blocked_result_blocks_every_output(flow: NodeRegistry) -> None:
     assert call(flow, "V3Block", value=1, message="no") == (ExecutionBlocker("no"),) * 2
     assert call(flow, "V3Block", value=1, message="") == (1, 1)
@@ -198,3 +212,4 @@ def test_a_node_without_a_schema_says_so() -> None:
 
     with pytest.raises(NotImplementedError, match=r"Bare has no define_schema\(\)"):
         Bare.INPUT_TYPES()
+    assert not hasattr(Bare, "RETURN_TYPES")

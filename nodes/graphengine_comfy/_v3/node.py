@@ -28,6 +28,8 @@ class _FromSchema:
         self.read = read
 
     def __get__(self, instance: object, owner: "type[ComfyNode]") -> Any:
+        if not _overrides(owner, "define_schema"):
+            raise AttributeError(f"{owner.__name__} has no define_schema()")
         return self.read(_schema(owner))
 
 

@@ -47,7 +47,8 @@ def engine_form(returned: object, schema: Schema) -> Any:
     """What `execute` returned as what a class-based node returns: a tuple, None, a blocker or a dict.
 
     Raises:
-        GraphEngineError: it is none of the forms a node may return, or it expands and its schema does not say so.
+        GraphEngineError: it is none of the forms a node may return, has too few values, or expands although the
+            schema does not say so.
     """
     match returned:
         case NodeOutput():
@@ -85,4 +86,12 @@ def _checked(output: NodeOutput, schema: Schema) -> Any:
 def _result(output: NodeOutput, schema: Schema) -> Any:
     if output.block_execution is not None:
         return (ExecutionBlocker(output.block_execution or None),) * len(schema.outputs)
-    return output.args if output.args or not schema.outputs else None
+    if not output.args:
+        return None if schema.outputs else ()
+    if len(output.args) < len(schema.outputs):
+        raise GraphEngineError(
+            f"execute() gave {len(output.args)} values, the schema of {schema.node_id!r} declares "
+            f"{len(schema.outputs)} outputs",
+            hint="a node gives one value per output",
+        )
+    return output.args
