@@ -21,7 +21,9 @@ from graphengine.cli.options import (
     examples,
     open_engine,
 )
+from graphengine.cli.policy_options import JobsOption, MemoryOption, RetriesOption, TimeoutOption
 from graphengine.errors import GraphEngineError, SettingsError
+from graphengine.execution.policy import RunOptions
 from graphengine.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -127,6 +129,10 @@ def command(
     cache_lru: LruOption = None,
     device: DeviceOption = None,
     cpu: CpuOption = False,
+    jobs: JobsOption = 1,
+    node_timeout: TimeoutOption = None,
+    retries: RetriesOption = 0,
+    memory_budget: MemoryOption = None,
     disable_cuda_malloc: CudaMallocOption = False,
     cors: CorsOption = None,
     max_upload_size: UploadOption = 100,
@@ -150,24 +156,41 @@ def command(
         cache=cache,
         no_cache=no_cache,
         memory_entries=cache_lru,
+        memory_budget=memory_budget,
         device=_device(device, cpu=cpu),
         environ=os.environ,
     )
-    from graphengine.server.state import ServerSettings  # brings aiohttp, which no other command needs
+    user, run = user_folder(user_directory, base_dir), RunOptions(jobs, node_timeout, retries)
+    chosen = _server_settings(user, run, listen, port, token, cors, ui=ui, megabytes=max_upload_size)
+    log_to_stderr(debug=debug)
+    _serve(settings, chosen)
 
-    user = user_folder(user_directory, base_dir)
-    chosen = ServerSettings(
+
+def _server_settings(
+    user: Path,
+    run: RunOptions,
+    host: str,
+    port: int,
+    token: str | None,
+    cors: str | None,
+    *,
+    ui: bool,
+    megabytes: float,
+) -> "ServerSettings":
+    from graphengine.server.state import ServerSettings  # brings aiohttp, which no other command needs
+    from graphengine.server.static_files import editor_folder
+
+    return ServerSettings(
         user=user,
         database=user / "queue.sqlite3",
-        host=listen,
+        host=host,
         port=port,
         token=token,
         cors_origin=cors,
-        web_root=_editor() if ui else None,
-        max_upload_bytes=int(max_upload_size * 2**20),
+        web_root=editor_folder() if ui else None,
+        max_upload_bytes=int(megabytes * 2**20),
+        run=run,
     )
-    log_to_stderr(debug=debug)
-    _serve(settings, chosen)
 
 
 def require_aiohttp() -> None:
@@ -201,12 +224,6 @@ def _serve(settings: Settings, chosen: "ServerSettings") -> None:
 def _announce(address: str, token: str | None) -> None:
     where = address if token is None else f"{address}/?token=… (the token you gave)"
     say(f"graphengine serves at {where}; Ctrl-C stops")
-
-
-def _editor() -> Path:
-    from graphengine.server.static_files import editor_folder  # aiohttp
-
-    return editor_folder()
 
 
 def user_folder(named: Path | None, base_dir: Path | None) -> Path:
