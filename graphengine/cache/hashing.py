@@ -16,7 +16,7 @@ from hashlib import file_digest, sha256
 from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, cast
 
 from graphengine.errors import FileRefused, GraphEngineError
 
@@ -53,17 +53,21 @@ def node_key(
     inputs: Mapping[str, object],
     fingerprints: Mapping[str, object] = _NOTHING,
     environment: Mapping[str, object] = _NOTHING,
+    *,
+    links: Literal["keys", "contents"] = "keys",
 ) -> str:
     """The cache key (hex) of one node call: equal keys promise equal outputs.
 
     `version` stands for the code. An input is a literal, or `("link", key, slot)` with the cache key of the node
-    it comes from, which no JSON literal equals. `fingerprints` are the files that the node reads and what its
+    it comes from, which no JSON literal equals; with `links="contents"`, the digest of that output in place of the
+    key. `fingerprints` are the files that the node reads and what its
     `IS_CHANGED` says, by name; `environment` is what else changes results (device class, library versions).
 
     Raises:
         Uncacheable: an input or fingerprint has no content hash; the message names it.
     """
-    parts = [f"graphengine node {KEY_FORMAT}\ns{len(class_type)}:{class_type}s{len(version)}:{version}"]
+    kind = "node" if links == "keys" else "content node"
+    parts = [f"graphengine {kind} {KEY_FORMAT}\ns{len(class_type)}:{class_type}s{len(version)}:{version}"]
     for title, named in (("inputs", inputs), ("files", fingerprints), ("environment", environment)):
         parts.append(f"{title}{len(named)}:")
         for name in sorted(named):

@@ -1,8 +1,7 @@
 """Cache keys of nodes: everything that goes into a node's outputs, hashed.
 
-A key covers the class, the version of its code, its literals, the keys of the nodes it reads, the content of the
-files its inputs name, and what `IS_CHANGED` answers. A node that says it always changes has no key that could be
-found again; neither has any node after it.
+A key covers the class, the version of its code, its literals, what it reads of other nodes, the content of the files
+its inputs name, what `IS_CHANGED` answers, and the environment as far as it counts.
 """
 
 import inspect
@@ -11,15 +10,20 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 from pydantic import JsonValue
 
 from graphengine.cache.hashing import Uncacheable, hash_value, node_key
+from graphengine.execution.environment import Environment
 from graphengine.node.definition import Files, NodeDefinition
+from graphengine.node.dynamic import live_inputs
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId, WorkflowNode
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 logger = logging.getLogger(__name__)
 
@@ -30,51 +34,96 @@ Fingerprint = Callable[[Path], str]
 class NodeKeys:
     """The keys of a run's nodes.
 
-    `changing` are nodes that say they always change and all that read them, `unkeyed` those with an input that has
-    no content hash and all that read them. The keys of both are new in every run; `volatile` holds them.
+    The *recipe key* of a node, in `of`, says how its outputs come about; it is known before anything runs. The
+    *content key* has the digests of the outputs that it reads in place of their recipes; it is known when those are.
+
+    `always` are nodes that say they always change, `unkeyed` those with an input that has no content hash. Their
+    recipe keys are new in every run, and so are those of all nodes after them; `volatile` holds all such keys.
     """
 
     folders: Folders
     fingerprint: Fingerprint
+    environment: Environment = field(default_factory=Environment)
     of: dict[NodeId, str] = field(default_factory=dict)
-    changing: set[NodeId] = field(default_factory=set)
+    always: set[NodeId] = field(default_factory=set)
     unkeyed: set[NodeId] = field(default_factory=set)
     volatile: set[str] = field(default_factory=set)
+    _facts: dict[NodeId, Mapping[str, object]] = field(default_factory=dict)
 
     def add(self, node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str:
-        """The key of a node whose sources have theirs."""
-        extra = _files(node, definition, self.folders, self.fingerprint)
-        if definition.has_fingerprint:
-            extra["IS_CHANGED"] = _changed(node_id, node, definition)
-        if definition.not_idempotent or "UNIQUE_ID" in definition.hidden.values():
-            extra["node_id"] = node_id
+        """The recipe key of a node whose sources have theirs."""
+        facts = self._facts_of(node_id, node, definition)
         inputs: dict[str, object] = {}
+        is_volatile = node_id in self.always
         for name, value in node.inputs.items():
             if type(value) is Link:
-                inputs[name] = ("link", self.of[value.source], value.output)
-                self._inherit(node_id, value.source)
+                key = self.of[value.source]
+                inputs[name] = ("link", key, value.output)
+                is_volatile = is_volatile or key in self.volatile
             else:
                 inputs[name] = value
-        if extra.get("IS_CHANGED") == "":
-            self.changing.add(node_id)
-        if node_id in self.changing or node_id in self.unkeyed:
-            extra["run"] = uuid4().hex
         try:
-            key = node_key(node.class_type, definition.version, inputs, extra)
+            extra = {**facts, "run": uuid4().hex} if is_volatile else facts
+            environment = self.environment.of(definition)
+            key = node_key(node.class_type, definition.version, inputs, extra, environment)
         except Uncacheable as error:
             logger.warning("node %s: %s; the node runs again every time", node_id, error.message)
             self.unkeyed.add(node_id)
+            is_volatile = True
             key = uuid4().hex
-        if node_id in self.changing or node_id in self.unkeyed:
+        if is_volatile:
             self.volatile.add(key)
         self.of[node_id] = key
         return key
 
-    def _inherit(self, node_id: NodeId, source: NodeId) -> None:
-        if source in self.changing:
-            self.changing.add(node_id)
-        if source in self.unkeyed:
-            self.unkeyed.add(node_id)
+    def content_key(
+        self,
+        node_id: NodeId,
+        node: WorkflowNode,
+        definition: NodeDefinition,
+        digest_of: Callable[[Link], str | None],
+        *,
+        with_names: bool = True,
+    ) -> str | None:
+        """The content key, or None where there is none: a digest is not known, or the node always changes.
+
+        Without names, a file counts by its content alone.
+        """
+        if node_id in self.always or node_id in self.unkeyed:
+            return None
+        facts = self._facts.get(node_id, _NOTHING)
+        inputs: dict[str, object] = {}
+        for name, value in node.inputs.items():
+            if type(value) is Link:
+                digest = digest_of(value)
+                if digest is None:
+                    return None
+                inputs[name] = ("link", digest, 0)
+            elif with_names or f"file:{name}" not in facts:
+                inputs[name] = value
+        environment = self.environment.of(definition)
+        return node_key(node.class_type, definition.version, inputs, facts, environment, links="contents")
+
+    def _facts_of(self, node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> Mapping[str, object]:
+        """What the key covers beside class, code and inputs; remembered for the content key."""
+        facts: dict[str, object] = {}
+        facts.update(_files(node, definition, self.folders, self.fingerprint))
+        if definition.has_fingerprint:
+            changed = _changed(node_id, node, definition)
+            if changed is None:
+                self.always.add(node_id)
+            else:
+                facts["IS_CHANGED"] = changed
+        if definition.not_idempotent or "UNIQUE_ID" in definition.hidden.values():
+            facts["node_id"] = node_id
+        for name, spec in live_inputs(definition, node.inputs).items() if definition.has_raw_links else ():
+            link = node.inputs.get(name)
+            if spec.raw_link and isinstance(link, Link):
+                facts[f"link:{name}"] = [link.source, link.output]
+        if not facts:
+            return _NOTHING
+        self._facts[node_id] = facts
+        return facts
 
 
 def _files(
@@ -82,7 +131,9 @@ def _files(
 ) -> dict[str, str]:
     """Fingerprints of the files that inputs name, by input."""
     found: dict[str, str] = {}
-    for spec in definition.inputs.values():
+    if not definition.has_files:
+        return found
+    for spec in live_inputs(definition, node.inputs).values():
         value = node.inputs.get(spec.name)
         if isinstance(spec.choices, Files) and isinstance(value, str):
             path = folders.find(spec.choices.kind, value)
@@ -90,18 +141,18 @@ def _files(
     return found
 
 
-def _changed(node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str:
-    """What `IS_CHANGED` answers, hashed; empty when the node is to run every time."""
+def _changed(node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str | None:
+    """What `IS_CHANGED` answers, hashed; None when the node is to run every time."""
     assert definition.load is not None
     literals = {name: None if isinstance(value, Link) else value for name, value in node.inputs.items()}
     try:
         answer = call_with_known(definition.load().IS_CHANGED, literals)
         if isinstance(answer, float) and math.isnan(answer):
-            return ""
+            return None
         return hash_value(answer)
     except Exception as error:  # noqa: BLE001 (a node may raise anything; ComfyUI reruns it then)
         logger.warning("node %s (%s): IS_CHANGED failed: %s; the node runs again", node_id, node.class_type, error)
-        return ""
+        return None
 
 
 # Any: the function is a node author's.
