@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from graphengine.node.inputs import Files, InputSpec
-from graphengine.node.types import SocketType
+from graphengine.node.types import DEVICE_TYPES, SocketType
 
 __all__ = ["Files", "InputSpec", "NodeDefinition", "OutputSpec"]
 
@@ -33,7 +33,8 @@ class NodeDefinition:
     that the class has `IS_CHANGED`, `checked_by_node` names the inputs its `VALIDATE_INPUTS` checks ("*" all).
     `resources` are what a call needs for itself when nodes run side by side ("device"), `is_async` says that the
     method is a coroutine. `takes_any_input` says that literals under undeclared names reach the node too,
-    `further_output` what every output beyond `outputs` is when there is no end of them.
+    `further_output` what every output beyond `outputs` is when there is no end of them. `code` has the digests of
+    the files that the code is in, by path, `packages` the versions of the packages it is built on, by name.
     """
 
     class_type: str
@@ -55,6 +56,8 @@ class NodeDefinition:
     is_async: bool = False
     takes_any_input: bool = False
     further_output: OutputSpec | None = None
+    code: Mapping[str, str] = field(default_factory=dict, repr=False)
+    packages: Mapping[str, str] = field(default_factory=dict, repr=False)
     deprecated: bool = False
     experimental: bool = False
     # Any: the class is an author's; only `execution.call` uses it.
@@ -65,6 +68,22 @@ class NodeDefinition:
         if index < 0:
             return None
         return self.outputs[index] if index < len(self.outputs) else self.further_output
+
+    @cached_property
+    def is_recipe(self) -> bool:
+        """Whether its outputs are objects, such as models, whose value is how they are made: they are not stored."""
+        objects = all(output.type in DEVICE_TYPES for output in self.outputs)
+        return objects and bool(self.outputs) and not self.is_output and not self.has_lazy
+
+    @cached_property
+    def has_files(self) -> bool:
+        """Whether some of its inputs name files."""
+        return self.has_dynamic or any(isinstance(spec.choices, Files) for spec in self.inputs.values())
+
+    @cached_property
+    def has_raw_links(self) -> bool:
+        """Whether some of its inputs are given the link itself."""
+        return self.has_dynamic or any(spec.raw_link for spec in self.inputs.values())
 
     @cached_property
     def has_dynamic(self) -> bool:
