@@ -42,6 +42,10 @@ class KnownNodes:
             self.keys.add(node_id, self.nodes[node_id], self.definitions[node_id])
             self._orders[node_id] = (index, 0, 0)
 
+    def sources(self, node_id: NodeId) -> set[NodeId]:
+        """The nodes that a node reads."""
+        return {value.source for value in self.nodes[node_id].inputs.values() if type(value) is Link}
+
     def step(self, node_id: NodeId) -> Step:
         """A step for a node."""
         node, definition = self.nodes[node_id], self.definitions[node_id]
@@ -49,8 +53,18 @@ class KnownNodes:
         sources = {value.source for name, value in node.inputs.items() if type(value) is Link and name not in lazy}
         if lazy:  # what it reads anyway need not be asked for
             lazy = {name: link for name, link in lazy.items() if link.source not in sources}
-        place = self.places.get(node_id)
-        return Step(node_id, node, definition, self.keys.of[node_id], self._orders[node_id], sources, lazy, place)
+        recipes = {source for source in sources if self.definitions[source].is_recipe}
+        return Step(
+            node_id,
+            node,
+            definition,
+            self.keys.of[node_id],
+            self._orders[node_id],
+            sources - recipes if recipes else sources,
+            recipes,
+            lazy,
+            self.places.get(node_id),
+        )
 
     def add_expansion(
         self, step: Step, added: Mapping[NodeId, Mapping[str, Any]], results: set[NodeId]

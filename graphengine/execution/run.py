@@ -18,15 +18,17 @@ Only the thread that called `execute` changes any of this. Nodes in other thread
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Literal, NoReturn
 
-from graphengine.cache.store import CacheStore, Entry
+from graphengine.cache.content import slot_digests
+from graphengine.cache.store import CacheStore, Entry, Outputs
 from graphengine.errors import GraphEngineError, RunCancelled
 from graphengine.execution.answers import Expanding, Finished, Items, Outcome, Wanting
 from graphengine.execution.call import NodeCall
 from graphengine.execution.calls import CallMaker
+from graphengine.execution.digests import NodeDigests
 from graphengine.execution.events import (
     Event,
     NodeBlocked,
@@ -72,6 +74,7 @@ class Run:
     _owners: dict[str, NodeId] = field(default_factory=dict)
     _executed: dict[NodeId, float] = field(default_factory=dict)
     _cached: dict[NodeId, Entry] = field(default_factory=dict)
+    _damaged: set[str] = field(default_factory=set)
     _told: set[NodeId] = field(default_factory=set)
     _ui: dict[NodeId, Mapping[str, object]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -80,11 +83,13 @@ class Run:
     _expanding: int = 0
     _flights: Flights = field(init=False)
     _held: HeldOutputs = field(init=False)
+    _digests: NodeDigests = field(init=False)
     _calls: CallMaker = field(init=False)
 
     def __post_init__(self) -> None:
         self._flights = Flights(self.executor)
         self._held = HeldOutputs(self.store)
+        self._digests = NodeDigests(self.known, self._held)
         hidden = HiddenValues(self.known.prompt, self.extra)
         self._calls = CallMaker(self.folders, hidden, self.hooks.choose_device, self._is_stopping, self._emit)
 
@@ -121,11 +126,18 @@ class Run:
         self._held.keep(keys[target] for target in targets)
         cached, steps = self._ask(targets)
         found = tuple(node_id for node_id, key in keys.items() if key in self._entries)
-        execute = tuple(step.node_id for step in sorted(steps, key=lambda step: step.order))
+        execute = self._expected(steps)
         cached.sort(key={node_id: index for index, node_id in enumerate(self.known.plan.steps)}.__getitem__)
         self._emit(RunStarted(execute, tuple(cached), found))
         self._announce(cached)
+        self._add(steps)
+
+    def _add(self, steps: list[Step]) -> None:
+        """Have steps wait for what they read, and for what the digests of loaders depend on."""
         self._agenda.add(steps)
+        for step in steps:
+            grounds = {ground for recipe in step.recipes for ground in self._digests.grounds(recipe)}
+            self._agenda.wait(step, step.sources | grounds)
 
     def _work(self) -> None:
         """Start what is ready and take in what is done, until nothing is left."""
@@ -156,13 +168,27 @@ class Run:
             entry = self._entries.get(self.known.keys.of[node_id])
             if entry is not None and self._is_good(node_id, entry):
                 self._cached[node_id] = entry
+                self._digests.settle(node_id, entry.digests)
                 cached.append(node_id)
                 continue
             step = self.known.step(node_id)
             steps.append(step)
             self._held.expect(self.known.keys.of[source] for source in step.sources)
             waiting.extend(step.sources)
+            for recipe in step.recipes:
+                waiting.extend(self._digests.grounds(recipe))
         return cached, steps
+
+    def _expected(self, steps: Iterable[Step]) -> tuple[NodeId, ...]:
+        """The nodes that will run if none gives what it gave before: the steps, and loaders not in memory."""
+        expected = {step.node_id: step for step in steps}
+        waiting = [recipe for step in expected.values() for recipe in step.recipes]
+        while waiting:
+            node_id = waiting.pop()
+            if node_id not in expected and self.known.keys.of[node_id] not in self._entries:
+                expected[node_id] = step = self.known.step(node_id)
+                waiting.extend(step.recipes)
+        return tuple(step.node_id for step in sorted(expected.values(), key=lambda step: step.order))
 
     def _is_good(self, node_id: NodeId, entry: Entry) -> bool:
         """Whether an entry still stands: what an output node saved must still be there."""
@@ -185,17 +211,19 @@ class Run:
         self._held.expect(self.known.keys.of[source] for source in more)
         cached, steps = self._ask(more)
         self._announce(cached)
-        self._agenda.add(steps)
+        self._add(steps)
         self._agenda.wait(step, more)
 
     def _find_again(self, step: Step, lost: NodeId) -> None:
         """Compute a node once more whose outputs were promised and are gone, and have the step wait for it."""
-        self._entries.pop(self.known.keys.of[lost], None)
+        key = self.known.keys.of[lost]
+        self._entries.pop(key, None)
+        self._damaged.add(key)
         self._cached.pop(lost, None)
         self._asked.discard(lost)
         cached, steps = self._ask([lost])
         self._announce(cached)
-        self._agenda.add(steps)
+        self._add(steps)
         self._agenda.wait(step, [lost])
 
     # One step
@@ -210,7 +238,40 @@ class Run:
             self._share(step)
         else:
             self._owners[step.key] = step.node_id
-            self._proceed(step)
+            if step.expansion is None and not step.is_looked_for and self._is_found(step):
+                return
+            if step.recipes:
+                self._ask_for_recipes(step)
+            else:
+                self._proceed(step)
+
+    def _is_found(self, step: Step) -> bool:
+        """Whether the store has the outputs under the content key; then the step is done."""
+        step.is_looked_for = True
+        step.content = content = self._digests.content_key(step.node_id)
+        if content is None or step.key in self._damaged:
+            return False
+        entry = self.store.peek(content)
+        if entry is None or not self._is_good(step.node_id, entry):
+            return False
+        keys = self.known.keys
+        if step.key in keys.volatile:
+            keys.of[step.node_id] = content
+        elif not self.store.alias(step.key, content):
+            return False
+        self._entries[keys.of[step.node_id]] = entry
+        self._cached[step.node_id] = entry
+        self._digests.settle(step.node_id, entry.digests)
+        self._take_cached(step.node_id, entry.ui)
+        self._let_go(step)
+        return True
+
+    def _ask_for_recipes(self, step: Step) -> None:
+        """The node must be called: have the loaders run that it reads."""
+        recipes, step.recipes = step.recipes, set()
+        step.sources |= recipes
+        self._agenda.give_back(step)
+        self._need(step, recipes)
 
     def _share(self, step: Step) -> None:
         """Take the outputs of an equal node that has run."""
@@ -299,7 +360,9 @@ class Run:
         self._entries.update(self.store.peek_many([keys.of[node_id] for node_id in new]))
         shown = {node_id for node_id in added if self.known.definitions[node_id].is_output}
         # what nodes in its place show must be shown again, so the expansion is made again, from cached parts
-        stable = not shown and not any(node_id in keys.changing for node_id in added)
+        stable = not shown and not any(
+            keys.of.get(node_id) in keys.volatile and node_id not in keys.unkeyed for node_id in added
+        )
         step.expansion = Expansion(outcome.answers, frozenset(results | shown), stable, outcome.blocked)
         self._expanding += 1
         self._need(step, step.expansion.sources)
@@ -308,11 +371,11 @@ class Run:
         node, expansion, outputs = step.node, step.expansion, done.outputs
         self._executed[step.node_id] = step.seconds
         stable = expansion is None or expansion.is_stable
-        is_volatile = step.key in self.known.keys.volatile
+        outputs = replace(outputs, digests=self._settle_digests(step, outputs))
         if done.blocked or (not self._told.isdisjoint(step.sources) and done.left_out):
             self._told.add(step.node_id)
             stable = False
-        stored = not is_volatile and stable and self.store.put(step.key, outputs)
+        stored = stable and self._store(step, outputs)
         self._held.put(step.key, outputs)
         if outputs.ui:
             self._ui[step.node_id] = outputs.ui
@@ -331,6 +394,22 @@ class Run:
                 step.expanded,
             )
         )
+
+    def _settle_digests(self, step: Step, outputs: Outputs) -> tuple[str, ...]:
+        if not step.is_looked_for:
+            step.content = self._digests.content_key(step.node_id)
+        digests = slot_digests(outputs.slots, self._digests.recipe(step.node_id, step.content))
+        self._digests.settle(step.node_id, digests)
+        return digests
+
+    def _store(self, step: Step, outputs: Outputs) -> bool:
+        """Keep outputs under the recipe key and the content key, as far as they can be found again."""
+        if step.key in self.known.keys.volatile:
+            return step.content is not None and self.store.put(step.content, outputs)
+        stored = self.store.put(step.key, outputs)
+        if stored and step.content is not None:
+            self.store.alias(step.content, step.key)
+        return stored
 
     def _let_go(self, step: Step) -> None:
         """The step is done; forget the outputs that nothing else reads."""

@@ -23,9 +23,10 @@ Order = tuple[int, int, int]
 class Step:
     """A node to be executed.
 
-    `sources` are the nodes it reads as far as is known, `lazy` the linked inputs it has not asked for. `seconds`
-    and `tries` count over all its calls, `freed` tells that memory was freed for it. `expansion` is there while
-    nodes run in its place.
+    `sources` are the nodes it reads as far as is known, without those in `recipes`, which are asked for when it is
+    certain that the node must be called, and without the `lazy` linked inputs that it has not asked for. `content`
+    is its content key once it was looked for. `seconds` and `tries` count over all its calls, `freed` tells that
+    memory was freed for it. `expansion` is there while nodes run in its place.
     """
 
     node_id: NodeId
@@ -34,9 +35,12 @@ class Step:
     key: str
     order: Order
     sources: set[NodeId]
+    recipes: set[NodeId] = field(default_factory=set)
     lazy: dict[str, Link] = field(default_factory=dict)
     expanded: Expanded | None = None
     expansion: Expansion | None = None
+    content: str | None = None
+    is_looked_for: bool = False
     waiting: int = 0
     seconds: float = 0.0
     tries: int = 0
@@ -58,10 +62,8 @@ class Agenda:
         return bool(self.steps)
 
     def add(self, steps: Collection[Step]) -> None:
-        """Add steps; what they read is among them, among earlier ones, or finished."""
+        """Add steps; `wait` tells what each waits for."""
         self.steps.update((step.node_id, step) for step in steps)
-        for step in steps:
-            self.wait(step, step.sources)
 
     def wait(self, step: Step, sources: Iterable[NodeId]) -> None:
         """Have the step wait for those of the nodes that are not finished; it is ready when there are none."""

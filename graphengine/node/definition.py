@@ -71,7 +71,7 @@ class NodeDefinition:
 
     @cached_property
     def is_recipe(self) -> bool:
-        """Whether its outputs are objects, such as models, whose value is how they are made: they are not stored."""
+        """Whether its outputs are objects, such as models: how they are made is their value, and is not stored."""
         objects = all(output.type in DEVICE_TYPES for output in self.outputs)
         return objects and bool(self.outputs) and not self.is_output and not self.has_lazy
 
