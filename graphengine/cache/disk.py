@@ -123,6 +123,11 @@ class DiskStore:
             self._make_room()
         return kept
 
+    def alias(self, key: str, existing: str) -> bool:
+        """Keep the same outputs under another key."""
+        outputs = self.get(existing)
+        return outputs is not None and self.put(key, outputs)
+
     def free_memory(self) -> None:
         """Do nothing: what is kept is on disk."""
 

@@ -66,6 +66,9 @@ class CacheStore(Protocol):
     def put(self, key: str, outputs: Outputs) -> bool:
         """Keep the outputs; False when this store cannot hold such values or has no room."""
 
+    def alias(self, key: str, existing: str) -> bool:
+        """Find what is kept under `existing` under `key` as well; False when nothing is kept there."""
+
     def flush(self) -> None:
         """Make what was put visible to other processes and safe from the end of this one."""
 
@@ -134,6 +137,11 @@ class MemoryStore:
             return True
         return self._limit is not None and self._bytes > self._limit
 
+    def alias(self, key: str, existing: str) -> bool:
+        """Keep the same outputs under another key."""
+        outputs = self.get(existing)
+        return outputs is not None and self.put(key, outputs)
+
     def flush(self) -> None:
         """Do nothing: memory ends with the process."""
 
@@ -186,6 +194,11 @@ class TieredStore:
         """Keep the outputs in both; False when neither could."""
         kept = [store.put(key, outputs) for store in (self.first, self.second)]
         return any(kept)
+
+    def alias(self, key: str, existing: str) -> bool:
+        """Find it under another key in both; False when neither keeps it."""
+        found = [store.alias(key, existing) for store in (self.first, self.second)]
+        return any(found)
 
     def flush(self) -> None:
         """Flush both."""
