@@ -17,8 +17,9 @@ from graphengine.cache.hashing import FileMemo, fingerprint_file
 from graphengine.cache.store import CacheStore, MemoryStore, TieredStore
 from graphengine.errors import PackError, Problem, ValidationFailed
 from graphengine.execution.checks import check_by_nodes
-from graphengine.execution.devices import best_device, free_accelerators
+from graphengine.execution.devices import best_device, device_class, free_accelerators
 from graphengine.execution.dynamic_prompt import DynamicPrompt
+from graphengine.execution.environment import Environment
 from graphengine.execution.events import Event, Listener
 from graphengine.execution.executor import Executor, LocalExecutor
 from graphengine.execution.hidden import RunExtra
@@ -217,7 +218,8 @@ class Engine:
             threads.close()
 
     def _keys(self) -> NodeKeys:
-        return NodeKeys(self.folders, lambda path: fingerprint_file(path, self.memo))
+        environment = Environment(lambda: device_class(self.device, self.memo))
+        return NodeKeys(self.folders, lambda path: fingerprint_file(path, self.memo), environment)
 
     def _define(self, class_type: str) -> NodeDefinition | None:
         """The definition of a class, with its pack loaded if need be."""

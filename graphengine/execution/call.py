@@ -64,7 +64,7 @@ def call_node(call: NodeCall, node: Any) -> Outcome:
         GraphEngineError: the node returned something that is no node result, or asked for an input it has not.
         Exception: whatever the node raises.
     """
-    if _is_asked(call, node) and (names := _wanted(call, _each(call, node.check_lazy_status, _lazy(call)))):
+    if _is_asked(call, node) and (names := _wanted(call, _each(call, node.check_lazy_status, _lazy(call, node)))):
         return Wanting(names)
     calls, blocked = _arguments(call)
     return _outcome(call, _each(call, getattr(node, call.function), calls), blocked)
@@ -78,7 +78,7 @@ async def call_async_node(call: NodeCall, node: Any) -> Outcome:
         Exception: whatever the node raises.
     """
     if _is_asked(call, node):
-        wanted = await _each_async(call, node.check_lazy_status, _lazy(call))
+        wanted = await _each_async(call, node.check_lazy_status, _lazy(call, node))
         if names := _wanted(call, wanted):
             return Wanting(names)
     calls, blocked = _arguments(call)
@@ -145,10 +145,14 @@ def _arguments(call: NodeCall) -> tuple[list[Arguments | None], tuple[str, ...]]
     return calls, tuple(messages)
 
 
-def _lazy(call: NodeCall) -> list[Arguments | None]:
-    """The arguments of each `check_lazy_status`: inputs not computed yet are None."""
+# Any: a node's class is its author's.
+def _lazy(call: NodeCall, node: Any) -> list[Arguments | None]:
+    """The arguments of each `check_lazy_status`: inputs not computed yet are None, hidden ones if it has them."""
+    parameters = inspect.signature(node.check_lazy_status).parameters
+    takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    hidden = {name: value for name, value in call.hidden.items() if takes_all or name in parameters}
     named = None if call.restructure is None else partial(call.restructure, with_names=True)
-    return _arguments(replace(call, hidden={}, restructure=named))[0]
+    return _arguments(replace(call, hidden=hidden, restructure=named))[0]
 
 
 def _items_of_calls(call: NodeCall, inputs: Mapping[str, Items]) -> list[Arguments]:

@@ -1,7 +1,17 @@
 """Which device to compute on when the user names none, and giving its memory back."""
 
 import gc
+import os
 import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from graphengine.cache.hashing import FileMemo, FileStamp
+
+#: What a Linux machine has when it may have an accelerator: NVIDIA's and AMD's driver, Intel's GPUs, WSL.
+_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri", "/dev/dxg")
+#: Variables that choose among accelerators.
+_CHOICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
 def best_device() -> str:
@@ -27,3 +37,32 @@ def free_accelerators() -> None:
         torch.xpu.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+def device_class(named: str | None, memo: FileMemo | None = None) -> str:
+    """The kind of device that nodes compute on: "cpu", "cuda", "mps" or "xpu"; `named` is what the user chose.
+
+    Without a choice this is the kind of `best_device()`. Torch is not imported to find it out where no accelerator
+    can be, nor where the memo remembers what this installation of torch found.
+    """
+    if named is not None:
+        return named.partition(":")[0]
+    if sys.platform == "linux" and not any(Path(driver).exists() for driver in _DRIVERS):
+        return "cpu"
+    stamp = _torch_stamp()
+    known = memo.recall(stamp) if memo is not None and stamp is not None else None
+    if known is None:
+        known = best_device()
+        if memo is not None and stamp is not None:
+            memo.remember(stamp, known)
+    return known
+
+
+def _torch_stamp() -> FileStamp | None:
+    """What stands for this installation of torch and the devices it may see, None when it is not to be found."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    found = Path(spec.origin).stat()
+    choices = " ".join(f"{name}={os.environ.get(name, '')}" for name in _CHOICES)
+    return FileStamp(f"best device: {spec.origin} {choices}", found.st_size, found.st_mtime_ns, found.st_ino)

@@ -14,7 +14,7 @@ def _cpu() -> str:
 
 @dataclass(slots=True)
 class Environment:
-    """The environment of a run. `device_class` gives "cpu", "cuda", … and is asked when the first node needs it."""
+    """The environment of a run. `device_class` gives "cpu", "cuda", …; the first node that needs it asks."""
 
     device_class: Callable[[], str] = _cpu
     _of: dict[tuple[bool, int], Mapping[str, str]] = field(default_factory=dict)

@@ -8,6 +8,9 @@ from graphengine.execution.dynamic_prompt import DynamicPrompt
 from graphengine.node.api import CONTEXT, NodeContext
 from graphengine.node.definition import NodeDefinition
 
+_KINDS = frozenset(
+    {"UNIQUE_ID", "PROMPT", "DYNPROMPT", "EXTRA_PNGINFO", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG", CONTEXT}
+)
 _SECRETS = ("AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG")
 
 
@@ -33,8 +36,8 @@ class HiddenValues:
     extra: RunExtra = RunExtra()
 
     def of(self, context: NodeContext, definition: NodeDefinition) -> dict[str, object]:
-        """The hidden inputs of one node, by the name its class gives them; unknown kinds are None."""
-        return {name: self._value(kind, context) for name, kind in definition.hidden.items()}
+        """The hidden inputs of one node, by the name its class gives them; unknown kinds are left out."""
+        return {name: self._value(kind, context) for name, kind in definition.hidden.items() if kind in _KINDS}
 
     def _value(self, kind: str, context: NodeContext) -> object:
         match kind:
@@ -49,7 +52,7 @@ class HiddenValues:
             case _ if kind in _SECRETS:
                 return self.extra.secrets.get(kind)
             case _:
-                return context if kind == CONTEXT else None
+                return context
 
     # Any: open-ended documents that are passed on.
     def _extra_pnginfo(self) -> Mapping[str, Any]:

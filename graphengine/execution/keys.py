@@ -1,7 +1,7 @@
 """Cache keys of nodes: everything that goes into a node's outputs, hashed.
 
-A key covers the class, the version of its code, its literals, what it reads of other nodes, the content of the files
-its inputs name, what `IS_CHANGED` answers, and the environment as far as it counts.
+A key covers the class, the version of its code, its literals, what it reads of other nodes, the content of the
+files its inputs name, what `IS_CHANGED` answers, and the environment as far as it counts.
 """
 
 import inspect
@@ -35,7 +35,7 @@ class NodeKeys:
     """The keys of a run's nodes.
 
     The *recipe key* of a node, in `of`, says how its outputs come about; it is known before anything runs. The
-    *content key* has the digests of the outputs that it reads in place of their recipes; it is known when those are.
+    *content key* has the digests of the outputs that it reads in place of their keys; it is known when those are.
 
     `always` are nodes that say they always change, `unkeyed` those with an input that has no content hash. Their
     recipe keys are new in every run, and so are those of all nodes after them; `volatile` holds all such keys.

@@ -7,27 +7,32 @@ there is a choice, as many at once as the executor takes. While the run goes on,
 same way: lazy inputs that a node wants, nodes that a node puts in its place, and nodes whose outputs the store
 promised and cannot give.
 
-State. `known` has all nodes with their keys, the plan's and those that expansion adds. `_entries` is what the
-store says it holds of them, `_asked` are those that a step or a target reads. `_agenda` has the steps that are not
-done, `_flights` the calls under way. `_owners` names the node that computes a key now: equal nodes share a key and
-run once. `_held` has outputs until their last reader has run. `_expanding` counts nodes with others in place.
-`_told` are nodes left out for a blocker with a message; they are not stored, so that the next run tells it.
+There are two ways to find a node in the store. Its recipe key is known beforehand. When it is missing, and what
+the node reads is known, its content key is tried: a node that ran again and gave the same leaves all after it
+cached. Loaders, whose outputs are not stored, are asked for only when it is certain that a node must be called.
+
+State. `known` has all nodes with their keys, the plan's and those that expansion adds. `_recall` knows what the
+store has of them, `_digests` what they gave. `_demand` has those that are asked for; `_agenda` the steps that
+are not done, `_flights` the calls under way. `_owners` names the node that computes a key now: equal nodes share
+a key and run once. `_held` has outputs until their last reader has run. `_expanding` counts nodes with others in
+their place. `_told` are nodes left out for a blocker with a message; they are not stored, so that the next run
+tells it.
 
 Only the thread that called `execute` changes any of this. Nodes in other threads report progress, under a lock.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Literal, NoReturn
 
-from graphengine.cache.content import slot_digests
-from graphengine.cache.store import CacheStore, Entry, Outputs
+from graphengine.cache.store import CacheStore, Entry
 from graphengine.errors import GraphEngineError, RunCancelled
 from graphengine.execution.answers import Expanding, Finished, Items, Outcome, Wanting
 from graphengine.execution.call import NodeCall
 from graphengine.execution.calls import CallMaker
+from graphengine.execution.demand import Demand
 from graphengine.execution.digests import NodeDigests
 from graphengine.execution.events import (
     Event,
@@ -49,8 +54,8 @@ from graphengine.execution.hidden import HiddenValues, RunExtra
 from graphengine.execution.hooks import RunHooks
 from graphengine.execution.known import KnownNodes
 from graphengine.execution.policy import RunOptions
+from graphengine.execution.recall import Recall
 from graphengine.execution.result import RunResult
-from graphengine.execution.shown import shown_files_exist
 from graphengine.execution.steps import Agenda, Step
 from graphengine.node.folders import Folders
 from graphengine.workflow.collector import collector_paused
@@ -68,13 +73,9 @@ class Run:
     options: RunOptions = field(default_factory=RunOptions)
     extra: RunExtra = field(default_factory=RunExtra)
     hooks: RunHooks = field(default_factory=RunHooks)
-    _entries: dict[str, Entry] = field(default_factory=dict)
-    _asked: set[NodeId] = field(default_factory=set)
     _agenda: Agenda = field(default_factory=Agenda)
     _owners: dict[str, NodeId] = field(default_factory=dict)
     _executed: dict[NodeId, float] = field(default_factory=dict)
-    _cached: dict[NodeId, Entry] = field(default_factory=dict)
-    _damaged: set[str] = field(default_factory=set)
     _told: set[NodeId] = field(default_factory=set)
     _ui: dict[NodeId, Mapping[str, object]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -84,12 +85,16 @@ class Run:
     _flights: Flights = field(init=False)
     _held: HeldOutputs = field(init=False)
     _digests: NodeDigests = field(init=False)
+    _recall: Recall = field(init=False)
+    _demand: Demand = field(init=False)
     _calls: CallMaker = field(init=False)
 
     def __post_init__(self) -> None:
         self._flights = Flights(self.executor)
         self._held = HeldOutputs(self.store)
         self._digests = NodeDigests(self.known, self._held)
+        self._recall = Recall(self.store, self.known, self._digests, self.folders)
+        self._demand = Demand(self.known, self._recall, self._digests, self._held, self._agenda, self._take_cached)
         hidden = HiddenValues(self.known.prompt, self.extra)
         self._calls = CallMaker(self.folders, hidden, self.hooks.choose_device, self._is_stopping, self._emit)
 
@@ -115,29 +120,20 @@ class Run:
         finally:
             self._settle()
             seconds = time.perf_counter() - started
-            self._emit(RunFinished(status, seconds, len(self._executed), len(self._cached)))
-        return RunResult(self._executed, tuple(self._cached), self._ui, self.known.keys.of, self._held)
+            self._emit(RunFinished(status, seconds, len(self._executed), len(self._demand.cached)))
+        return RunResult(self._executed, tuple(self._demand.cached), self._ui, self.known.keys.of, self._held)
 
     def _start(self) -> None:
         """Work backwards from the targets."""
         self.known.take_plan()
         keys, targets = self.known.keys.of, self.known.plan.graph.targets
-        self._entries = self.store.peek_many(keys.values())
+        self._recall.look_up(self.known.plan.steps)
         self._held.keep(keys[target] for target in targets)
-        cached, steps = self._ask(targets)
-        found = tuple(node_id for node_id, key in keys.items() if key in self._entries)
-        execute = self._expected(steps)
+        cached, steps = self._demand.ask(targets)
+        found = tuple(node_id for node_id in self.known.plan.steps if self._recall.has(node_id))
         cached.sort(key={node_id: index for index, node_id in enumerate(self.known.plan.steps)}.__getitem__)
-        self._emit(RunStarted(execute, tuple(cached), found))
-        self._announce(cached)
-        self._add(steps)
-
-    def _add(self, steps: list[Step]) -> None:
-        """Have steps wait for what they read, and for what the digests of loaders depend on."""
-        self._agenda.add(steps)
-        for step in steps:
-            grounds = {ground for recipe in step.recipes for ground in self._digests.grounds(recipe)}
-            self._agenda.wait(step, step.sources | grounds)
+        self._emit(RunStarted(self._demand.expected(steps), tuple(cached), found))
+        self._demand.take_in(cached, steps)
 
     def _work(self) -> None:
         """Start what is ready and take in what is done, until nothing is left."""
@@ -153,78 +149,12 @@ class Run:
             else:
                 self._give_up()
 
-    # Asking for nodes
-
-    def _ask(self, wanted: Iterable[NodeId]) -> tuple[list[NodeId], list[Step]]:
-        """Have nodes computed that are not yet asked for: those the store holds, and steps for the others."""
-        cached: list[NodeId] = []
-        steps: list[Step] = []
-        waiting = list(wanted)
-        while waiting:
-            node_id = waiting.pop()
-            if node_id in self._asked:
-                continue
-            self._asked.add(node_id)
-            entry = self._entries.get(self.known.keys.of[node_id])
-            if entry is not None and self._is_good(node_id, entry):
-                self._cached[node_id] = entry
-                self._digests.settle(node_id, entry.digests)
-                cached.append(node_id)
-                continue
-            step = self.known.step(node_id)
-            steps.append(step)
-            self._held.expect(self.known.keys.of[source] for source in step.sources)
-            waiting.extend(step.sources)
-            for recipe in step.recipes:
-                waiting.extend(self._digests.grounds(recipe))
-        return cached, steps
-
-    def _expected(self, steps: Iterable[Step]) -> tuple[NodeId, ...]:
-        """The nodes that will run if none gives what it gave before: the steps, and loaders not in memory."""
-        expected = {step.node_id: step for step in steps}
-        waiting = [recipe for step in expected.values() for recipe in step.recipes]
-        while waiting:
-            node_id = waiting.pop()
-            if node_id not in expected and self.known.keys.of[node_id] not in self._entries:
-                expected[node_id] = step = self.known.step(node_id)
-                waiting.extend(step.recipes)
-        return tuple(step.node_id for step in sorted(expected.values(), key=lambda step: step.order))
-
-    def _is_good(self, node_id: NodeId, entry: Entry) -> bool:
-        """Whether an entry still stands: what an output node saved must still be there."""
-        return not self.known.definitions[node_id].is_output or shown_files_exist(entry.ui, self.folders)
-
-    def _announce(self, cached: Iterable[NodeId]) -> None:
-        for node_id in cached:
-            self._take_cached(node_id, self._cached[node_id].ui)
-
     def _take_cached(self, node_id: NodeId, ui: Mapping[str, object]) -> None:
         node = self.known.nodes[node_id]
         if ui:
             self._ui[node_id] = ui
         place = self.known.places.get(node_id)
         self._emit(NodeCached(node_id, node.class_type, node.title, node.origin, ui, place))  # type: ignore[arg-type]  # JSON
-
-    def _need(self, step: Step, sources: Iterable[NodeId]) -> None:
-        """Have a step wait for more nodes, which are asked for."""
-        more = set(sources)
-        self._held.expect(self.known.keys.of[source] for source in more)
-        cached, steps = self._ask(more)
-        self._announce(cached)
-        self._add(steps)
-        self._agenda.wait(step, more)
-
-    def _find_again(self, step: Step, lost: NodeId) -> None:
-        """Compute a node once more whose outputs were promised and are gone, and have the step wait for it."""
-        key = self.known.keys.of[lost]
-        self._entries.pop(key, None)
-        self._damaged.add(key)
-        self._cached.pop(lost, None)
-        self._asked.discard(lost)
-        cached, steps = self._ask([lost])
-        self._announce(cached)
-        self._add(steps)
-        self._agenda.wait(step, [lost])
 
     # One step
 
@@ -247,20 +177,10 @@ class Run:
 
     def _is_found(self, step: Step) -> bool:
         """Whether the store has the outputs under the content key; then the step is done."""
-        step.is_looked_for = True
-        step.content = content = self._digests.content_key(step.node_id)
-        if content is None or step.key in self._damaged:
+        entry = self._recall.by_content(step)
+        if entry is None:
             return False
-        entry = self.store.peek(content)
-        if entry is None or not self._is_good(step.node_id, entry):
-            return False
-        keys = self.known.keys
-        if step.key in keys.volatile:
-            keys.of[step.node_id] = content
-        elif not self.store.alias(step.key, content):
-            return False
-        self._entries[keys.of[step.node_id]] = entry
-        self._cached[step.node_id] = entry
+        self._demand.cached[step.node_id] = entry
         self._digests.settle(step.node_id, entry.digests)
         self._take_cached(step.node_id, entry.ui)
         self._let_go(step)
@@ -271,12 +191,12 @@ class Run:
         recipes, step.recipes = step.recipes, set()
         step.sources |= recipes
         self._agenda.give_back(step)
-        self._need(step, recipes)
+        self._demand.need(step, recipes)
 
     def _share(self, step: Step) -> None:
         """Take the outputs of an equal node that has run."""
         outputs = self._held[step.key]
-        self._cached[step.node_id] = Entry(outputs.ui)
+        self._demand.cached[step.node_id] = Entry(outputs.ui)
         self._take_cached(step.node_id, outputs.ui)
         self._let_go(step)
 
@@ -286,7 +206,7 @@ class Run:
             ready = self._calls.make(step, self._items) if step.expansion is None else self._resolved(step)
         except OutputsLost as lost:
             self._agenda.give_back(step)
-            self._find_again(step, lost.node_id)
+            self._demand.again(step, lost.node_id)
             return
         except GraphEngineError as error:
             self._fail(step, error, None)
@@ -331,7 +251,8 @@ class Run:
         except Exception as error:  # noqa: BLE001 (a node may raise anything)
             if not self._is_retried(step, error):
                 self._fail(step, error, flight.call)
-            self._submit(step, flight.call)
+            # a context of its own, so that ids that are made per call begin anew
+            self._submit(step, replace(flight.call, context=replace(flight.call.context)))
         else:
             self._take(step, outcome, flight.call)
 
@@ -343,7 +264,7 @@ class Run:
                 self._agenda.give_back(step)
                 sources = {step.lazy.pop(name).source for name in names}
                 step.sources |= sources
-                self._need(step, sources)
+                self._demand.need(step, sources)
             case Expanding():
                 self._agenda.give_back(step)
                 try:
@@ -357,7 +278,7 @@ class Run:
         results = {link.source for link in result_links(outcome.answers)}
         new = self.known.add_expansion(step, added, results)
         keys = self.known.keys
-        self._entries.update(self.store.peek_many([keys.of[node_id] for node_id in new]))
+        self._recall.look_up(new)
         shown = {node_id for node_id in added if self.known.definitions[node_id].is_output}
         # what nodes in its place show must be shown again, so the expansion is made again, from cached parts
         stable = not shown and not any(
@@ -365,17 +286,17 @@ class Run:
         )
         step.expansion = Expansion(outcome.answers, frozenset(results | shown), stable, outcome.blocked)
         self._expanding += 1
-        self._need(step, step.expansion.sources)
+        self._demand.need(step, step.expansion.sources)
 
     def _finish(self, step: Step, done: Finished) -> None:
         node, expansion, outputs = step.node, step.expansion, done.outputs
         self._executed[step.node_id] = step.seconds
         stable = expansion is None or expansion.is_stable
-        outputs = replace(outputs, digests=self._settle_digests(step, outputs))
+        outputs = self._recall.with_digests(step, outputs)
         if done.blocked or (not self._told.isdisjoint(step.sources) and done.left_out):
             self._told.add(step.node_id)
             stable = False
-        stored = stable and self._store(step, outputs)
+        stored = stable and self._recall.keep(step, outputs)
         self._held.put(step.key, outputs)
         if outputs.ui:
             self._ui[step.node_id] = outputs.ui
@@ -394,22 +315,6 @@ class Run:
                 step.expanded,
             )
         )
-
-    def _settle_digests(self, step: Step, outputs: Outputs) -> tuple[str, ...]:
-        if not step.is_looked_for:
-            step.content = self._digests.content_key(step.node_id)
-        digests = slot_digests(outputs.slots, self._digests.recipe(step.node_id, step.content))
-        self._digests.settle(step.node_id, digests)
-        return digests
-
-    def _store(self, step: Step, outputs: Outputs) -> bool:
-        """Keep outputs under the recipe key and the content key, as far as they can be found again."""
-        if step.key in self.known.keys.volatile:
-            return step.content is not None and self.store.put(step.content, outputs)
-        stored = self.store.put(step.key, outputs)
-        if stored and step.content is not None:
-            self.store.alias(step.content, step.key)
-        return stored
 
     def _let_go(self, step: Step) -> None:
         """The step is done; forget the outputs that nothing else reads."""

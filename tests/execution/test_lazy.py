@@ -60,7 +60,7 @@ def test_a_node_may_ask_in_several_rounds(flow: Flow) -> None:
 def test_a_lazy_branch_in_the_cache_is_not_run_again(flow: Flow) -> None:
     flow.run({"1": ("FlowInt", {"value": 1}), "9": ("FlowShow", {"value": ["1", 0]})})
     flow.run(switch(True))
-    assert flow.called() == ["FlowSwitch", "FlowShow"]
+    assert flow.called() == ["FlowSwitch"]
 
 
 def test_a_branch_that_lies_behind_a_lazy_input_runs_as_a_whole(flow: Flow) -> None:
@@ -107,5 +107,5 @@ def test_the_cache_key_covers_inputs_that_were_not_asked_for(flow: Flow) -> None
     nodes = dict(switch(True))
     nodes["2"] = ("FlowInt", {"value": 3})
     result = flow.run(nodes)
-    assert set(result.executed) == {"3", "4"}
+    assert set(result.executed) == {"3"}
     assert NodeId("1") in result.cached

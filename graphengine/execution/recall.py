@@ -1,0 +1,83 @@
+"""What the store keeps of a run's nodes, found by recipe and by content."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from graphengine.cache.content import slot_digests
+from graphengine.cache.store import CacheStore, Entry, Outputs
+from graphengine.execution.digests import NodeDigests
+from graphengine.execution.known import KnownNodes
+from graphengine.execution.shown import shown_files_exist
+from graphengine.execution.steps import Step
+from graphengine.node.folders import Folders
+from graphengine.workflow.models import NodeId
+
+
+@dataclass(slots=True)
+class Recall:
+    """Entries of the store for nodes of a run, and what the run adds. `_lost` are keys whose outputs are gone."""
+
+    store: CacheStore
+    known: KnownNodes
+    digests: NodeDigests
+    folders: Folders
+    _entries: dict[str, Entry] = field(default_factory=dict)
+    _lost: set[str] = field(default_factory=set)
+
+    def look_up(self, node_ids: Iterable[NodeId]) -> None:
+        """Ask the store for all these nodes at once, by their recipe keys."""
+        of = self.known.keys.of
+        self._entries.update(self.store.peek_many([of[node_id] for node_id in node_ids]))
+
+    def has(self, node_id: NodeId) -> bool:
+        """Whether the store says that it keeps the node's outputs."""
+        return self.known.keys.of[node_id] in self._entries
+
+    def by_recipe(self, node_id: NodeId) -> Entry | None:
+        """The entry under the node's recipe key, if it still stands."""
+        entry = self._entries.get(self.known.keys.of[node_id])
+        return entry if entry is not None and self._stands(node_id, entry) else None
+
+    def by_content(self, step: Step) -> Entry | None:
+        """The entry under the step's content key, if it stands; it is found by the recipe from now on."""
+        step.is_looked_for = True
+        step.content = content = self.digests.content_key(step.node_id)
+        if content is None or step.key in self._lost:
+            return None
+        entry = self.store.peek(content)
+        if entry is None or not self._stands(step.node_id, entry):
+            return None
+        keys = self.known.keys
+        if step.key in keys.volatile:  # such a key is not found again
+            keys.of[step.node_id] = content
+        elif not self.store.alias(step.key, content):
+            return None
+        self._entries[keys.of[step.node_id]] = entry
+        return entry
+
+    def forget(self, node_id: NodeId) -> None:
+        """The node's outputs were promised and are gone."""
+        key = self.known.keys.of[node_id]
+        self._entries.pop(key, None)
+        self._lost.add(key)
+
+    def with_digests(self, step: Step, outputs: Outputs) -> Outputs:
+        """The outputs with their digests, which are known from now on."""
+        if not step.is_looked_for:
+            step.content = self.digests.content_key(step.node_id)
+        found = slot_digests(outputs.slots, self.digests.recipe(step.node_id, step.content))
+        self.digests.settle(step.node_id, found)
+        return replace(outputs, digests=found)
+
+    def keep(self, step: Step, outputs: Outputs) -> bool:
+        """Keep outputs under both keys, as far as these can be found again; whether they are kept."""
+        if step.key in self.known.keys.volatile:
+            return step.content is not None and self.store.put(step.content, outputs)
+        stored = self.store.put(step.key, outputs)
+        if stored and step.content is not None and step.content != step.key:
+            self.store.alias(step.content, step.key)
+        return stored
+
+    def _stands(self, node_id: NodeId, entry: Entry) -> bool:
+        """Whether an entry still stands: what an output node saved must still be there."""
+        return not self.known.definitions[node_id].is_output or shown_files_exist(entry.ui, self.folders)
