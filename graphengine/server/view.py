@@ -12,7 +12,7 @@ from aiohttp import web
 
 from graphengine.errors import FileRefused
 from graphengine.node.folders import Folders
-from graphengine.server.endpoint import FILE, Content, Endpoint, Query, routes
+from graphengine.server.endpoint import FILE_ANSWERS, Endpoint, Query, routes
 from graphengine.server.paths import below, file_parts, name_parts
 from graphengine.server.pictures import Encoded, channel_of, encode_file, preview
 from graphengine.server.state import ENGINE
@@ -129,7 +129,7 @@ ENDPOINTS = (
         "GET",
         "/view",
         view,
-        answers={200: Content(media_type=FILE), 206: Content(media_type=FILE), 416: None},
+        answers=FILE_ANSWERS,
         refuses=(404,),
         query={
             "filename": Query(required=True, description="Name of the file."),
