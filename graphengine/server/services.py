@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 
 from graphengine.server import (
+    cancelling,
     logs,
     models,
     object_info,
@@ -18,7 +19,7 @@ from graphengine.server import (
     view,
 )
 
-_MODULES = (view, uploads, object_info, models, users, userdata, pack_web, system, logs, openapi)
+_MODULES = (cancelling, view, uploads, object_info, models, users, userdata, pack_web, system, logs, openapi)
 ENDPOINTS = tuple(endpoint for module in _MODULES for endpoint in module.ENDPOINTS)
 ROUTES = tuple(route for module in _MODULES for route in module.ROUTES)
 
