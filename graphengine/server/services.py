@@ -27,6 +27,7 @@ ROUTES = tuple(route for module in _MODULES for route in module.ROUTES)
 def prepare(app: web.Application) -> None:
     """Set what the handlers keep in the application; engine, settings and hub are there already."""
     app[object_info.UNDESCRIBED] = set()
+    app[view.DECODING] = asyncio.Semaphore(view.MAX_DECODING)
     app[users.WRITING] = asyncio.Lock()
     for module in (logs, pack_web, static_files):
         module.prepare(app)
