@@ -199,9 +199,8 @@ def _of_tensors(place: str, one: Any, other: Any, tolerance: float) -> Any:
     if torch.equal(*raw):
         return None
     wide = torch.complex128 if one.is_complex() else torch.float64
-    return _of_numbers(
-        *(tensor.detach().cpu().to(wide).resolve_conj().numpy() for tensor in (one, other)), tolerance
-    )
+    numbers = [tensor.detach().cpu().to(wide).resolve_conj().numpy() for tensor in (one, other)]
+    return _of_numbers(numbers[0], numbers[1], tolerance)
 
 
 def _of_arrays(place: str, one: Any, other: Any, tolerance: float) -> Any:
