@@ -140,7 +140,7 @@ def describe_input(spec: InputSpec, folders: Folders) -> str:
     parts = [] if spec.required else ["optional"]
     parts += [f"{name} {spec.options[name]!r}" for name in _RANGE_OPTIONS if name in spec.options]
     if isinstance(spec.choices, Files):
-        parts.append(f"a file of kind {spec.choices.kind}: {_names(folders.files(spec.choices.kind))}")
+        parts.append(f"a file of kind {spec.choices.kind}: {_names(spec.choices.names(folders))}")
     elif spec.choices is not None:
         parts.append(f"one of {_names([str(choice) for choice in spec.choices])}")
     return ", ".join(parts)

@@ -103,11 +103,10 @@ def _read_change(text: str, workflow: Workflow, definitions: Definitions) -> Cha
     place, equals, value = text.partition("=")
     if not equals or "." not in place.strip("."):
         raise SettingsError(f"cannot read --set {text!r}", hint="write NODE.INPUT=VALUE, for example 3.steps=30")
-    node_id, input_name = _split_place(place, workflow)
+    node_id, input_name = find_input(place, workflow, definitions)
     node = workflow.nodes[node_id]
     definition = definitions.get(node.class_type)
     spec = definition.inputs.get(input_name) if definition else None
-    _check_input(node_id, node, input_name, definition)
     given = node.inputs.get(input_name)
     return Change(
         node_id,
@@ -116,6 +115,40 @@ def _read_change(text: str, workflow: Workflow, definitions: Definitions) -> Cha
         read_value(value, spec),
         replaced=given if isinstance(given, Link) else None,
     )
+
+
+def find_input(place: str, workflow: Workflow, definitions: Definitions) -> tuple[NodeId, str]:
+    """The node and the input that `NODE.INPUT` names.
+
+    Raises:
+        SettingsError: there is no such node or input, or there are several such nodes.
+    """
+    node_id, input_name = _split_place(place, workflow)
+    node = workflow.nodes[node_id]
+    _check_input(node_id, node, input_name, definitions.get(node.class_type))
+    return node_id, input_name
+
+
+def find_only_input(name: str, workflow: Workflow, definitions: Definitions) -> tuple[NodeId, str]:
+    """The only input of that name; when some are linked and one is not, that one.
+
+    Raises:
+        SettingsError: no node has one, or several have.
+    """
+    found = [node_id for node_id, node in workflow.nodes.items() if name in _input_names(node, definitions)]
+    typed = [node_id for node_id in found if not isinstance(workflow.nodes[node_id].inputs.get(name), Link)]
+    if len(found) == 1 or len(typed) == 1:
+        return (typed or found)[0], name
+    if not found:
+        known = {known for node in workflow.nodes.values() for known in _input_names(node, definitions)}
+        near = nearest(name, sorted(known))
+        hint = (
+            f"did you mean {near!r}?" if near else "write NODE.INPUT, where NODE is an id, a title or a node type"
+        )
+        raise SettingsError(f"no node has an input {name!r}", hint=hint)
+    places = ", ".join(f"{node_id}.{name}" for node_id in found[:_MANY])
+    more = f" and {len(found) - _MANY} more" if len(found) > _MANY else ""
+    raise SettingsError(f"{len(found)} nodes have an input {name!r}", hint=f"name one: {places}{more}")
 
 
 def _split_place(place: str, workflow: Workflow) -> tuple[NodeId, str]:
@@ -129,7 +162,7 @@ def _split_place(place: str, workflow: Workflow) -> tuple[NodeId, str]:
 
 
 def _check_input(node_id: NodeId, node: WorkflowNode, input_name: str, definition: NodeDefinition | None) -> None:
-    names: Collection[str] = dict.fromkeys([*(definition.inputs if definition else ()), *node.inputs])
+    names = _names(node, definition)
     if input_name in names:
         return
     near = nearest(input_name, list(names))
@@ -137,6 +170,14 @@ def _check_input(node_id: NodeId, node: WorkflowNode, input_name: str, definitio
         f"{node_label(node_id, node.class_type)} has no input {input_name!r}",
         hint=f"did you mean {near!r}?" if near else f"its inputs are {', '.join(names) or 'none'}",
     )
+
+
+def _input_names(node: WorkflowNode, definitions: Definitions) -> Collection[str]:
+    return _names(node, definitions.get(node.class_type))
+
+
+def _names(node: WorkflowNode, definition: NodeDefinition | None) -> Collection[str]:
+    return dict.fromkeys([*(definition.inputs if definition else ()), *node.inputs])
 
 
 def read_value(text: str, spec: InputSpec | None) -> JsonValue:

@@ -107,6 +107,8 @@ def _check_range(spec: InputSpec, value: JsonValue) -> Finding | None:
 
 def _check_choice(spec: InputSpec, value: JsonValue, folders: Folders, suggest: Suggest | None) -> Finding | None:
     if isinstance(spec.choices, Files):
+        if value in spec.choices.also:
+            return None
         return _check_file(spec, spec.choices.kind, value, folders, suggest)
     choices = spec.choices or ()
     if any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices):

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from graphengine.node.inputs import Files, InputSpec
+from graphengine.node.files import Files
+from graphengine.node.inputs import InputSpec
 from graphengine.node.types import DEVICE_TYPES, SocketType
 
 __all__ = ["Files", "InputSpec", "NodeDefinition", "OutputSpec"]

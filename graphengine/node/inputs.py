@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from graphengine.errors import PackError
+from graphengine.node.files import FileNames, Files
 from graphengine.node.types import MATCHED, MULTI_TYPED, WIDGET_TYPES, SocketType, compares_itself, plain_text
 
 #: The type of inputs of which there are as many as are linked.
@@ -28,19 +29,6 @@ DYNAMIC_SLOT = "COMFY_DYNAMICSLOT_V3"
 _DYNAMIC = frozenset({AUTOGROW, DYNAMIC_COMBO, DYNAMIC_SLOT})
 _MOST_GROWN = 100
 _DEEPEST = 16  # inputs that bring along inputs that bring along …
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """A combo whose choices are the files of a folder kind: "checkpoints", "vae", "input", …
-
-    It stays symbolic in a definition, so that one definition serves every folder setting; the names are looked
-    up when a workflow is checked, and the content of the named file becomes part of the cache key. `suffixes`
-    ((".latent",) for instance) limits what is listed.
-    """
-
-    kind: str
-    suffixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,8 +124,7 @@ def read_input(name: str, declared: Any, *, required: bool) -> InputSpec:
         PackError: its type is neither a name nor a list of choices.
     """
     parts = declared if isinstance(declared, tuple | list) else (declared,)
-    kind = parts[0]
-    options = dict(parts[1]) if len(parts) > 1 and parts[1] else {}
+    kind, options = _symbolic(parts[0], dict(parts[1]) if len(parts) > 1 and parts[1] else {})
     match kind:
         case Files():
             return InputSpec(name, "COMBO", required, kind, options)
@@ -149,6 +136,16 @@ def read_input(name: str, declared: Any, *, required: bool) -> InputSpec:
             return InputSpec(name, type_, required, _choices(type_, options), options, own)
         case _:
             raise PackError(f"input {name!r} has the type {kind!r}, which is neither a name nor a list of choices")
+
+
+def _symbolic(kind: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The type and options with a list of file names as the files it lists."""
+    listed = options.get("options") if isinstance(kind, str) else kind
+    files = listed.files if isinstance(listed, FileNames) else None
+    several = options.get("multiselect") or "multi_select" in options  # which has no place in a cache key
+    if files is None or several:
+        return kind, options
+    return files, {name: value for name, value in options.items() if value is not listed}
 
 
 def _choices(type_: SocketType, options: Mapping[str, Any]) -> tuple[object, ...] | None:

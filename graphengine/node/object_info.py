@@ -97,7 +97,7 @@ def definition_to_object_info(definition: NodeDefinition, folders: Folders | Non
 
 def _kind(spec: InputSpec, folders: Folders | None) -> Any:
     if isinstance(spec.choices, Files):
-        return folders.files(spec.choices.kind, spec.choices.suffixes) if folders else []
+        return spec.choices.names(folders) if folders else list(spec.choices.also)
     if spec.choices is not None and "options" not in spec.options:
         return list(spec.choices)
     return spec.type

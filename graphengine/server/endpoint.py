@@ -20,8 +20,6 @@ FLAG: Schema = {"type": "string", "enum": ["true", "false", "1", "0"]}
 ANYTHING: Schema = {}
 OBJECT: Schema = {"type": "object"}
 NAMES: Schema = {"type": "array", "items": {"type": "string"}}
-#: Bytes of a kind that depends on the file.
-FILE = "*/*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +29,15 @@ class Content:
     schema: Schema = field(default_factory=dict)
     media_type: str = "application/json"
     required: bool = True
+
+
+#: The answers with a file: whole, a part of it, nothing as the client has it already, or no such part.
+FILE_ANSWERS: Mapping[int, Content | None] = {
+    200: Content(media_type="*/*"),
+    206: Content(media_type="*/*"),
+    304: None,
+    416: None,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,17 @@ def snapshot(run: PromptRun) -> Message:
     return _progress_message(run, dict(run.nodes))
 
 
+def catch_up(run: PromptRun) -> list[Message]:
+    """What a client that comes back must know of its prompt: that it runs, how far it is, and which node is on.
+
+    The editor offers to stop a prompt only when it was told of its start.
+    """
+    begun = [Message(type_, data) for type_, data in run.log if type_ == "execution_start"]
+    state = [snapshot(run)] if run.nodes else []
+    executing = [Message("executing", run.executing)] if run.executing is not None else []
+    return [*begun, *state, *executing]
+
+
 def conclude(run: PromptRun, outcome: BaseException | None, now: int, *, cancelled: bool) -> list[Message]:
     """The message that ends the prompt: success, error or interrupted."""
     if cancelled:

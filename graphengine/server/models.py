@@ -5,6 +5,7 @@ them. Names are checked as text all the same.
 """
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from graphengine.server.endpoint import (
 from graphengine.server.paths import file_parts, name_parts
 from graphengine.server.pictures import encode_file, preview
 from graphengine.server.state import ENGINE
+from graphengine.server.view import with_pictures
 from graphengine.workflow.json_input import MAX_BYTES, parse_json
 
 _PICTURES = (".preview.png", ".png", ".jpg", ".jpeg", ".webp", ".gif")
@@ -78,7 +80,8 @@ async def model_preview(request: web.Request) -> web.Response:
     found = next((picture for picture in pictures if picture.is_file()), None)
     if found is None:
         raise web.HTTPNotFound(text=f"no picture lies beside {'/'.join(parts)!a}")
-    encoded = await asyncio.to_thread(encode_file, found, lambda image: preview(image, "webp;90", ""))
+    as_webp = partial(preview, given="webp;90", channel="")
+    encoded = await with_pictures(request, partial(encode_file, found, as_webp))
     return web.Response(body=encoded.data, content_type=encoded.media_type)
 
 

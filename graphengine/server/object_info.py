@@ -48,10 +48,21 @@ def _described(engine: Engine, names: Collection[str]) -> tuple[dict[str, str], 
     described, broken = {}, {}
     for name in names:
         try:
-            described[name] = to_json(definition_to_object_info(engine.registry[name], folders))
+            entry = definition_to_object_info(engine.registry[name], folders)
+            entry["python_module"] = editors_module(entry["python_module"])
+            described[name] = to_json(entry)
         except Exception as error:  # noqa: BLE001 - a node's definition is its author's; one must not hide the rest
             broken[name] = f"{type(error).__name__}: {error}"
     return described, broken
+
+
+def editors_module(module: str) -> str:
+    """A node's module as the editor groups nodes: those below `custom_nodes` by pack, all else as its own.
+
+    It marks nodes with a question mark that come from neither; those of packs that are installed as Python
+    packages would.
+    """
+    return module if not module or module.startswith("custom_nodes.") else f"comfy_extras.{module}"
 
 
 def _log_once(known: set[str], broken: dict[str, str]) -> None:

@@ -22,6 +22,7 @@ _MEANINGS = {
     200: "Done.",
     204: "Done.",
     206: "The part of the file that was asked for.",
+    304: "The file is as the client has it.",
     400: "The request cannot be read, or names something that is refused.",
     401: "The token is missing or wrong.",
     403: "The caller may not ask this.",

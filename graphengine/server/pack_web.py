@@ -17,7 +17,7 @@ from aiohttp import web
 
 from graphengine.errors import FileRefused, WorkflowFormatError
 from graphengine.packs.discover import Pack, installed_packs
-from graphengine.server.endpoint import FILE, NAMES, OBJECT, Content, Endpoint, json, routes
+from graphengine.server.endpoint import FILE_ANSWERS, NAMES, OBJECT, Endpoint, json, routes
 from graphengine.server.paths import below, file_parts
 from graphengine.server.state import ENGINE, SETTINGS
 from graphengine.server.static_files import trusted_file
@@ -194,13 +194,12 @@ def _subgraphs(packs: tuple[Pack, ...]) -> dict[str, tuple[Path, Json]]:
     return found
 
 
-_FILE = Content(media_type=FILE)
 ENDPOINTS = (
     Endpoint("GET", "/extensions", extensions, answers={200: json(NAMES)}),
-    Endpoint("GET", "/extensions/{pack}/{file:.+}", extension_file, answers={200: _FILE}),
+    Endpoint("GET", "/extensions/{pack}/{file:.+}", extension_file, answers=FILE_ANSWERS),
     Endpoint("GET", "/i18n", translations, answers={200: json(OBJECT)}),
     Endpoint("GET", "/workflow_templates", template_names, answers={200: json(OBJECT)}),
-    Endpoint("GET", "/workflow_templates/{pack}/{file:.+}", template_file, answers={200: _FILE}),
+    Endpoint("GET", "/workflow_templates/{pack}/{file:.+}", template_file, answers=FILE_ANSWERS),
     Endpoint("GET", "/global_subgraphs", subgraphs, answers={200: json(OBJECT)}),
     Endpoint("GET", "/global_subgraphs/{id}", subgraph, answers={200: json(OBJECT)}),
     Endpoint("GET", "/node_replacements", replacements, answers={200: json(OBJECT)}),

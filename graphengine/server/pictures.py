@@ -62,6 +62,7 @@ def open_picture(file: Path | IO[bytes], name: str) -> "Image":
 
 def preview(image: "Image", given: str, channel: str) -> Encoded:
     """`webp;90` or `jpeg;80` for `given`; transparency needs webp, and any other format becomes webp."""
+    image = _eight_bits(image)
     kind, _, digits = given.partition(";")
     if kind != "jpeg" or "a" in channel:
         kind = "webp"
@@ -75,6 +76,7 @@ def channel_of(image: "Image", channel: str) -> Encoded:
     """As PNG: for "rgb" the colours without transparency, for "a" the transparency alone on black."""
     from PIL import Image
 
+    image = _eight_bits(image)
     if channel == "rgb":
         return _written(image.convert("RGB"), "png")
     alone = Image.new("RGBA", image.size)
@@ -109,6 +111,13 @@ def with_mask(original: Path, mask: IO[bytes]) -> IO[bytes]:
         data = BytesIO()
         result.save(data, format="PNG", compress_level=4, pnginfo=texts)
     return data
+
+
+def _eight_bits(image: "Image") -> "Image":
+    """The picture with sixteen bits of grey made eight, which Pillow would cut off instead."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
 
 
 def _is_transparent(image: "Image") -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from graphengine.errors import SettingsError
-from graphengine.server.endpoint import FILE, Content, Endpoint, routes
+from graphengine.server.endpoint import FILE_ANSWERS, Content, Endpoint, routes
 from graphengine.server.paths import below, file_parts
 from graphengine.server.state import SETTINGS
 
@@ -152,9 +152,9 @@ def _first(folders: tuple[Path, ...], parts: tuple[str, ...]) -> Path | None:
 
 ENDPOINTS = (
     Endpoint("GET", "/", index, answers={200: Content(media_type="text/html")}),
-    Endpoint("GET", "/templates/{file:.+}", template, answers={200: Content(media_type=FILE)}),
-    Endpoint("GET", "/docs/{file:.+}", help_text, answers={200: Content(media_type=FILE)}),
-    Endpoint("GET", "/{file:(?!api/|internal/).+}", editor_file, answers={200: Content(media_type=FILE)}),
+    Endpoint("GET", "/templates/{file:.+}", template, answers=FILE_ANSWERS),
+    Endpoint("GET", "/docs/{file:.+}", help_text, answers=FILE_ANSWERS),
+    Endpoint("GET", "/{file:(?!api/|internal/).+}", editor_file, answers=FILE_ANSWERS),
 )
 #: Served at these paths only, and last: the editor's own files may have any name.
 ROUTES = routes(ENDPOINTS)

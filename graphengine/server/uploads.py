@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -16,7 +17,7 @@ from graphengine.server.paths import below, file_parts, name_parts
 from graphengine.server.pictures import with_mask
 from graphengine.server.receiving import nameless_file, put, put_new, receive
 from graphengine.server.state import ENGINE, SETTINGS
-from graphengine.server.view import KINDS, find
+from graphengine.server.view import KINDS, find, with_pictures
 from graphengine.workflow.json_input import parse_json
 
 _MAX_FIELDS = 16
@@ -72,7 +73,7 @@ async def upload_mask(request: web.Request) -> web.Response:
         original = _original(request, form)
         place = _place(request, form)
         place = replace(place, name=PurePosixPath(place.name).with_suffix(".png").name)
-        form.file = await asyncio.to_thread(with_mask, original, file)
+        form.file = await with_pictures(request, partial(with_mask, original, file))
         name = await asyncio.to_thread(_store, form, place)
     return _answer(place, name)
 

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from graphengine.server.endpoint import (
-    FILE,
+    FILE_ANSWERS,
     FLAG,
     INTEGER,
     TEXT,
@@ -219,7 +219,7 @@ ENDPOINTS = (
         refuses=(404,),
         query={"path": Query(description="Folder below the user's.")},
     ),
-    Endpoint("GET", "/userdata/{file}", read_file, answers={200: Content(media_type=FILE)}),
+    Endpoint("GET", "/userdata/{file}", read_file, answers=FILE_ANSWERS),
     Endpoint(
         "POST",
         "/userdata/{file}",

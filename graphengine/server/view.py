@@ -5,14 +5,14 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from aiohttp import web
 
 from graphengine.errors import FileRefused
 from graphengine.node.folders import Folders
-from graphengine.server.endpoint import FILE, Content, Endpoint, Query, routes
+from graphengine.server.endpoint import FILE_ANSWERS, Endpoint, Query, routes
 from graphengine.server.paths import below, file_parts, name_parts
 from graphengine.server.pictures import Encoded, channel_of, encode_file, preview
 from graphengine.server.state import ENGINE
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 #: The folders that requests can name.
 KINDS = ("output", "input", "temp")
+#: Requests that decode pictures at the same time.
+MAX_DECODING = 2
+DECODING = web.AppKey("decoding", asyncio.Semaphore)
+
+Result = TypeVar("Result")
 _ANNOTATED = re.compile(r"(.*) \[(output|input|temp)\]", re.DOTALL)
 #: What a browser may show. Everything else is a download: pages, scripts, SVG and XML could run code as ours.
 _SHOWN = {
@@ -62,9 +67,11 @@ async def view(request: web.Request) -> web.StreamResponse:
     kind, subfolder, filename = (query.get(name, "") for name in ("type", "subfolder", "filename"))
     path = find(request.app[ENGINE].folders, kind or "output", subfolder, filename)
     if "preview" in query:
-        return await _encoded(path, partial(preview, given=query["preview"], channel=query.get("channel", "")))
+        return await _encoded(
+            request, path, partial(preview, given=query["preview"], channel=query.get("channel", ""))
+        )
     if query.get("channel", "rgba") in ("rgb", "a"):
-        return await _encoded(path, partial(channel_of, channel=query["channel"]))
+        return await _encoded(request, path, partial(channel_of, channel=query["channel"]))
     return file_answer(path)
 
 
@@ -115,8 +122,14 @@ def disposition(how: str, filename: str) -> str:
     return f'{how}; filename="{plain}"{full}'
 
 
-async def _encoded(path: Path, encode: Callable[["Image"], Encoded]) -> web.Response:
-    picture = await asyncio.to_thread(encode_file, path, encode)
+async def with_pictures(request: web.Request, work: Callable[[], Result]) -> Result:
+    """What `work` gives, which decodes pictures: in a thread, and few at a time because of the memory."""
+    async with request.app[DECODING]:
+        return await asyncio.to_thread(work)
+
+
+async def _encoded(request: web.Request, path: Path, encode: Callable[["Image"], Encoded]) -> web.Response:
+    picture = await with_pictures(request, partial(encode_file, path, encode))
     return web.Response(
         body=picture.data,
         content_type=picture.media_type,
@@ -129,7 +142,7 @@ ENDPOINTS = (
         "GET",
         "/view",
         view,
-        answers={200: Content(media_type=FILE), 206: Content(media_type=FILE), 416: None},
+        answers=FILE_ANSWERS,
         refuses=(404,),
         query={
             "filename": Query(required=True, description="Name of the file."),

@@ -101,10 +101,9 @@ class Worker:
         if current is None or current.parts.client_id not in (None, sid):
             return []
         run = current.run
-        state = [messages.snapshot(run)] if run.nodes else []
-        if run.executing is None or current.parts.client_id is None:
-            return state
-        return [*state, Message("executing", run.executing, Audience.CLIENT)]
+        if current.parts.client_id is None:
+            return [messages.snapshot(run)] if run.nodes else []
+        return messages.catch_up(run)
 
     async def _work(self) -> None:
         while not self._is_stopping:

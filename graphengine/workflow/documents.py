@@ -53,7 +53,7 @@ def document_from_json(data: bytes) -> Document:
     """
     parsed = parse_json(data)
     raw = parsed.value
-    problems = tuple(_repeated_key(key) for key in dict.fromkeys(parsed.repeated_keys))
+    problems = tuple(_repeated_key(place) for place in dict.fromkeys(parsed.repeated_keys))
     if not isinstance(raw, dict):
         raise _not_a_workflow(raw)
     if _is_ui(raw):
@@ -109,9 +109,12 @@ def _has_nodes(raw: JsonValue) -> bool:
     return isinstance(raw, dict) and any(isinstance(node, dict) and "class_type" in node for node in raw.values())
 
 
-def _repeated_key(key: str) -> Problem:
+def _repeated_key(place: str) -> Problem:
     return Problem(
-        "duplicate_key", f"the key {key!r} stands twice in one object; the last one counts", severity="warning"
+        "duplicate_key",
+        f"the key {place[:200]!r} stands twice in one object; the last one counts",
+        hint="the file was edited by hand or by another program; check what the key says",
+        severity="warning",
     )
 
 

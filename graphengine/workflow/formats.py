@@ -39,6 +39,7 @@ __all__ = [
     "to_workflow",
 ]
 
+_READ = "PNG, WebP, JPEG, GIF, AVIF, HEIF, MP4, MOV, WebM, MKV, FLAC, MP3, Ogg, safetensors, .latent"
 _HEAD_BYTES = 4096
 _BOM = b"\xef\xbb\xbf"
 _JSON_START = b'{["-0123456789tfnNI'
@@ -65,7 +66,7 @@ class JsonFormat:
     def detect(self, head: bytes) -> bool:
         """Whether the text begins like JSON, or is empty."""
         start = head.removeprefix(_BOM).lstrip()[:1]
-        return start in _JSON_START or head.startswith(_UTF16_BOMS)
+        return head.startswith(_UTF16_BOMS) or (start in _JSON_START and kind_of(head) is None)
 
     def read(self, stream: BinaryIO) -> Document:
         """The document in the text.
@@ -194,7 +195,7 @@ def _seekable(stream: BinaryIO) -> BinaryIO:
 
 
 def _unsupported(head: bytes) -> WorkflowFormatError:
-    hint = "give a saved workflow (.json), or a picture, video, sound or model that was saved with its workflow"
+    hint = f"give the saved workflow (.json), or a file that was saved with its workflow: {_READ}"
     if other := kind_of(head):
         return WorkflowFormatError(f"this is {other}, not a workflow", hint=hint)
     return WorkflowFormatError("this is neither JSON nor a picture, video, sound or model", hint=hint)

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isfinite
@@ -34,7 +35,7 @@ Place = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class ParsedJson:
-    """A JSON text's value, and the first keys that stood twice in one object (the last one counts)."""
+    """A JSON text's value, and the places of the first keys that stood twice; the last one counts."""
 
     value: JsonValue
     repeated_keys: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ def parse_json(data: bytes) -> ParsedJson:
         raise WorkflowFormatError("the file is empty", hint="save the workflow again")
     _check_size(data)
     unusual = False
-    repeated: list[str] = []
+    repeated: list[tuple[dict[str, JsonValue], str]] = []
 
     def number(digits: str) -> float:
         nonlocal unusual
@@ -66,7 +67,7 @@ def parse_json(data: bytes) -> ParsedJson:
     def unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
         found = dict(pairs)
         if len(found) != len(pairs) and len(repeated) < _TOLD:
-            repeated.extend(_repeated(pairs))
+            repeated.extend((found, key) for key in dict.fromkeys(_repeated(pairs)))
         return found
 
     try:
@@ -76,11 +77,11 @@ def parse_json(data: bytes) -> ParsedJson:
             f"not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}",
             hint="the file may be cut off or edited by hand; save the workflow again",
         ) from error
-    except ValueError as error:  # an integer of thousands of digits
-        raise WorkflowFormatError("an integer in the file has thousands of digits", hint=_NUMBER_HINT) from error
+    except ValueError as error:
+        raise _long_integer(text) from error
     if unusual or _ESCAPED_SURROGATE.search(data):
         _refuse_unusable(value)
-    return ParsedJson(value, tuple(dict.fromkeys(repeated))[:_TOLD])
+    return ParsedJson(value, tuple(_places(value, repeated[:_TOLD])) if repeated else ())
 
 
 def too_large(size: int | None = None) -> WorkflowFormatError:
@@ -104,7 +105,7 @@ def _decode(data: bytes) -> str:
         utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
         raise WorkflowFormatError(
             "the file is UTF-16 text" if utf16 else f"the file is not UTF-8 text: byte {error.start} does not fit",
-            hint="save it as UTF-8" if utf16 else None,
+            hint="save it as UTF-8",
         ) from error
 
 
@@ -135,32 +136,55 @@ def _repeated(pairs: list[tuple[str, JsonValue]]) -> Iterator[str]:
         seen.add(key)
 
 
+def _places(document: JsonValue, repeated: Sequence[tuple[dict[str, JsonValue], str]]) -> Iterator[str]:
+    """The places of keys in objects; of an object that a later key has replaced only the name is told."""
+    wanted = {id(holder): [key for other, key in repeated if other is holder] for holder, _ in repeated}
+    for place, value in _walk(document):
+        if id(value) in wanted:
+            yield from (place_name((*place, key)) for key in wanted.pop(id(value)))
+    yield from (key for keys in wanted.values() for key in keys)
+
+
+def _long_integer(text: str) -> WorkflowFormatError:
+    """The error for what `int` refuses to read."""
+    most = sys.get_int_max_str_digits()
+    found = re.search(rf"\d{{{most + 1}}}", text)
+    start = found.start() if found is not None else 0
+    line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+    return WorkflowFormatError(
+        f"the integer at line {line}, column {column} has more than {most:,} digits", hint=_NUMBER_HINT
+    )
+
+
 def _refuse_unusable(document: JsonValue) -> None:
     """Refuse what JSON cannot express (NaN, 1e999, half a character), naming the place; empty fingerprints."""
+    for place, value in _walk(document):
+        if isinstance(value, dict):
+            if _FINGERPRINT in value:
+                value[_FINGERPRINT] = None
+            for key in value:
+                _refuse_scalar((*place, "(key)"), key)
+        elif not isinstance(value, list):
+            _refuse_scalar(place, value)
+
+
+def _walk(document: JsonValue) -> Iterator[tuple[Place, JsonValue]]:
+    """Every value with its place, an object before what stands in it; one by one, there may be millions."""
     stack: list[Iterator[tuple[Place, JsonValue]]] = [iter([((), document)])]
     while stack:
         found = next(stack[-1], None)
         if found is None:
             stack.pop()
             continue
+        yield found
         place, value = found
-        match value:
-            case dict() | list():
-                stack.append(_members(place, value))
-            case _:
-                _refuse_scalar(place, value)
+        if isinstance(value, dict | list):
+            stack.append(_members(place, value))
 
 
 def _members(place: Place, value: dict[str, JsonValue] | list[JsonValue]) -> Iterator[tuple[Place, JsonValue]]:
-    """What stands in an object or a list, with its place; made one by one, a document may hold millions."""
-    if isinstance(value, list):
-        yield from (((*place, index), each) for index, each in enumerate(value))
-        return
-    if _FINGERPRINT in value:
-        value[_FINGERPRINT] = None
-    for key, each in value.items():
-        _refuse_scalar((*place, "(key)"), key)
-        yield (*place, key), each
+    items: Iterable[tuple[str | int, JsonValue]] = enumerate(value) if isinstance(value, list) else value.items()
+    yield from (((*place, step), each) for step, each in items)
 
 
 def _refuse_scalar(place: Place, value: JsonValue) -> None:
@@ -170,4 +194,5 @@ def _refuse_scalar(place: Place, value: JsonValue) -> None:
             hint=_NUMBER_HINT,
         )
     if isinstance(value, str) and _SURROGATE.search(value):
-        raise WorkflowFormatError(f"{place_name(place)}: the text holds half of a surrogate pair: {value[:40]!a}")
+        text = f"{place_name(place)}: the text holds half of a surrogate pair: {value[:40]!a}"
+        raise WorkflowFormatError(text, hint="write the whole character, or leave it out")

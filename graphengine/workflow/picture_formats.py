@@ -1,4 +1,4 @@
-"""Workflows in WebP, JPEG and GIF pictures: EXIF data and comments, found without decoding a picture."""
+"""Workflows in WebP, JPEG and GIF pictures: EXIF and XMP data and comments, found without decoding a picture."""
 
 from typing import BinaryIO
 
@@ -6,8 +6,10 @@ from graphengine.workflow.byte_reader import ByteReader
 from graphengine.workflow.documents import Document
 from graphengine.workflow.exif import exif_texts
 from graphengine.workflow.metadata import COMMENT, Text, decode_text, document_from_texts
+from graphengine.workflow.xmp import JPEG_EXTENSION, JPEG_NAME, xmp_texts
 
 _EXIF = b"Exif\0\0"
+_DIGEST = 32  # letters
 _APP1, _COM, _SOS, _EOI = 0xE1, 0xFE, 0xDA, 0xD9
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _GIF_EXTENSION, _GIF_PICTURE, _GIF_END = 0x21, 0x2C, 0x3B
@@ -15,7 +17,7 @@ _GIF_COMMENT = 0xFE
 
 
 class WebpFormat:
-    """WebP pictures; the workflow stands in their EXIF data."""
+    """WebP pictures; the workflow stands in their EXIF or XMP data."""
 
     def detect(self, head: bytes) -> bool:
         """Whether a file that begins so is a WebP picture."""
@@ -32,7 +34,7 @@ class WebpFormat:
 
 
 class JpegFormat:
-    """JPEG pictures; the workflow stands in their EXIF data or their comment."""
+    """JPEG pictures; the workflow stands in their EXIF or XMP data or their comment."""
 
     def detect(self, head: bytes) -> bool:
         """Whether a file that begins so is a JPEG picture."""
@@ -68,21 +70,29 @@ class GifFormat:
 def _webp_texts(reader: ByteReader) -> list[Text]:
     """Chunks follow each other: a name, a length, and data of an even number of bytes."""
     reader.skip(12)
+    texts: list[Text] = []
     while reader.left >= 8:
         reader.part()
         name, length = reader.take(4), int.from_bytes(reader.take(4), "little")
-        if name == b"EXIF":
-            return exif_texts(reader.take(length), reader)
-        if length > reader.left:
+        if length > reader.left and texts:
+            break  # cut off behind its workflow
+        if name in (b"EXIF", b"XMP "):
+            data = reader.take(length)
+            # where both hold one, that of the EXIF data, which comes last, counts
+            texts = [*xmp_texts(data), *texts] if name == b"XMP " else [*texts, *exif_texts(data, reader)]
+            reader.skip(length % 2)
+        elif length > reader.left:
             raise reader.damaged("the file ends early")
-        reader.skip(length + length % 2)
-    return []
+        else:
+            reader.skip(length + length % 2)
+    return texts
 
 
 def _jpeg_texts(reader: ByteReader) -> list[Text]:
     """Segments up to the pixels: a marker, and most have a length and data."""
     reader.skip(2)
     texts: list[Text] = []
+    pieces: dict[bytes, bytes] = {}  # of long XMP data
     while reader.left or not texts:  # a picture that is cut off may hold its workflow before
         reader.part()
         marker = _jpeg_marker(reader)
@@ -99,7 +109,12 @@ def _jpeg_texts(reader: ByteReader) -> list[Text]:
             texts += exif_texts(data, reader)
         elif marker == _COM:
             texts.append((COMMENT, decode_text(data)))
-    return texts
+        elif data.startswith(JPEG_NAME):
+            texts = [*xmp_texts(data.removeprefix(JPEG_NAME)), *texts]
+        elif data.startswith(JPEG_EXTENSION):
+            piece = data.removeprefix(JPEG_EXTENSION)
+            pieces[piece[:_DIGEST] + piece[_DIGEST + 4 : _DIGEST + 8]] = piece[_DIGEST + 8 :]
+    return [*xmp_texts(b"".join(pieces[place] for place in sorted(pieces))), *texts]
 
 
 def _jpeg_marker(reader: ByteReader) -> int:

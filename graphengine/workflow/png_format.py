@@ -1,4 +1,4 @@
-"""Workflows in PNG pictures: the text chunks `prompt` and `workflow`, or EXIF data.
+"""Workflows in PNG pictures: the text chunks `prompt` and `workflow`, or EXIF or XMP data.
 
 Chunks are walked without decoding the picture; of a file of any size only its text is read.
 """
@@ -11,6 +11,7 @@ from graphengine.workflow.documents import Document
 from graphengine.workflow.exif import exif_texts
 from graphengine.workflow.json_input import MAX_BYTES
 from graphengine.workflow.metadata import Text, decode_text, document_from_texts, is_wanted
+from graphengine.workflow.xmp import PNG_NAME, xmp_texts
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT_TYPES = frozenset({b"tEXt", b"zTXt", b"iTXt"})
@@ -63,7 +64,7 @@ def _text(kind: bytes, data: bytes, reader: ByteReader) -> list[Text]:
     """Name and text of a text chunk; nothing when the name is none of ours."""
     key, _, rest = data.partition(b"\0")
     name = key.decode("latin-1")
-    if not is_wanted(name):
+    if not is_wanted(name) and name != PNG_NAME:
         return []
     compressed = kind == b"zTXt"
     if kind == b"zTXt":
@@ -72,7 +73,8 @@ def _text(kind: bytes, data: bytes, reader: ByteReader) -> list[Text]:
         compressed = rest[:1] == b"\1"
         _language, _, rest = rest[2:].partition(b"\0")
         _translated, _, rest = rest.partition(b"\0")
-    return [(name, decode_text(_inflated(rest, reader) if compressed else rest))]
+    text = _inflated(rest, reader) if compressed else rest
+    return xmp_texts(text) if name == PNG_NAME else [(name, decode_text(text))]
 
 
 def _inflated(data: bytes, reader: ByteReader) -> bytes:

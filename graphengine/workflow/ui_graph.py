@@ -1,7 +1,7 @@
 """The editor's graph as conversion walks it: nodes and links by id, and what each kind of node means."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from pydantic import JsonValue
@@ -13,6 +13,8 @@ from graphengine.workflow.widgets import InputLike
 
 #: A link as a document may hold it.
 RawLink = UiLink | list[JsonValue] | None
+
+_SAVE = "save the workflow again in the editor"
 
 MUTED, BYPASSED = 2, 4
 _TITLE = 80  # letters of a title that are shown
@@ -103,10 +105,29 @@ def build_ui_graph(
     for raw in rows:
         link = read_link(raw) if isinstance(raw, list) else raw
         if link is not None:
+            if str(link.id) in links:
+                problems.append(_stray(f"another link has the id {link.id} as well; the last one counts", place))
             links[str(link.id)] = link
         elif raw is not None:
             problems.append(Problem("dangling_link", f"the link {raw!r:.80} cannot be read", severity="warning"))
+    problems.extend(_strays(by_id, links.values(), place))
     return UiGraph(by_id, links, _setters(by_id, problems, place)), problems
+
+
+def _strays(nodes: Mapping[NodeId, UiNode], links: Iterable[UiLink], place: str) -> Iterator[Problem]:
+    """A problem for each link that ends at nothing; one that begins at nothing is told when it is followed."""
+    for link in links:
+        target = str(link.target_id)
+        node = nodes.get(NodeId(target))
+        if node is None and target != OUTPUTS_ID:
+            yield _stray(f"link {link.id} ends at node {target}, which is absent; it is left out", place)
+        elif node is not None and input_at(node.inputs, link.target_slot) is None:
+            text = f"link {link.id} ends at its input {link.target_slot}, which is absent; it is left out"
+            yield replace(_problem(node, "dangling_link", text, _SAVE, place), severity="warning")
+
+
+def _stray(text: str, place: str) -> Problem:
+    return Problem("dangling_link", f"{place}: {text}" if place else text, hint=_SAVE, severity="warning")
 
 
 def node_id(node: UiNode) -> NodeId:

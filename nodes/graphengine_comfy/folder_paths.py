@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.node.api import FileRefused, Folders
+from graphengine.node.files import FileNames, Files
 from graphengine_comfy._surroundings import CONNECTION, folders
 from graphengine_nodes.core.output_files import expand_prefix, output_place
 
@@ -118,12 +119,19 @@ def add_model_folder_path(folder_name: str, full_folder_path: str, is_default: b
 def get_filename_list(folder_name: str) -> list[str]:
     """The files of a kind, sorted, with their folders below that of the kind.
 
+    Where the engine finds the same files, the list stands for them: as choices of an input it stays up to date.
+
     Raises:
         KeyError: there is no such kind.
     """
-    paths, extensions = folder_names_and_paths[map_legacy(folder_name)]
+    kind = map_legacy(folder_name)
+    paths, extensions = folder_names_and_paths[kind]
     names = {name for path in paths for name in recursive_search(path)[0]}
-    return filter_files_extensions(names, extensions)
+    listed = filter_files_extensions(names, extensions)
+    if not extensions or paths != [str(root) for root in folders().models.get(kind, ())]:
+        return listed
+    suffixes = () if extensions == supported_pt_extensions else tuple(sorted(extensions))
+    return FileNames(listed, Files(kind, suffixes))
 
 
 def get_full_path(folder_name: str, filename: str) -> str | None:

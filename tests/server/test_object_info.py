@@ -48,6 +48,18 @@ def test_numbers_that_json_has_not_are_null(server: Server, engine: Engine) -> N
     assert described["Wide"]["input"]["required"]["a"] == ["FLOAT", {"max": None, "default": None}]
 
 
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("custom_nodes.pack", "custom_nodes.pack"),
+        ("graphengine_nodes.image", "comfy_extras.graphengine_nodes.image"),
+    ],
+)
+def test_nodes_are_grouped_as_the_editor_knows_it(module: str, told: str, server: Server, engine: Engine) -> None:
+    engine.registry.add(NodeDefinition(class_type="Placed", inputs={}, outputs=(), module=module))
+    assert server.get("/object_info/Placed").json["Placed"]["python_module"] == told
+
+
 def test_a_folder_is_read_once_for_all_nodes(folders: Folders) -> None:
     (folders.input[0] / "a.png").write_bytes(b"")
     listed = ListedOnce(folders.input, folders.output, folders.temp, folders.models)

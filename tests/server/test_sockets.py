@@ -116,6 +116,7 @@ def test_a_client_that_comes_back_learns_where_its_prompt_is(tmp_path: Path) -> 
             await next_of(socket, "progress")
             await socket.close()
             again = await client.ws_connect("/ws?clientId=me")
+            assert (await next_of(again, "execution_start"))["prompt_id"] == "p1"
             assert set((await next_of(again, "progress_state"))["nodes"]) == {"0", "1"}
             assert await next_of(again, "executing") == {"node": "1", "display_node": "1", "prompt_id": "p1"}
             stranger = await client.ws_connect("/ws?clientId=stranger")

@@ -146,3 +146,12 @@ def test_a_huge_picture_is_not_decoded(server: Server, tmp_path: Path, monkeypat
     refused = server.get("/view?filename=a.png&preview=webp")
     assert (refused.status, "4 x 3 pixels" in refused.message) == (400, True)
     assert server.get("/view?filename=a.png").body == data
+
+
+def test_a_picture_of_sixteen_bits_keeps_its_shades(server: Server, tmp_path: Path) -> None:
+    Image.frombytes("I;16", (2, 1), (128 * 256).to_bytes(2, "little") + (255 * 256).to_bytes(2, "little")).save(
+        tmp_path / "output" / "a.png"
+    )
+    colours = decoded(server.get("/view?filename=a.png&channel=rgb"))
+    assert [colours.getpixel((x, 0)) for x in (0, 1)] == [(128, 128, 128), (255, 255, 255)]
+    assert decoded(server.get("/view?filename=a.png&preview=webp")).size == (2, 1)

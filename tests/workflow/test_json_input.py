@@ -89,7 +89,8 @@ def test_a_number_that_is_not_finite_is_refused_by_place(number: str) -> None:
 
 
 def test_an_integer_of_thousands_of_digits_is_refused() -> None:
-    assert refusal(b"[" + b"1" * 5000 + b"]").message == "an integer in the file has thousands of digits"
+    error = refusal(b"[1,\n " + b"1" * 5000 + b"]")
+    assert error.message == "the integer at line 2, column 2 has more than 4,300 digits"
 
 
 def test_a_fingerprint_of_nan_as_comfyui_saves_it_is_emptied() -> None:
@@ -106,6 +107,11 @@ def test_half_of_a_surrogate_pair_is_refused_by_place() -> None:
 def test_of_a_key_that_stands_twice_the_last_counts_and_is_told() -> None:
     parsed = parse_json(b'{"a": 1, "b": 2, "a": 3}')
     assert (parsed.value, parsed.repeated_keys) == ({"a": 3, "b": 2}, ("a",))
+
+
+def test_a_key_that_stands_twice_is_told_with_its_place() -> None:
+    assert parse_json(b'[{"3": {"inputs": {"seed": 1, "seed": 2}}}]').repeated_keys == ("0.3.inputs.seed",)
+    assert parse_json(b'{"a": {"b": 1, "b": 2}, "a": 3}').repeated_keys == ("a", "b")
 
 
 def test_more_values_than_the_limit_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:

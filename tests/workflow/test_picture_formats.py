@@ -2,6 +2,8 @@
 
 import json
 from io import BytesIO
+from struct import pack
+from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 from PIL import Image
@@ -23,6 +25,7 @@ from tests.workflow.containers import (
     segment,
     webp,
 )
+from tests.workflow.pictures import international_text, png
 
 IMAGE = Image.new("RGB", (8, 8), "teal")
 USER_COMMENT = 0x9286
@@ -163,3 +166,74 @@ def test_a_directory_that_names_itself_is_read_once() -> None:
     tags = exif({0x8769: b"12345678", 0x0110: f"prompt:{PROMPT}"})
     looped = tags[:18] + b"\x08\0\0\0" + tags[22:]  # the place of the inner directory is that of the first
     assert says(read_document(webp(riff(b"EXIF", looped)))) == (API, None)
+
+
+def xmp(*elements: str, attributes: str = "") -> bytes:
+    """XMP data as programs write it."""
+    return (
+        '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+        f' xmlns:our="https://example.com/ns"><rdf:Description {attributes}>{"".join(elements)}</rdf:Description>'
+        '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
+BOTH_ELEMENTS = (
+    f"<our:workflow>{escape(json.dumps(UI))}</our:workflow>",
+    f"<our:prompt>{escape(json.dumps(API))}</our:prompt>",
+)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG", "PNG"])
+def test_xmp_data_holds_both_documents(kind: str) -> None:
+    data = xmp(*BOTH_ELEMENTS)
+    if kind == "PNG":
+        found = read_document(png(international_text("XML:com.adobe.xmp", data.decode(), compressed=True)))
+    else:
+        found = read_document(picture(kind, xmp=data))
+    assert says(found) == (API, UI)
+
+
+def test_xmp_data_holds_a_document_in_an_attribute_or_a_description() -> None:
+    attribute = xmp(attributes=f"our:prompt={quoteattr(json.dumps(API))}")
+    assert says(read_document(picture("WEBP", xmp=attribute))) == (API, None)
+    description = (
+        f"<dc:description><rdf:Alt><rdf:li xml:lang='x-default'>{escape(json.dumps(UI))}</rdf:li></rdf:Alt>"
+    )
+    data = xmp(f"{description}</dc:description>")
+    assert says(read_document(picture("WEBP", xmp=data))) == (None, UI)
+
+
+def test_exif_data_counts_before_xmp_data() -> None:
+    other = {"1": {"class_type": "Other", "inputs": {}}}
+    data = Image.Exif()
+    data[0x010F] = "prompt:" + json.dumps(API)
+    packet = xmp(f"<our:prompt>{escape(json.dumps(other))}</our:prompt>")
+    for kind in ("WEBP", "JPEG"):
+        assert says(read_document(picture(kind, exif=data, xmp=packet))) == (API, None)
+
+
+def test_long_xmp_data_of_a_jpeg_is_put_together() -> None:
+    data = xmp(*BOTH_ELEMENTS)
+    begin = b"http://ns.adobe.com/xmp/extension/\0" + b"D" * 32 + pack(">I", len(data))
+    pieces = [segment(0xE1, begin + pack(">I", at) + data[at : at + 200]) for at in range(0, len(data), 200)]
+    assert says(read_document(jpeg(*reversed(pieces)))) == (API, UI)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"no XML {",
+        b"<a>{</a",
+        b'<!DOCTYPE a [<!ENTITY b "{}"><!ENTITY c "&b;&b;&b;&b;">]><a prompt="{&c;">&c;</a>',
+        b"<a>" * 100_000,
+        b"",
+    ],
+)
+def test_xmp_data_that_is_none_or_declares_entities_is_passed_over(data: bytes) -> None:
+    assert "WebP picture holds no workflow" in refusal(webp(riff(b"XMP ", data))).message
+
+
+def test_a_webp_picture_that_is_cut_off_behind_its_exif_data_is_read() -> None:
+    cut = webp(riff(b"EXIF", exif({0x010F: PROMPT}))) + b"XMP \xff\0\0\0cut"
+    assert read_document(cut).api is not None

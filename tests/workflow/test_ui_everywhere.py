@@ -1,16 +1,18 @@
 """Links that only the rules of "Anything Everywhere" nodes tell of."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from tests.workflow import ui_documents
 from tests.workflow.ui_documents import (
     KNOWN,
+    Row,
     codes,
     converted,
     definition,
     definitions,
-    document,
     everything,
     node,
     subgraph,
@@ -27,6 +29,14 @@ SOMEWHERE = definition(
 )
 ALL_KNOWN = {**KNOWN, **definitions(SOMEWHERE)}
 LINKS = [(10, 1, 0, 5, 0, "*"), (20, 2, 0, 6, 0, "*"), (11, 1, 1, 5, 1, "*")]
+
+
+def document(nodes: Sequence[dict[str, Any]], links: Sequence[Row] = ()) -> dict[str, Any]:
+    """A document whose links end where a node says so; those that no node tells of stay if their end is there."""
+    told = {slot["link"]: (each["id"], at) for each in nodes for at, slot in enumerate(each["inputs"])}
+    widths = {each["id"]: len(each["inputs"]) for each in nodes}
+    rows = [(*row[:3], *told.get(row[0], row[3:5]), row[5]) for row in links]
+    return ui_documents.document(nodes, [row for row in rows if row[4] < widths.get(row[3], 0)])
 
 
 def sender(id_: int = 5, link: Any = 10, type_: str = "Anything Everywhere", **more: Any) -> dict[str, Any]:

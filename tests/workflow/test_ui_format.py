@@ -130,7 +130,7 @@ class TestABypassedNode:
 
     def passes(self, inputs: list[tuple[Any, ...]], outputs: list[str], slot: int = 0) -> Any:
         bypassed = node(2, "Sharpen", inputs=inputs, outputs=outputs, mode=4)
-        links = [(11, 1, 0, 2, 0, "?"), (12, 1, 1, 2, 1, "?"), (10, 2, slot, 9, 0, "?")]
+        links = [(11 + at, 1, at, 2, at, "?") for at in range(len(inputs))] + [(10, 2, slot, 9, 0, "?")]
         return model_of([LOAD, bypassed], links)
 
     def test_gives_the_input_of_the_same_number_if_its_type_fits(self) -> None:
@@ -207,8 +207,25 @@ def test_what_the_document_does_not_define_is_named(type_: str, word: str) -> No
     conversion = converted(raw)
     assert codes(conversion) == [("missing_subgraph", "error", "5")]
     assert word in conversion.problems[0].message
-    muted = converted({**raw, "nodes": [{**raw["nodes"][0], "mode": 2}]})
+    muted = converted({**raw, "nodes": [{**raw["nodes"][0], "mode": 2}, sample()]})
     assert muted.problems == ()
+
+
+def test_links_that_end_at_nothing_or_share_an_id_are_told() -> None:
+    links = [
+        (10, 1, 1, 9, 0, "MODEL"),
+        (10, 1, 0, 9, 0, "MODEL"),
+        (11, 1, 0, 9, 7, "MODEL"),
+        (12, 1, 0, 8, 0, "MODEL"),
+    ]
+    conversion = converted(document([LOAD, sample()], links))
+    assert [str(problem) for problem in conversion.problems] == [
+        "another link has the id 10 as well; the last one counts",
+        "node 9 (Sample): link 11 ends at its input 7, which is absent; it is left out",
+        "link 12 ends at node 8, which is absent; it is left out",
+    ]
+    assert {problem.severity for problem in conversion.problems} == {"warning"}
+    assert inputs_of(conversion.workflow, "9")["model"] == ["1", 0]
 
 
 def test_texts_with_substitutions_and_dotted_names_are_kept() -> None:

@@ -34,8 +34,10 @@ def group(*nodes: dict[str, Any], links: Any = (), external: Any = (), config: A
 def opened(described: Any, *, sign: str = ">", **more: Any) -> Conversion:
     """Load (1), a group node (37) and Save (9), linked as far as `more` says."""
     drawn = node(37, f"workflow{sign}Make", **{"outputs": ["LATENT"], **more})
-    links = [(90, 1, 0, 37, 0, "MODEL"), (91, 37, 0, 9, 0, "LATENT"), (92, 1, 1, 37, 1, "CLIP")]
-    raw = document([LOAD, drawn, SAVE], links)
+    outputs = {90: 0, 92: 1}  # of Load, by link
+    ends = [(at, slot["link"]) for at, slot in enumerate(drawn["inputs"]) if slot["link"] in outputs]
+    links = [(link, 1, outputs[link], 37, at, "*") for at, link in ends]
+    raw = document([LOAD, drawn, SAVE], [*links, (91, 37, 0, 9, 0, "LATENT")])
     raw["extra"]["groupNodes"] = {"Make": described}
     return converted(raw, ALL_KNOWN)
 

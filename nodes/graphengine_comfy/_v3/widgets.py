@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, StrEnum
 from typing import Any
 
+from graphengine.node.files import FileNames
 from graphengine_comfy._v3.inputs import ComfyType, Options, WidgetInput, comfytype, without_none
 
 # Any throughout: the arguments that all inputs have are passed on as they are.
@@ -214,7 +215,7 @@ class Combo(ComfyType):
         ) -> None:
             super().__init__(id, *arguments, **common)
             self.default = plain(self.default)
-            self.options = None if options is None else [plain(option) for option in options]
+            self.options = _choices(options)
             self.control_after_generate = control_after_generate
             self.upload = upload
             self.image_folder = image_folder
@@ -266,3 +267,10 @@ class MultiCombo(ComfyType):
 def plain(value: Any) -> Any:
     """The value of a member of an enumeration, anything else as it is."""
     return value.value if isinstance(value, Enum) else value
+
+
+def _choices(options: Iterable[Any] | None) -> list[Any] | None:
+    """The values to choose from; a list of files stays one."""
+    if options is None or isinstance(options, FileNames):
+        return options
+    return [plain(option) for option in options]

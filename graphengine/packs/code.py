@@ -1,0 +1,208 @@
+"""Which files compute a node: the file that writes its class, and all that it imports inside the pack.
+
+Where the text does not tell what is imported (`importlib` with a computed name, a class that a function makes),
+every file of the pack counts: a needless run is better than a stale picture. A package that a file lies in counts
+only when importing it does more than import and define, so that a list of all nodes does not tie them together.
+What a node reads besides its code it names in `GRAPHENGINE_CODE_FILES`, paths relative to the folder of the pack.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from graphengine.packs.imports import FileFacts, Import, read_facts
+from graphengine.packs.source import PackSource
+
+#: Attribute of a node class: data files that it reads, which count as its code.
+DATA_FILES = "GRAPHENGINE_CODE_FILES"
+
+_PACKAGE = "__init__"
+_MOST_DATA_FILES = 1000
+
+
+class LazyTexts(Mapping[str, str]):
+    """Texts by name that are made when the first one is asked for."""
+
+    def __init__(self, make: Callable[[], Mapping[str, str]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Mapping[str, str]:
+        return self._make()
+
+    def __getitem__(self, name: str) -> str:
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+class CodeOfPack:
+    """Tells which files of a pack compute a node. `names` are the dotted names that the pack is imported by."""
+
+    def __init__(self, source: PackSource, names: Iterable[str]) -> None:
+        self.source = source
+        self._names = tuple(names)
+        self._modules = dict(_modules(source.files))
+        self._facts: dict[str, FileFacts] = {}
+        self._closures: dict[str, frozenset[str]] = {}
+        self._data: dict[str, str] = {}
+
+    # Any: the class is its author's.
+    def code_of(self, node: type[Any] | str) -> dict[str, str]:
+        """The digests (hex) of the files behind a node class or a module, by path relative to the pack."""
+        if isinstance(node, str):
+            start = self._file_of_module(node)
+            files = self._all if start is None else self._closure(start)
+            return {file: self.source.files[file] for file in sorted(files)}
+        files = self._files_of_class(node)
+        return {**{file: self.source.files[file] for file in sorted(files)}, **self.data_of(data_files(node))}
+
+    @cached_property
+    def _all(self) -> frozenset[str]:
+        return frozenset(self.source.files)
+
+    def _files_of_class(self, node_class: type[Any]) -> frozenset[str]:
+        start = self._file_of_module(node_class.__module__)
+        if start is None or node_class.__qualname__ not in self._facts_of(start).classes:
+            return self._all
+        files = self._closure(start)
+        method = inspect.unwrap(getattr(node_class, str(getattr(node_class, "FUNCTION", "")), node_class))
+        written = getattr(getattr(method, "__code__", None), "co_filename", None)
+        place = None if written is None else self._inside(Path(written))
+        # Somebody may have put another method into the class.
+        return files if place is None or place in files else files | self._closure(place)
+
+    def _file_of_module(self, name: str) -> str | None:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        return None if file is None else self._inside(Path(file))
+
+    def _inside(self, path: Path) -> str | None:
+        """The file's path relative to the pack, or None when it is none of its files."""
+        base = self.source.root if self.source.root.is_dir() else self.source.root.parent
+        for start in (base, base.resolve()):
+            if path.is_relative_to(start):
+                file = path.relative_to(start).as_posix()
+                return file if file in self.source.files else None
+        return None
+
+    def _facts_of(self, file: str) -> FileFacts:
+        if file not in self._facts:
+            text = self.source.path(file).read_bytes() if file.endswith(".py") else b""
+            self._facts[file] = read_facts(text)
+        return self._facts[file]
+
+    def _closure(self, start: str) -> frozenset[str]:
+        if start not in self._closures:
+            self._closures[start] = self._follow(start)
+        return self._closures[start]
+
+    def _follow(self, start: str) -> frozenset[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            file = waiting.pop()
+            if file in found:
+                continue
+            found.add(file)
+            facts = self._facts_of(file)
+            if facts.dynamic:
+                return self._all
+            for imported in facts.imports:
+                targets = self._targets(file, imported)
+                if targets is None:
+                    return self._all
+                waiting.extend(targets)
+            waiting.extend(self._acting_packages(file))
+        return frozenset(found)
+
+    def _acting_packages(self, file: str) -> Iterator[str]:
+        for folder in PurePosixPath(file).parents:
+            package = (folder / f"{_PACKAGE}.py").as_posix()
+            if package in self.source.files and package != file and self._facts_of(package).acts:
+                yield package
+
+    def _targets(self, file: str, imported: Import) -> list[str] | None:
+        """The files that an import reaches, or None when that cannot be told."""
+        targets: list[str] = []
+        for place in self._places(file, imported):
+            for name in imported.names or ("",):
+                target = self._modules.get(_joined(place, name)) if name else None
+                target = target or self._modules.get(place)
+                if target is None:
+                    continue
+                if name == "*" and _is_package(target):
+                    return None
+                targets.append(target)
+        return targets
+
+    def _places(self, file: str, imported: Import) -> Iterator[str]:
+        """The dotted names below the pack that an import may mean."""
+        here = PurePosixPath(file).parent.parts
+        if imported.level:
+            if imported.level - 1 <= len(here):
+                yield _joined(*here[: len(here) - imported.level + 1], imported.module)
+            return
+        for name in self._names:
+            if imported.module == name or imported.module.startswith(f"{name}."):
+                yield imported.module[len(name) + 1 :]
+                return
+        # A custom pack may have put one of its own folders onto the path.
+        top = imported.module.partition(".")[0]
+        if top not in sys.stdlib_module_names:
+            yield from (_joined(folder, imported.module) for folder in self._folders_with.get(top, ()))
+
+    @cached_property
+    def _folders_with(self) -> dict[str, list[str]]:
+        """The folders of the pack that hold a module of a name."""
+        folders: dict[str, list[str]] = {}
+        for module in self._modules:
+            folder, _, name = module.rpartition(".")
+            folders.setdefault(name, []).append(folder)
+        return folders
+
+    def data_of(self, names: Iterable[str]) -> dict[str, str]:
+        """The digests (hex) of data files of the pack; "absent" for one that is not there."""
+        wanted = [str(name) for name in islice(names, _MOST_DATA_FILES)]
+        for name in wanted:
+            if name not in self._data:
+                self._data[name] = self._digest_of_data(name)
+        return {name: self._data[name] for name in wanted}
+
+    def _digest_of_data(self, name: str) -> str:
+        base = self.source.root if self.source.root.is_dir() else self.source.root.parent
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts or not (base / relative).is_file():
+            return "absent"
+        return sha256((base / relative).read_bytes()).hexdigest()
+
+
+# Any: the class is its author's.
+def data_files(node_class: type[Any]) -> tuple[str, ...]:
+    """The data files that a node class names."""
+    declared = getattr(node_class, DATA_FILES, ())
+    return (declared,) if isinstance(declared, str) else tuple(map(str, declared))
+
+
+def _modules(files: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Dotted names and their files: `sub/resize.py` is "sub.resize", `sub/__init__.py` is "sub"."""
+    for file in files:
+        path = PurePosixPath(file)
+        stem = path.name.partition(".")[0]
+        yield _joined(*path.parent.parts, "" if stem == _PACKAGE else stem), file
+
+
+def _is_package(file: str) -> bool:
+    return PurePosixPath(file).name == f"{_PACKAGE}.py"
+
+
+def _joined(*names: str) -> str:
+    return ".".join(name for name in names if name)
