@@ -271,7 +271,7 @@ def _mutate(bench: Bench, nodes: dict[str, Any], what: str, n: int) -> dict[str,
     return nodes
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given=mutations())
 def test_after_any_change_results_are_right_and_no_node_runs_with_inputs_it_had_before(
     given: tuple[dict[str, Any], list[tuple[str, int]]], folders: Folders
