@@ -24,7 +24,7 @@ from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 from graphengine.workflow.ui_everywhere import widgets_are_slots, with_broadcasts
 from graphengine.workflow.ui_graph import Role, build_ui_graph, role
 from graphengine.workflow.ui_links import Nothing, Sources, Value
-from graphengine.workflow.ui_models import UiDocument
+from graphengine.workflow.ui_models import UiDocument, UiInput
 from graphengine.workflow.ui_promoted import WidgetValues
 from graphengine.workflow.ui_scopes import Place, Scope, places
 from graphengine.workflow.ui_subgraphs import Insides
@@ -56,7 +56,7 @@ def convert_ui(document: UiDocument, definitions: Mapping[str, DefinitionLike]) 
             problems.append(problem)
         elif not insides.stands_for_graph(place):
             values = widgets.of(place)
-        inputs = _inputs(place, values, sources)
+        inputs = _inputs(place, values, sources, definitions.get(place.node.type), problems)
         converted[place.id] = WorkflowNode(place.node.type, inputs, place.node.title, place.origin)
     return Conversion(Workflow(converted, ui=document.to_json()), tuple(dict.fromkeys(problems)))
 
@@ -80,7 +80,13 @@ def _opened_up(
     return nodes, opened
 
 
-def _inputs(place: Place, values: Mapping[str, JsonValue], sources: Sources) -> dict[str, Link | JsonValue]:
+def _inputs(
+    place: Place,
+    values: Mapping[str, JsonValue],
+    sources: Sources,
+    definition: DefinitionLike | None,
+    problems: list[Problem],
+) -> dict[str, Link | JsonValue]:
     """Widget values, and over them what links bring."""
     inputs: dict[str, Link | JsonValue] = dict(values)
     for slot in place.node.inputs or ():
@@ -91,8 +97,23 @@ def _inputs(place: Place, values: Mapping[str, JsonValue], sources: Sources) -> 
                 inputs[slot.name] = value
             case Nothing(removed=True):
                 inputs.pop(slot.name, None)
+            case Nothing(closed_by=Place() as bypassed):
+                spec = definition.inputs.get(slot.name) if definition is not None else None
+                if spec is not None and spec.required and slot.name not in inputs:
+                    problems.append(_closed(place, slot, bypassed))
             case Nothing():
                 pass
             case Link() as link:
                 inputs[slot.name] = link
     return inputs
+
+
+def _closed(target: Place, slot: UiInput, bypassed: Place) -> Problem:
+    return target.problem(
+        "bypass_gives_nothing",
+        f"input {slot.name!r}: node {bypassed.id} ({bypassed.node.type}) is bypassed and has no input of type "
+        f"{str(slot.type)[:80]} to pass on; the input counts as not linked",
+        "in the editor, end the bypass, or link the input to another node",
+        input_name=slot.name,
+        is_error=False,
+    )

@@ -47,9 +47,11 @@ class Nothing:
     """The input is given nothing by its link.
 
     `removed` when the source is a node the user has muted: then the input's own widget does not count either.
+    `closed_by` is the bypassed node that has no input of the wanted type to pass on.
     """
 
     removed: bool = False
+    closed_by: Place | None = None
 
 
 Source = Link | Value | Nothing
@@ -124,7 +126,10 @@ class Sources:
                 passed[key] = None
                 self._left_to_pass -= 1
                 passage = self._passage(found.place, found.output, wanted)
-                found = self._follow(_Onward(found.place, passage), target, slot)
+                if passage is None:
+                    found = Nothing(closed_by=found.place)
+                else:
+                    found = self._follow(_Onward(found.place, passage), target, slot)
         self._passed.update(dict.fromkeys(passed, found))
         return self._counted(found, target, slot) if isinstance(found, Value) else found
 

@@ -25,6 +25,10 @@ class InputLike(Protocol):
         """Whether the editor keeps a value for it."""
 
     @property
+    def required(self) -> bool:
+        """Whether a node cannot run without it."""
+
+    @property
     def has_control(self) -> bool:
         """Whether a "control after generate" value follows it."""
 
@@ -59,6 +63,7 @@ class PlainWidget:
     choices: object = None
     # Any: as definitions have it.
     options: Mapping[str, Any] = field(default_factory=dict)
+    required: bool = True
 
 
 def is_widget(spec: InputLike) -> bool:

@@ -4,9 +4,19 @@ from typing import Any
 
 import pytest
 
+from graphengine.node.definition import InputSpec
 from graphengine.workflow.models import Link, NodeId
 from graphengine.workflow.ui_models import parse_ui
-from tests.workflow.ui_documents import codes, converted, document, inputs_of, node
+from tests.workflow.ui_documents import (
+    KNOWN,
+    codes,
+    converted,
+    definition,
+    definitions,
+    document,
+    inputs_of,
+    node,
+)
 
 LOAD = node(1, "Load", outputs=["MODEL", "CLIP"], values=["a.safetensors"])
 SAMPLE_INPUTS = [("model", "MODEL", 10), ("positive", "CONDITIONING", None)]
@@ -17,9 +27,9 @@ def sample(**changes: Any) -> dict[str, Any]:
 
 
 def model_of(nodes: list[dict[str, Any]], links: list[tuple[Any, ...]], version: float = 0.4) -> Any:
-    """What feeds `model` of Sample node 9 (by link 10) in a graph without problems; "absent" when nothing does."""
+    """What feeds `model` of Sample node 9 (by link 10) in a graph that is right; "absent" when nothing does."""
     conversion = converted(document([*nodes, sample()], links, version))
-    assert conversion.problems == ()
+    assert [problem for problem in conversion.problems if problem.code != "bypass_gives_nothing"] == []
     return inputs_of(conversion.workflow, "9").get("model", "absent")
 
 
@@ -146,6 +156,15 @@ class TestABypassedNode:
     def test_else_nothing(self) -> None:
         assert self.passes([("a", "CLIP", 11), ("b", "VAE", 12)], ["MODEL"]) == "absent"
         assert self.passes([], ["MODEL"]) == "absent"
+
+    def test_that_has_no_input_of_the_type_is_named_when_the_input_is_required(self) -> None:
+        bypassed = node(2, "Sharpen", inputs=[("a", "CLIP", 11)], outputs=["MODEL"], mode=4)
+        raw = document([LOAD, bypassed, sample()], [(11, 1, 1, 2, 0, "CLIP"), (10, 2, 0, 9, 0, "MODEL")])
+        (problem,) = converted(raw).problems
+        assert (problem.code, problem.severity) == ("bypass_gives_nothing", "warning")
+        assert str(problem).startswith("node 9 (Sample): input 'model': node 2 (Sharpen) is bypassed")
+        optional = definition("Sample", model=InputSpec("model", "MODEL", required=False))
+        assert "bypass_gives_nothing" not in str(converted(raw, {**KNOWN, **definitions(optional)}).problems)
 
     def test_gives_nothing_when_the_input_that_counts_is_not_linked(self) -> None:
         assert self.passes([("a", "MODEL", None), ("b", "MODEL", 12)], ["MODEL"]) == "absent"
