@@ -40,6 +40,7 @@ from graphengine.node.registry import NodeRegistry
 from graphengine.packs.discover import Pack, custom_packs, installed_packs
 from graphengine.packs.load import LoadedPack, load_pack
 from graphengine.packs.source import named_classes
+from graphengine.packs.stand_ins import Surroundings
 from graphengine.settings import Settings
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.formats import Conversion, DocumentKind, load_workflow
@@ -259,7 +260,7 @@ class Engine:
         problems: list[Problem] = []
         for pack in packs:
             try:
-                loaded = load_pack(pack)
+                loaded = load_pack(pack, Surroundings(self.folders, self.registry))
             except PackError as error:
                 problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
                 continue
