@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["graphengine.workflow"]):
     from graphengine.errors import WorkflowFormatError
     from graphengine.workflow.formats import DocumentKind, read_document, to_workflow
 
-from tests.workflow.containers import API, UI, WITH_BOTH, WITHOUT
+from tests.workflow.containers import API, UI, WITH_BOTH, WITHOUT, XMP_ELEMENTS, riff, webp, xmp
 from tests.workflow.ui_documents import KNOWN, document, node, subgraph, with_subgraphs
 
 SEEDS = Path(__file__).with_name("seeds")
@@ -62,6 +62,7 @@ def write_seeds() -> None:
         "ui-subgraph.json": json.dumps(with_subgraph).encode(),
         "api.json": json.dumps(API).encode(),
         "envelope.json": json.dumps({"prompt": API, "extra_data": {"extra_pnginfo": {"workflow": UI}}}).encode(),
+        "webp-picture-xmp": webp(riff(b"XMP ", xmp(*XMP_ELEMENTS))),
         **plain,
         **{f"{kind.replace(' ', '-')}-both": data for kind, data in WITH_BOTH.items()},
         **{f"{kind.replace(' ', '-')}-without": data for kind, data in WITHOUT.items()},

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from struct import pack
+from xml.sax.saxutils import escape
 
 from tests.workflow.pictures import png, text
 from tests.workflow.ui_documents import document, node
@@ -29,6 +30,20 @@ def exif(tags: Mapping[int, str | bytes], order: str = "<") -> bytes:
 def comfy_exif() -> bytes:
     """Both documents as ComfyUI writes them, from `Make` downwards."""
     return exif({0x010F: f"workflow:{WORKFLOW}", 0x0110: f"prompt:{PROMPT}"})
+
+
+#: Both documents as elements of XMP data.
+XMP_ELEMENTS = (f"<our:workflow>{escape(WORKFLOW)}</our:workflow>", f"<our:prompt>{escape(PROMPT)}</our:prompt>")
+
+
+def xmp(*elements: str, attributes: str = "") -> bytes:
+    """XMP data as programs write it."""
+    return (
+        '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+        f' xmlns:our="https://example.com/ns"><rdf:Description {attributes}>{"".join(elements)}</rdf:Description>'
+        '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
 
 
 def riff(name: bytes, data: bytes) -> bytes:

@@ -16,6 +16,7 @@ from tests.workflow.containers import (
     PROMPT,
     UI,
     WORKFLOW,
+    XMP_ELEMENTS,
     avif,
     exif,
     gif,
@@ -24,6 +25,7 @@ from tests.workflow.containers import (
     riff,
     segment,
     webp,
+    xmp,
 )
 from tests.workflow.pictures import international_text, png
 
@@ -168,25 +170,9 @@ def test_a_directory_that_names_itself_is_read_once() -> None:
     assert says(read_document(webp(riff(b"EXIF", looped)))) == (API, None)
 
 
-def xmp(*elements: str, attributes: str = "") -> bytes:
-    """XMP data as programs write it."""
-    return (
-        '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dc="http://purl.org/dc/elements/1.1/"'
-        f' xmlns:our="https://example.com/ns"><rdf:Description {attributes}>{"".join(elements)}</rdf:Description>'
-        '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-    ).encode()
-
-
-BOTH_ELEMENTS = (
-    f"<our:workflow>{escape(json.dumps(UI))}</our:workflow>",
-    f"<our:prompt>{escape(json.dumps(API))}</our:prompt>",
-)
-
-
 @pytest.mark.parametrize("kind", ["WEBP", "JPEG", "PNG"])
 def test_xmp_data_holds_both_documents(kind: str) -> None:
-    data = xmp(*BOTH_ELEMENTS)
+    data = xmp(*XMP_ELEMENTS)
     if kind == "PNG":
         found = read_document(png(international_text("XML:com.adobe.xmp", data.decode(), compressed=True)))
     else:
@@ -214,7 +200,7 @@ def test_exif_data_counts_before_xmp_data() -> None:
 
 
 def test_long_xmp_data_of_a_jpeg_is_put_together() -> None:
-    data = xmp(*BOTH_ELEMENTS)
+    data = xmp(*XMP_ELEMENTS)
     begin = b"http://ns.adobe.com/xmp/extension/\0" + b"D" * 32 + pack(">I", len(data))
     pieces = [segment(0xE1, begin + pack(">I", at) + data[at : at + 200]) for at in range(0, len(data), 200)]
     assert says(read_document(jpeg(*reversed(pieces)))) == (API, UI)
