@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install format check test bench schemas docs build all
+.PHONY: help install format check test bench schemas docs screenshot build all
 
 PYTHON ?= python3
 
@@ -36,6 +36,9 @@ schemas:  ## Write schemas/*.json from the models
 
 docs:  ## Write the generated parts of the docs
 	$(PYTHON) scripts/generate_docs.py
+
+screenshot:  ## Take the picture of the editor in the docs; needs Chromium and the extra `browser`
+	$(PYTHON) scripts/take_editor_screenshot.py
 
 build:  ## Build wheel and sdist, and look into the wheel
 	$(PYTHON) -m build
