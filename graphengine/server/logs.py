@@ -105,7 +105,7 @@ class Subscriptions:
         lines = self._ring.lines(self._sent)
         self._sent = self._ring.written
         if lines:
-            message = Message("logs", {"entries": lines, "size": SIZE})
+            message = Message("logs", {"entries": lines, "size": SIZE}, key="logs")
             for client in tuple(self._clients):
                 self._hub.send(message, client)
 

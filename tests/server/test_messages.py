@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graphengine.errors import Problem, RunCancelled, ValidationFailed
 from graphengine.execution.events import (
@@ -266,3 +268,19 @@ def test_what_nobody_wants_is_noted_and_not_sent() -> None:
     run = run_of(n2="Out")
     assert translate(run, finished("2", {"value": [1]}), NOW, wanted=False) == []
     assert run.shown == {"2": {"value": [1]}}
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["start", "progress", "finish"])), max_size=80))
+def test_a_client_that_puts_the_messages_together_knows_the_state_of_every_node(
+    told: list[tuple[int, str]],
+) -> None:
+    run, known = run_of(), dict[str, Any]()
+    for number, kind in told:
+        name = NodeId(str(number))
+        event: Event = started(name) if kind == "start" else finished(name)
+        if kind == "progress":
+            event = NodeProgress(name, number, 50)
+        for message in translate(run, event, NOW):
+            if message.type == "progress_state":
+                known |= message.data["nodes"]
+    assert known == run.nodes
