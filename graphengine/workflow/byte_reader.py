@@ -73,12 +73,13 @@ class ByteReader:
         """Count one part of the file.
 
         Raises:
-            WorkflowFormatError: there are more than `MAX_PARTS`.
+            WorkflowFormatError: there are more than `MAX_PARTS`, or than bytes: a small file may list empty parts.
         """
         self._parts += 1
-        if self._parts > MAX_PARTS:
+        most = min(MAX_PARTS, self.size)
+        if self._parts > most:
             raise WorkflowFormatError(
-                f"the {self.kind} has more than {MAX_PARTS:,} parts, and no workflow in those",
+                f"the {self.kind} has more than {most:,} parts, and no workflow in those",
                 hint="give the saved workflow (.json)",
             )
 

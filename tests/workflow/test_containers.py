@@ -4,6 +4,7 @@ import json
 import os
 import tracemalloc
 from pathlib import Path
+from struct import pack
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,14 @@ def test_what_a_file_says_about_its_length_is_not_believed(kind: str, monkeypatc
 def test_files_of_too_many_parts_are_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(byte_reader, "MAX_PARTS", 0)
     assert refusal(WITH_BOTH[kind]).message == f"the {kind} has more than 0 parts, and no workflow in those"
+
+
+def test_a_small_file_that_lists_many_empty_parts_is_refused() -> None:
+    items = pack(">HHH", 1, 0, 65_535) * 20  # each says that it has so many pieces, which take no bytes
+    meta = box(b"meta", bytes(4), box(b"iinf", bytes(6)), box(b"iloc", bytes(4), pack(">BBH", 0, 0, 20), items))
+    data = box(b"ftyp", b"avif", bytes(4)) + meta
+    message = f"the AVIF picture has more than {len(data)} parts, and no workflow in those"
+    assert refusal(data).message == message
 
 
 def test_of_a_video_of_four_gigabytes_only_the_tags_are_read(tmp_path: Path) -> None:

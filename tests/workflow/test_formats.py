@@ -136,6 +136,8 @@ def test_json_that_is_no_workflow_says_what_it_looks_like(value: object, kind: s
     ("data", "message"),
     [
         (b"RIFF\0\0\0\0WAVEfmt ", "this is a WAV file, not a workflow"),
+        (b"RIFF\0\0\0\0AVI LIST", "this is an AVI video, not a workflow"),
+        (b"II*\0\x08\0\0\0", "this is a TIFF picture, not a workflow"),
         (b"\xff\xfb\x90\0", "this is an MP3 file without tags, not a workflow"),
         (b"<!DOCTYPE html>", "this is a page of the web (HTML) or XML, not a workflow"),
         (b"PK\3\4", "this is a zip archive or a PyTorch checkpoint, not a workflow"),
