@@ -24,8 +24,15 @@ BUSY = 1_000
 #: Messages, and bytes of those that must not be left out, that wait at most.
 MOST = 4_000
 MOST_BYTES = 32 * 2**20
+#: Characters of a client's id at most.
+LONGEST_ID = 128
 #: Open sockets at most.
 MOST_SOCKETS = 256
+
+
+def is_client_id(name: str) -> bool:
+    """Whether a client may call itself so."""
+    return 0 < len(name) <= LONGEST_ID and name.isprintable()
 
 
 @dataclass(eq=False)

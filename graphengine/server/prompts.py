@@ -16,6 +16,7 @@ from graphengine.errors import GraphEngineError
 from graphengine.graph.validate import lost_targets, output_nodes, runnable_targets
 from graphengine.server.endpoint import OBJECT, TEXT, Content, Endpoint, list_of, object_of, routes
 from graphengine.server.endpoint import json as json_body
+from graphengine.server.hub import LONGEST_ID, is_client_id
 from graphengine.server.prompt_document import ReadPrompt, RequestRefused, read_prompt
 from graphengine.server.queue import QueueRefused
 from graphengine.server.queue_items import SECRETS, ItemParts, QueueItem, make_item
@@ -27,7 +28,7 @@ from graphengine.workflow.models import NodeId
 logger = logging.getLogger(__name__)
 
 _MOST = 2**53  # greatest number that JSON and SQLite keep exactly
-_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+_PROMPT_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 # Any: JSON of a client; what is read is checked as it is read.
@@ -162,7 +163,7 @@ def read_request(data: bytes) -> PromptRequest:
     prompt_id = body.get("prompt_id")
     return PromptRequest(
         prompt=body["prompt"],
-        prompt_id=uuid.uuid4().hex if prompt_id is None else _name(prompt_id, "prompt_id"),
+        prompt_id=uuid.uuid4().hex if prompt_id is None else _prompt_id(prompt_id),
         number=_number(body.get("number")),
         front=bool(body.get("front")),
         targets=_targets(body.get("partial_execution_targets")),
@@ -180,13 +181,19 @@ def _extra_data(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]
     secrets = {name: str(kept.pop(name)) for name in SECRETS if name in kept}
     client_id = body.get("client_id", kept.get("client_id"))
     if client_id is not None:
-        kept["client_id"] = _name(client_id, "client_id")
+        kept["client_id"] = _client_id(client_id)
     return kept, secrets
 
 
-def _name(value: Any, member: str) -> str:
-    if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise _wrong(member, "a text of 1 to 128 letters, digits and . : _ -", value)
+def _client_id(value: Any) -> str:
+    if not isinstance(value, str) or not is_client_id(value):
+        raise _wrong("client_id", f"a text of 1 to {LONGEST_ID} printable characters", value)
+    return value
+
+
+def _prompt_id(value: Any) -> str:
+    if not isinstance(value, str) or not _PROMPT_ID.fullmatch(value):
+        raise _wrong("prompt_id", "a text of 1 to 128 letters, digits and . : _ -", value)
     return value
 
 

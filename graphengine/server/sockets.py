@@ -10,7 +10,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from graphengine.server import messages
 from graphengine.server.endpoint import TEXT, Endpoint, Query, routes
 from graphengine.server.frames import Message
-from graphengine.server.hub import Client
+from graphengine.server.hub import Client, is_client_id
 from graphengine.server.state import HUB, QUEUE, SETTINGS, WORKER, ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 MOST_TEXT = 16 * 1024
 #: Bytes of a client's message beyond which the socket is closed.
 MOST_BYTES = 2**20
-_LONGEST_ID = 128
 
 
 async def listen(request: web.Request) -> web.WebSocketResponse:
@@ -47,7 +46,7 @@ async def listen(request: web.Request) -> web.WebSocketResponse:
 def _client_id(request: web.Request) -> str | None:
     """The id that the client chose; None, so that it gets one, when it chose none that can be used."""
     sid = request.query.get("clientId", "")
-    return sid if 0 < len(sid) <= _LONGEST_ID and sid.isprintable() else None
+    return sid if is_client_id(sid) else None
 
 
 def _nothing() -> None:

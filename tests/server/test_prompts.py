@@ -89,6 +89,8 @@ def only_error(answer: Json, node_id: str) -> Json:
          "it is '1'"),
         ({"prompt": {}, "number": 10**60}, "invalid_request", "number must be a number between -2**53 and 2**53",
          f"it is {10**60}"),
+        ({"prompt": {}, "client_id": "a\n"}, "invalid_request",
+         "client_id must be a text of 1 to 128 printable characters", "it is 'a\\n'"),
         ({"prompt": {}, "extra_data": []}, "invalid_request", "extra_data must be an object", "it is []"),
         (
             {"prompt": {}, "partial_execution_targets": {}},
