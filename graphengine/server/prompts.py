@@ -163,7 +163,7 @@ def read_request(data: bytes) -> PromptRequest:
     prompt_id = body.get("prompt_id")
     return PromptRequest(
         prompt=body["prompt"],
-        prompt_id=uuid.uuid4().hex if prompt_id is None else _prompt_id(prompt_id),
+        prompt_id=uuid.uuid4().hex if prompt_id in (None, "") else _prompt_id(prompt_id),
         number=_number(body.get("number")),
         front=bool(body.get("front")),
         targets=_targets(body.get("partial_execution_targets")),
@@ -180,7 +180,7 @@ def _extra_data(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]
     kept = dict(extra or {})
     secrets = {name: str(kept.pop(name)) for name in SECRETS if name in kept}
     client_id = body.get("client_id", kept.get("client_id"))
-    if client_id is not None:
+    if client_id not in (None, ""):
         kept["client_id"] = _client_id(client_id)
     return kept, secrets
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,12 @@ def run_one(place: Path, prompt: Json, **rest: Any) -> Json:
             return entry
 
     return asyncio.run(run())
+
+
+def test_empty_ids_count_as_none() -> None:
+    asked = read_request(b'{"prompt": {}, "prompt_id": "", "client_id": ""}')
+    assert re.fullmatch("[0-9a-f]{32}", asked.prompt_id)
+    assert asked.extra_data == {}
 
 
 def test_tokens_reach_the_nodes_and_nothing_that_is_kept(tmp_path: Path) -> None:
