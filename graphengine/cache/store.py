@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 _OPAQUE_BYTES = 1024
 _ITEM_BYTES = 64
+_ALIASES = 4  # second keys kept per entry
 _NUMBERS = (int, float)
 _TEXTS = (str, bytes, bytearray)
 _SEQUENCES = (list, tuple, set, frozenset)
@@ -92,17 +93,15 @@ class MemoryStore:
         self._limit = limit_bytes
         self._most = limit_entries
         self._kept: OrderedDict[str, tuple[Outputs, int]] = OrderedDict()
+        self._aliases: OrderedDict[str, str] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
     def peek(self, key: str) -> Entry | None:
         """What is kept under the key, or None."""
         with self._lock:
-            found = self._kept.get(key)
-            if found is None:
-                return None
-            self._kept.move_to_end(key)
-        return Entry(_detached(found[0].ui), found[0].digests)
+            found = self._find(key)
+        return None if found is None else Entry(_detached(found.ui), found.digests)
 
     def peek_many(self, keys: Collection[str]) -> dict[str, Entry]:
         """The entries of those keys that are kept."""
@@ -111,11 +110,18 @@ class MemoryStore:
     def get(self, key: str) -> Outputs | None:
         """The outputs, or None on a miss."""
         with self._lock:
+            found = self._find(key)
+        return None if found is None else _detached_outputs(found)
+
+    def _find(self, key: str) -> Outputs | None:
+        found = self._kept.get(key)
+        if found is None:
+            key = self._aliases.get(key, key)
             found = self._kept.get(key)
             if found is None:
                 return None
-            self._kept.move_to_end(key)
-        return _detached_outputs(found[0])
+        self._kept.move_to_end(key)
+        return found[0]
 
     def put(self, key: str, outputs: Outputs) -> bool:
         """Keep the outputs; False when they alone exceed the limit."""
@@ -138,9 +144,16 @@ class MemoryStore:
         return self._limit is not None and self._bytes > self._limit
 
     def alias(self, key: str, existing: str) -> bool:
-        """Keep the same outputs under another key."""
-        outputs = self.get(existing)
-        return outputs is not None and self.put(key, outputs)
+        """Find the same outputs under another key, for as long as they are kept."""
+        with self._lock:
+            existing = existing if existing in self._kept else self._aliases.get(existing, existing)
+            if existing not in self._kept:
+                return False
+            if key not in self._kept:
+                self._aliases[key] = existing
+            while len(self._aliases) > _ALIASES * (len(self._kept) + 1):
+                self._aliases.popitem(last=False)
+        return True
 
     def flush(self) -> None:
         """Do nothing: memory ends with the process."""
@@ -153,6 +166,7 @@ class MemoryStore:
         """Forget everything."""
         with self._lock:
             self._kept.clear()
+            self._aliases.clear()
             self._bytes = 0
 
     def stats(self) -> StoreStats:

@@ -125,3 +125,27 @@ def test_of_more_entries_than_the_limit_the_least_recently_used_go() -> None:
     store.get("a")
     store.put("c", Outputs())
     assert set(store.peek_many(["a", "b", "c"])) == {"a", "c"}
+
+
+def test_a_second_key_lasts_as_long_as_the_outputs_and_takes_no_room() -> None:
+    store = MemoryStore(limit_entries=2)
+    store.put("a", Outputs(((1,),)))
+    assert store.alias("also a", "a")
+    assert store.alias("and again", "also a")
+    assert store.get("and again") == Outputs(((1,),))
+    assert store.stats().entries == 1
+    store.put("b", Outputs(((2,),)))
+    store.put("c", Outputs(((3,),)))
+    assert store.get("also a") is None
+    assert not store.alias("x", "also a")
+
+
+def test_outputs_read_by_a_second_key_count_as_used() -> None:
+    store = MemoryStore(limit_entries=2)
+    store.put("a", Outputs(((1,),)))
+    store.alias("also a", "a")
+    store.put("b", Outputs(((2,),)))
+    store.get("also a")
+    store.put("c", Outputs(((3,),)))
+    assert store.get("a") == Outputs(((1,),))
+    assert store.get("b") is None
