@@ -8,7 +8,7 @@ result = engine.run(engine.read(path).workflow)
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -37,9 +37,11 @@ from graphengine.graph.validate import output_nodes, runnable_targets, validate
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
+from graphengine.packs.definitions import IndexedClass, PackDefinitions
 from graphengine.packs.discover import Pack, custom_packs, installed_packs
-from graphengine.packs.load import LoadedPack, load_pack
-from graphengine.packs.source import named_classes
+from graphengine.packs.index import IndexedPack
+from graphengine.packs.load import LoadedPack
+from graphengine.packs.records import Records
 from graphengine.packs.stand_ins import Surroundings
 from graphengine.settings import Settings
 from graphengine.workflow.collector import collector_paused
@@ -59,8 +61,9 @@ def _never() -> bool:
 class Engine:
     """Definitions, a store, an executor and folders that belong together.
 
-    Installed packs are loaded at once, they are light. Packs in `custom_nodes` run code of strangers when they are
-    imported, so only `run` loads them (or `load_packs`), and only those that the workflow names.
+    What nodes take and give is known from the index of their packs. Packs in `custom_nodes` run code of strangers
+    when they are imported, so only `run` imports them (or `load_packs`): when one of their nodes is called, or when
+    there is no index of a pack that the workflow names. Installed packs without an index are imported at once.
     """
 
     registry: NodeRegistry
@@ -70,6 +73,7 @@ class Engine:
     device: str | None = None
     custom: tuple[Pack, ...] = ()
     memo: FileMemo | None = None
+    packs: PackDefinitions = field(default_factory=PackDefinitions)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Engine":
@@ -79,18 +83,26 @@ class Engine:
             SettingsError: the cache folder cannot be used.
             PackError: an installed pack cannot be loaded.
         """
-        loaded = [load_pack(pack) for pack in installed_packs()]
-        registry = NodeRegistry(definition for pack in loaded for definition in pack.definitions)
+        installed, custom = installed_packs(), custom_packs(settings.custom_nodes)
+        packs = PackDefinitions(
+            [*installed, *custom], Records(settings.cache / "packs" if settings.cache is not None else None)
+        )
+        known = [packs.readable(pack) or packs.load(pack) for pack in installed]
+        loaded = (pack for pack in known if isinstance(pack, LoadedPack))
+        registry = NodeRegistry((definition for pack in loaded for definition in pack.definitions), packs)
+        folders = _with_shipped_models(settings.folders, known)
+        packs.surroundings = Surroundings(folders, registry)
         memory = MemoryStore(settings.memory_bytes, settings.memory_entries)
         disk = DiskStore(settings.cache) if settings.cache is not None else None
         return cls(
             registry=registry,
             store=memory if disk is None else TieredStore(memory, disk),
-            folders=_with_shipped_models(settings.folders, loaded),
+            folders=folders,
             executor=LocalExecutor(),
             device=settings.device,
-            custom=tuple(custom_packs(settings.custom_nodes)),
+            custom=tuple(custom),
             memo=disk,
+            packs=packs,
         )
 
     def read(self, path: Path, wanted: DocumentKind | None = None) -> Conversion:
@@ -104,19 +116,22 @@ class Engine:
         return load_workflow(path, self.registry, wanted)
 
     def validate(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> list[Problem]:
-        """All that is wrong with the workflow, and where to get what is missing. Runs no code of custom packs."""
+        """All that is wrong with the workflow, and where to get what is missing. Runs no code of custom packs.
+
+        The choices of a node that is known from an index may have changed: a value that is none is a warning.
+        """
         found = validate(workflow, self.registry, self.folders, targets)
         problems = with_sources(found, workflow, self.folders)
         unknown = {p.class_type for p in problems if p.code == "unknown_node" and p.class_type is not None}
         providers = {name: pack for pack, names in self._named(unknown).items() for name in names}
+        problems = [_unless_outdated(problem, self.registry) for problem in problems]
         if not providers:
             return problems
         return [_unless_provided(problem, providers) for problem in problems]
 
     def _named(self, class_types: Collection[str]) -> dict[Pack, set[str]]:
         """The custom packs whose source names any of these node types, with those it names."""
-        found = {pack: named_classes(pack.path, class_types) for pack in self.custom if pack.path is not None}
-        return {pack: names for pack, names in found.items() if names}
+        return self.packs.mentioning(self.custom, class_types)
 
     def plan(self, workflow: Workflow, targets: Collection[NodeId] | None = None) -> Plan:
         """What would run, in order.
@@ -134,7 +149,10 @@ class Engine:
         what they say about their inputs (`VALIDATE_INPUTS`).
         """
         broken = self.load_packs({node.class_type for node in workflow.nodes.values()})
-        problems = [*broken, *self.validate(workflow, targets)]
+        found = self.validate(workflow, targets)
+        if self._load_doubted(found):
+            found = self.validate(workflow, targets)
+        problems = [*broken, *found]
         good = self._runnable(workflow, targets, problems)
         return [*problems, *check_by_nodes(self.plan(workflow, good))] if good else problems
 
@@ -194,12 +212,25 @@ class Engine:
         """The plan, with the packs loaded that it needs and the nodes asked about their inputs."""
         broken = self.load_packs({node.class_type for node in workflow.nodes.values()})
         try:
-            plan = self.plan(workflow, targets)
+            plan = self._current_plan(workflow, targets)
         except ValidationFailed as failed:
             raise ValidationFailed([*broken, *with_sources(failed.problems, workflow, self.folders)]) from failed
         if problems := check_by_nodes(plan):
             raise ValidationFailed(problems)
         return plan
+
+    def _current_plan(self, workflow: Workflow, targets: Collection[NodeId] | None) -> Plan:
+        """The plan; packs that are known from an index are imported before the workflow is called wrong.
+
+        Raises:
+            ValidationFailed: the workflow has errors.
+        """
+        try:
+            return self.plan(workflow, targets)
+        except ValidationFailed as failed:
+            if not self._load_doubted(failed.problems):
+                raise
+        return self.plan(workflow, targets)
 
     def free(self, *, models: bool = False, outputs: bool = False) -> None:
         """Let go of what is kept in memory: loaded models, which are outputs of their loaders, or all outputs."""
@@ -251,29 +282,66 @@ class Engine:
         return self._load(self.custom)
 
     def load_packs(self, class_types: Iterable[str]) -> list[Problem]:
-        """Import the custom packs that define these node types, as far as they are not defined yet."""
+        """Import the custom packs that define these node types, as far as they are not defined yet.
+
+        Packs without an index come first; one whose index lacks the type is asked when no other has it.
+        """
         missing = {name for name in class_types if name not in self.registry}
-        return self._load(self._named(missing))
+        problems: list[Problem] = []
+        for is_first in (True, False):
+            named = self._named(missing)
+            problems += self._load(pack for pack in named if self.packs.must_import(pack, missing) is is_first)
+            missing = {name for name in missing if name not in self.registry}
+        return problems
+
+    def _load_doubted(self, problems: Iterable[Problem]) -> bool:
+        """Import the packs of nodes that are wrong as an index tells, which may be old; whether there were any."""
+        wrong = {p.class_type for p in problems if p.severity == "error" or p.code == "not_in_list"}
+        found = (_indexed_class(self.registry, name) for name in wrong if name is not None)
+        packs = {known.pack for known in found if known is not None}
+        self._load(packs)
+        return bool(packs)
 
     def _load(self, packs: Iterable[Pack]) -> list[Problem]:
-        """Import packs; those that are loaded already define nothing new."""
+        """Import packs; those that are imported already define nothing new."""
         problems: list[Problem] = []
         for pack in packs:
             try:
-                loaded = load_pack(pack, Surroundings(self.folders, self.registry))
+                loaded = self.packs.load(pack, Surroundings(self.folders, self.registry))
             except PackError as error:
                 problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
                 continue
             problems.extend(loaded.problems)
             for definition in loaded.definitions:
-                known = self.registry.get(definition.class_type)
-                if known is not None and known.module == definition.module:
+                name = definition.class_type
+                if self.registry.was_added(name) and self.registry[name].module == definition.module:
                     continue
                 try:
+                    self.packs.require_first(name, pack)
                     self.registry.add(definition)
                 except PackError as error:
                     problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
         return problems
+
+
+def _indexed_class(registry: NodeRegistry, class_type: str) -> IndexedClass | None:
+    definition = registry.get(class_type)
+    return definition.load if definition is not None and isinstance(definition.load, IndexedClass) else None
+
+
+def _unless_outdated(problem: Problem, registry: NodeRegistry) -> Problem:
+    """A value that is no choice of a node of a custom pack is a warning while only an index tells the choices."""
+    if problem.code != "not_in_list":
+        return problem
+    known = _indexed_class(registry, problem.class_type or "")
+    if known is None or known.pack.path is None:
+        return problem
+    return replace(
+        problem,
+        message=f"{problem.message} (as of when pack {known.pack.name!r} was indexed)",
+        hint=f"{problem.hint}; add --load-packs to ask the pack now",
+        severity="warning",
+    )
 
 
 def _unless_provided(problem: Problem, providers: Mapping[str, Pack]) -> Problem:
@@ -294,7 +362,7 @@ def _unless_provided(problem: Problem, providers: Mapping[str, Pack]) -> Problem
     )
 
 
-def _with_shipped_models(folders: Folders, packs: Iterable[LoadedPack]) -> Folders:
+def _with_shipped_models(folders: Folders, packs: Iterable[LoadedPack | IndexedPack]) -> Folders:
     """The folders with the models that packs bring along searched last."""
     models = dict(folders.models)
     for pack in packs:

@@ -39,7 +39,8 @@ def read_workflow(
     conversion = engine.read(file, wanted)
     if not load_packs:
         return conversion
-    known = len(engine.registry)
-    for line in problem_lines(engine.load_packs({node.class_type for node in conversion.workflow.nodes.values()})):
+    named = {node.class_type for node in conversion.workflow.nodes.values()}
+    missing = {name for name in named if name not in engine.registry}
+    for line in problem_lines(engine.load_packs(missing)):
         complain(line)
-    return engine.read(file, wanted) if len(engine.registry) > known else conversion
+    return engine.read(file, wanted) if any(name in engine.registry for name in missing) else conversion

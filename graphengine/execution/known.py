@@ -145,7 +145,7 @@ class KnownNodes:
 
 def _lazy_links(node: WorkflowNode, definition: NodeDefinition) -> dict[str, Link]:
     """The linked lazy inputs of a node that says at run time which it needs; others are read like any input."""
-    if definition.load is None or not hasattr(definition.load(), "check_lazy_status"):
+    if definition.load is None or not definition.has_lazy_check:
         return {}
     declared = live_inputs(definition, node.inputs)
     return {

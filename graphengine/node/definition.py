@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 from graphengine.node.files import Files
@@ -30,12 +31,13 @@ class OutputSpec:
 class NodeDefinition:
     """A node type. `load` gives the class that implements it, or is None when only the description is known.
 
-    `version` stands for the code: it changes when the source of the pack changes. `has_fingerprint` says
-    that the class has `IS_CHANGED`, `checked_by_node` names the inputs its `VALIDATE_INPUTS` checks ("*" all).
-    `resources` are what a call needs for itself when nodes run side by side ("device"), `is_async` says that the
+    `has_fingerprint` says that the class has `IS_CHANGED`, `checked_by_node` names the inputs its `VALIDATE_INPUTS`
+    checks ("*" all). `resources` are what a call needs for itself when nodes run side by side ("device"), `is_async` says that the
     method is a coroutine. `takes_any_input` says that literals under undeclared names reach the node too,
     `further_output` what every output beyond `outputs` is when there is no end of them. `code` has the digests of
-    the files that the code is in, by path, `packages` the versions of the packages it is built on, by name.
+    the files that the code is in, by path, `packages` the versions of the packages it is built on, by name;
+    `given_version` stands for the code where no files are known. `has_lazy_check` says that the class has
+    `check_lazy_status`.
     """
 
     class_type: str
@@ -46,12 +48,13 @@ class NodeDefinition:
     category: str = ""
     description: str = ""
     module: str = ""
-    version: str = ""
+    given_version: str = ""
     function: str = ""
     is_output: bool = False
     input_is_list: bool = False
     not_idempotent: bool = False
     has_fingerprint: bool = False
+    has_lazy_check: bool = False
     checked_by_node: frozenset[str] = frozenset()
     resources: frozenset[str] = frozenset()
     is_async: bool = False
@@ -69,6 +72,14 @@ class NodeDefinition:
         if index < 0:
             return None
         return self.outputs[index] if index < len(self.outputs) else self.further_output
+
+    @cached_property
+    def version(self) -> str:
+        """What stands for the code: it changes when one of the files in `code` does."""
+        if self.given_version or not self.code:
+            return self.given_version
+        parts = (f"{len(path)}:{path}{len(digest)}:{digest}" for path, digest in sorted(self.code.items()))
+        return sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @cached_property
     def is_recipe(self) -> bool:

@@ -9,7 +9,7 @@ What a node reads besides its code it names in `GRAPHENGINE_CODE_FILES`, paths r
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -52,7 +52,6 @@ class CodeOfPack:
         self.source = source
         self._names = tuple(names)
         self._modules = dict(_modules(source.files))
-        self._facts: dict[str, FileFacts] = {}
         self._closures: dict[str, frozenset[str]] = {}
         self._data: dict[str, str] = {}
 
@@ -63,14 +62,16 @@ class CodeOfPack:
             start = self._file_of_module(node)
             files = self._all if start is None else self._closure(start)
             return {file: self.source.files[file] for file in sorted(files)}
-        files = self._files_of_class(node)
+        files = self.files_of(node)
         return {**{file: self.source.files[file] for file in sorted(files)}, **self.data_of(data_files(node))}
 
     @cached_property
     def _all(self) -> frozenset[str]:
         return frozenset(self.source.files)
 
-    def _files_of_class(self, node_class: type[Any]) -> frozenset[str]:
+    # Any: as above.
+    def files_of(self, node_class: type[Any]) -> frozenset[str]:
+        """The files behind a node class, by path relative to the pack."""
         start = self._file_of_module(node_class.__module__)
         if start is None or node_class.__qualname__ not in self._facts_of(start).classes:
             return self._all
@@ -95,10 +96,7 @@ class CodeOfPack:
         return None
 
     def _facts_of(self, file: str) -> FileFacts:
-        if file not in self._facts:
-            text = self.source.path(file).read_bytes() if file.endswith(".py") else b""
-            self._facts[file] = read_facts(text)
-        return self._facts[file]
+        return _facts_of(self.source.path(file), self.source.files[file])
 
     def _closure(self, start: str) -> frozenset[str]:
         if start not in self._closures:
@@ -190,6 +188,12 @@ def data_files(node_class: type[Any]) -> tuple[str, ...]:
     """The data files that a node class names."""
     declared = getattr(node_class, DATA_FILES, ())
     return (declared,) if isinstance(declared, str) else tuple(map(str, declared))
+
+
+# Packs share files, and parsing one takes a millisecond. The digest tells one state of a file from another.
+@lru_cache(maxsize=4096)
+def _facts_of(path: Path, digest: str) -> FileFacts:
+    return read_facts(path.read_bytes() if path.suffix == ".py" else b"")
 
 
 def _modules(files: Iterable[str]) -> Iterator[tuple[str, str]]:

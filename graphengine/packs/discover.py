@@ -1,9 +1,11 @@
 """Where node packs are: installed distributions that announce them, and the folders the user named."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 #: Entry point group in which an installed distribution announces a module with node classes.
@@ -26,7 +28,38 @@ def installed_packs() -> list[Pack]:
 
 def custom_packs(folders: Iterable[Path]) -> list[Pack]:
     """The packs in `custom_nodes` folders: packages and single files; disabled and hidden ones are left out."""
-    return [pack for folder in folders if folder.is_dir() for pack in sorted(_in_folder(folder), key=_name)]
+    packs = [pack for folder in folders if folder.is_dir() for pack in sorted(_in_folder(folder), key=_name)]
+    used: Counter[str] = Counter()
+    for index, pack in enumerate(packs):
+        used[pack.module] += 1
+        if used[pack.module] > 1:  # "a-b" beside "a_b", or one pack in two folders
+            packs[index] = replace(pack, module=f"{pack.module}_{used[pack.module]}")
+    return packs
+
+
+def source_root(pack: Pack) -> Path | None:
+    """The folder or file that makes up a pack: for an installed module its top-level package. Imports nothing.
+
+    None when there is no such file.
+    """
+    if pack.path is not None:
+        return pack.path
+    try:
+        spec = find_spec(pack.module.partition(".")[0])
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or ())
+    root = Path(places[0]) if places else Path(spec.origin or "")
+    return root if root.exists() else None
+
+
+def import_names(pack: Pack) -> tuple[str, ...]:
+    """The dotted names that code may import the pack's own modules by."""
+    if pack.path is None:
+        return (pack.module.partition(".")[0],)
+    return (pack.module, f"custom_nodes.{pack.name}", pack.name)
 
 
 def _in_folder(folder: Path) -> Iterator[Pack]:

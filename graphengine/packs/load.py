@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +20,14 @@ from typing import Any
 from graphengine.errors import PackError, Problem
 from graphengine.node.comfy_classes import define
 from graphengine.node.definition import NodeDefinition
-from graphengine.packs.discover import Pack
-from graphengine.packs.source import source_digest
+from graphengine.packs.code import CodeOfPack, LazyTexts
+from graphengine.packs.discover import Pack, import_names, source_root
+from graphengine.packs.requirements import declared_packages, installed_versions
+from graphengine.packs.source import PackSource, SourceReader
 from graphengine.packs.stand_ins import StandInFinder, Surroundings, put_in_place
+
+#: Attribute of the module of a pack: its source when it was imported.
+_SOURCE = "__graphengine_source__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +45,39 @@ class ClassReference:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPack:
-    """The nodes of a pack, the folder of models that it ships, and what could not be read."""
+    """The nodes of a pack with their classes and code, the names of the packages it is built on, the folder of
+    models that it ships, and what could not be read.
+    """
 
     pack: Pack
     definitions: tuple[NodeDefinition, ...]
+    # Any: the classes are their author's.
+    classes: Mapping[str, type[Any]]
+    code: CodeOfPack
+    packages: tuple[str, ...] = ()
     models: Path | None = None
     problems: tuple[Problem, ...] = ()
 
 
-def load_pack(pack: Pack, surroundings: Surroundings | None = None) -> LoadedPack:
+def load_pack(
+    pack: Pack, surroundings: Surroundings | None = None, reader: SourceReader | None = None
+) -> LoadedPack:
     """Import the pack and define its nodes. A node that cannot be read is a problem and hurts no other.
 
     `surroundings` are what a custom pack finds of the engine when it is imported: its folders and its nodes.
+    `reader` remembers the digests of files. A custom pack whose source changed since it was imported is imported
+    anew.
 
     Raises:
         PackError: the pack cannot be imported or maps no nodes.
     """
-    module = _import(pack, surroundings)
+    source = read_source(pack, reader)  # before the import: what is edited meanwhile counts as newer
+    module = _import(pack, source, surroundings)
     mappings = _mapped(pack, module)
     titles = getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}
-    version = source_digest(_source_root(pack, module))
+    code = CodeOfPack(source, import_names(pack))
+    names = declared_packages(pack, module)
+    packages = LazyTexts(partial(installed_versions, names))
     definitions: list[NodeDefinition] = []
     problems: list[Problem] = []
     for class_type, node_class in mappings.items():
@@ -67,16 +86,16 @@ def load_pack(pack: Pack, surroundings: Surroundings | None = None) -> LoadedPac
                 class_type,
                 node_class,
                 module=pack.module if pack.path is None else f"custom_nodes.{pack.name}",
-                version=version,
                 load=ClassReference(pack.module, class_type),
             )
+            definition = replace(definition, code=LazyTexts(partial(code.code_of, node_class)), packages=packages)
             title = titles.get(class_type) or _title_in_schema(node_class)
             definitions.append(definition if title is None else replace(definition, display_name=title))
         except PackError as error:
             message = f"pack {pack.name!r}: {error.message}"
             problems.append(Problem("unreadable_node", message, class_type=class_type, hint=error.hint))
     models = getattr(module, "MODELS_DIRECTORY", None)
-    return LoadedPack(pack, tuple(definitions), models, tuple(problems))
+    return LoadedPack(pack, tuple(definitions), mappings, code, names, models, tuple(problems))
 
 
 def node_classes(module: ModuleType) -> Mapping[str, type[Any]]:
@@ -151,19 +170,39 @@ def _mapped(pack: Pack, module: ModuleType) -> Mapping[str, type[Any]]:
         ) from error
 
 
-def _import(pack: Pack, surroundings: Surroundings | None) -> ModuleType:
+def _import(pack: Pack, source: PackSource, surroundings: Surroundings | None) -> ModuleType:
     finder: StandInFinder | None = None
     try:
-        if pack.path is None or pack.module in sys.modules:
-            return importlib.import_module(pack.module)
+        if pack.path is None:
+            module = importlib.import_module(pack.module)
+            vars(module).setdefault(_SOURCE, source)
+            return module
+        if _is_imported(pack, source):
+            return sys.modules[pack.module]
         finder = put_in_place()
         if surroundings is not None:
             finder.connect(surroundings)
-        return _import_path(pack.module, pack.path)
+        module = _import_path(pack.module, pack.path)
+        setattr(module, _SOURCE, source)
+        return module
     except ImportError as error:
         raise _missing(pack, error, finder) from error
     except Exception as error:
         raise _broken(pack, error) from error
+
+
+def _is_imported(pack: Pack, source: PackSource) -> bool:
+    """Whether the pack is imported as its source is now; what was imported of another source is let go of."""
+    module = sys.modules.get(pack.module)
+    if module is None:
+        return False
+    known = getattr(module, _SOURCE, None)
+    if isinstance(known, PackSource) and (known.root, known.version) == (source.root, source.version):
+        return True
+    for name in [name for name in sys.modules if name == pack.module or name.startswith(f"{pack.module}.")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    return False
 
 
 def _missing(pack: Pack, error: ImportError, finder: StandInFinder | None) -> PackError:
@@ -210,9 +249,20 @@ def _import_path(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _source_root(pack: Pack, module: ModuleType) -> Path:
-    """The folder whose Python files make up the pack: for an installed module its top-level package."""
-    if pack.path is not None:
-        return pack.path
-    top = importlib.import_module(module.__name__.partition(".")[0])
-    return Path(str(top.__file__)).parent
+def imported_version(pack: Pack) -> str | None:
+    """The version of the source that a pack was imported from, None when it was not."""
+    source = getattr(sys.modules.get(pack.module), _SOURCE, None)
+    return source.version if isinstance(source, PackSource) and source.root == source_root(pack) else None
+
+
+def read_source(pack: Pack, reader: SourceReader | None = None) -> PackSource:
+    """The source of a pack, without importing it; nothing for an installed module that is no file.
+
+    Raises:
+        PackError: its files cannot be read.
+    """
+    root = source_root(pack)
+    try:
+        return PackSource(Path(), {}) if root is None else (reader or SourceReader()).read(root)
+    except OSError as error:
+        raise _broken(pack, error) from error

@@ -2,13 +2,13 @@
 
 import hashlib
 import logging
+import os
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import EXTENSION_SUFFIXES
-from os import walk
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,24 +20,32 @@ logger = logging.getLogger(__name__)
 _SKIPPED = frozenset({"__pycache__", "node_modules", "tests", "venv"})
 _ENDINGS = (".py", *EXTENSION_SUFFIXES)
 _RECENT_NS = 2 * 10**9
-_MOST_NAMES = 10_000
+_WORD = re.compile(r"""["'](?=([^"'\n]{1,120})["'])|^\s*class\s+(\w+)""", re.MULTILINE)
 
 #: Size, modification time (ns), inode and digest of a file when it was read.
 Seen = tuple[int, int, int, str]
 
 
-@dataclass(slots=True)
-class KnownSource:
-    """What is remembered of a pack's source: the digests of its files, and which names it was found to mention."""
+@dataclass(frozen=True, slots=True)
+class _KnownFiles:
+    """The files of a pack when they were read last."""
 
-    format: int = 0
-    files: dict[str, Seen] = field(default_factory=dict)
-    version: str = ""
-    names: dict[str, bool] = field(default_factory=dict)
+    format: int
+    files: dict[str, Seen]
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownWords:
+    """What may be a node type in the source of a version: quoted texts, and names of classes."""
+
+    format: int
+    version: str
+    words: frozenset[str]
 
 
 _FORMAT = 1
-_KNOWN = TypeAdapter(KnownSource)
+_FILES = TypeAdapter(_KnownFiles)
+_WORDS = TypeAdapter(_KnownWords)
 
 
 @dataclass(frozen=True)
@@ -56,18 +64,14 @@ class PackSource:
         """Where a file is."""
         return self.root / file if self.root.is_dir() else self.root
 
-    def mentions(self, class_types: Collection[str]) -> set[str]:
-        """Which of the class types stand as a quoted text or as a class in the source."""
-        if not class_types:
-            return set()
-        names = "|".join(re.escape(name) for name in sorted(class_types, key=len, reverse=True))
-        pattern = re.compile(rf"""["']({names})["']|^\s*class\s+({names})\b""", re.MULTILINE)
-        return {
-            match[1] or match[2]
+    def words(self) -> frozenset[str]:
+        """All that stands quoted on one line, and the names of classes: what may be a node type."""
+        texts = (
+            self.path(file).read_text(encoding="utf-8", errors="replace")
             for file in self.files
             if file.endswith(".py")
-            for match in pattern.finditer(self.path(file).read_text(encoding="utf-8", errors="replace"))
-        }
+        )
+        return frozenset(match[1] or match[2] for text in texts for match in _WORD.finditer(text))
 
 
 class SourceReader:
@@ -75,6 +79,8 @@ class SourceReader:
 
     def __init__(self, records: Records | None = None) -> None:
         self._records = records or Records()
+        self._last: dict[Path, PackSource] = {}
+        self._words: dict[tuple[Path, str], frozenset[str]] = {}
 
     def read(self, root: Path) -> PackSource:
         """The source of the pack in a folder or file.
@@ -82,63 +88,64 @@ class SourceReader:
         Raises:
             OSError: a file cannot be read.
         """
-        return self._read(root, self._known(root))
-
-    def mentions(self, root: Path, class_types: Collection[str]) -> set[str]:
-        """Which of the class types the source of a pack mentions; answers are remembered for the same source.
-
-        Raises:
-            OSError: a file cannot be read.
-        """
-        known = self._known(root)
-        source = self._read(root, known)
-        if known.version != source.version:
-            known.version, known.names = source.version, {}
-        new = set(class_types) - known.names.keys()
-        if new:
-            found = source.mentions(new)
-            if len(known.names) + len(new) <= _MOST_NAMES:
-                known.names.update((name, name in found) for name in sorted(new))
-                self._keep(root, known)
-            return found | {name for name in class_types if known.names.get(name)}
-        return {name for name in class_types if known.names[name]}
-
-    def _known(self, root: Path) -> KnownSource:
-        content = self._records.read(record_name(root, "source"))
-        if content is None:
-            return KnownSource()
-        try:
-            known = _KNOWN.validate_json(content)
-        except ValidationError as error:
-            logger.warning("what is known of the source of %s is damaged and made anew: %s", root, _first(error))
-            return KnownSource()
-        return known if known.format == _FORMAT else KnownSource()
-
-    def _read(self, root: Path, known: KnownSource) -> PackSource:
-        """The source; `known` is brought up to date, and kept when it changed."""
+        known = self._known_files(root)
         seen: dict[str, Seen] = {}
         settled: dict[str, Seen] = {}
         now = time.time_ns()
-        base = root if root.is_dir() else root.parent
+        base = os.path.join(root if root.is_dir() else root.parent, "")
         for path in source_files(root):
-            file = path.relative_to(base).as_posix()
-            stat = path.stat()
-            stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-            before = known.files.get(file)
+            name = str(path)
+            file = name.removeprefix(base).replace(os.sep, "/")
+            status = os.stat(name)
+            stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
+            before = known.get(file)
             if before is None or before[:3] != stamp:
                 before = (*stamp, hashlib.sha256(path.read_bytes()).hexdigest())
             seen[file] = before
             # A file that was just written may be written again without another time: it is read anew next time.
-            if now - stat.st_mtime_ns > _RECENT_NS:
+            if now - status.st_mtime_ns > _RECENT_NS:
                 settled[file] = before
-        if settled != known.files:
-            known.files = settled
-            self._keep(root, known)
-        return PackSource(root, {file: entry[3] for file, entry in seen.items()})
+        if settled != known:
+            self._records.write(record_name(root, "files"), _FILES.dump_json(_KnownFiles(_FORMAT, settled)))
+        self._last[root] = PackSource(root, {file: entry[3] for file, entry in seen.items()})
+        return self._last[root]
 
-    def _keep(self, root: Path, known: KnownSource) -> None:
-        known.format = _FORMAT
-        self._records.write(record_name(root, "source"), _KNOWN.dump_json(known))
+    def mentions(self, root: Path, class_types: Collection[str]) -> set[str]:
+        """Which of the class types stand in the source of a pack, as it was when it was read last.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        source = self._last.get(root) or self.read(root)
+        key = (root, source.version)
+        if key not in self._words:
+            self._words[key] = self._known_words(source) or self._new_words(source)
+        return set(self._words[key].intersection(class_types))
+
+    def _known_files(self, root: Path) -> Mapping[str, Seen]:
+        content = self._records.read(record_name(root, "files"))
+        try:
+            known = _KnownFiles(_FORMAT, {}) if content is None else _FILES.validate_json(content)
+        except ValidationError as error:
+            logger.warning("what is known of the source of %s is damaged and made anew: %s", root, _first(error))
+            return {}
+        return known.files if known.format == _FORMAT else {}
+
+    def _known_words(self, source: PackSource) -> frozenset[str] | None:
+        content = self._records.read(record_name(source.root, "words"))
+        try:
+            known = None if content is None else _WORDS.validate_json(content)
+        except ValidationError as error:
+            logger.warning("what %s is known to name is damaged and made anew: %s", source.root, _first(error))
+            return None
+        current = known is not None and (known.format, known.version) == (_FORMAT, source.version)
+        return known.words if known is not None and current else None
+
+    def _new_words(self, source: PackSource) -> frozenset[str]:
+        words = source.words()
+        content = _WORDS.dump_json(_KnownWords(_FORMAT, source.version, words))
+        self._records.write(record_name(source.root, "words"), content)
+        return words
 
 
 def source_files(path: Path) -> Iterator[Path]:
@@ -149,7 +156,7 @@ def source_files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    for folder, folders, files in walk(path):
+    for folder, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
         for file in sorted(files):
             if file.endswith(_ENDINGS):
@@ -166,13 +173,3 @@ def digest_of(named: Mapping[str, str]) -> str:
 
 def _first(error: ValidationError) -> str:
     return str(error.errors(include_url=False)[0]["msg"])
-
-
-def source_digest(path: Path) -> str:
-    """A hash of the names and contents of a pack's code: the version of its nodes."""
-    return SourceReader().read(path).version
-
-
-def named_classes(path: Path, class_types: Collection[str]) -> set[str]:
-    """Which of the class types stand as a quoted text or as a class in the pack's source."""
-    return SourceReader().read(path).mentions(class_types)

@@ -121,7 +121,8 @@ class Bench:
         CALLS.clear()
         LoadModel.FOLDERS = self.folders
         registry = NodeRegistry(
-            replace(define(kind.__name__, kind), version=self.versions.get(kind.__name__, "1")) for kind in KINDS
+            replace(define(kind.__name__, kind), given_version=self.versions.get(kind.__name__, "1"))
+            for kind in KINDS
         )
         return Engine(registry, self.store, self.folders, LocalExecutor(), "cpu").run(workflow(nodes))
 

@@ -10,7 +10,7 @@ from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
 from graphengine.packs.discover import Pack, custom_packs
 from graphengine.packs.load import load_pack
-from graphengine.packs.source import named_classes, source_digest
+from graphengine.packs.source import SourceReader
 from tests.workflows import workflow
 
 DOUBLE = """
@@ -110,15 +110,15 @@ def test_a_broken_pack_is_reported_with_the_node_it_defines(custom_nodes: Path, 
 
 def test_the_digest_changes_with_the_source_and_not_with_its_place(custom_nodes: Path, tmp_path: Path) -> None:
     pack = custom_nodes / "double-pack.v1"
-    before = source_digest(pack)
+    before = SourceReader().read(pack).version
     moved = pack.rename(tmp_path / "elsewhere")
-    assert source_digest(moved) == before
+    assert SourceReader().read(moved).version == before
     (moved / "arithmetic.py").write_text("def double(x):\n    return 3 * x\n")
-    assert source_digest(moved) != before
+    assert SourceReader().read(moved).version != before
 
 
 def test_class_names_are_found_in_the_source_without_running_it(custom_nodes: Path) -> None:
-    assert named_classes(custom_nodes / "broken", {"Broken", "Double"}) == {"Broken"}
+    assert SourceReader().mentions(custom_nodes / "broken", {"Broken", "Double"}) == {"Broken"}
 
 
 def test_a_class_type_that_is_taken_stays_with_the_first(registry: NodeRegistry) -> None:

@@ -19,7 +19,10 @@ from .text_nodes import (
     StringTrim,
 )
 
-__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+__all__ = ["GRAPHENGINE_PACKAGES", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+
+#: What the results of the nodes depend on.
+GRAPHENGINE_PACKAGES: tuple[str, ...] = ()
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "PrimitiveString": PrimitiveString,

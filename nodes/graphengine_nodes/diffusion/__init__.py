@@ -4,7 +4,19 @@ from pathlib import Path
 
 from . import latent_nodes, loader_nodes, sampler_nodes
 
-__all__ = ["MODELS_DIRECTORY", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+__all__ = ["GRAPHENGINE_PACKAGES", "MODELS_DIRECTORY", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+
+#: What the results of the nodes depend on.
+GRAPHENGINE_PACKAGES: tuple[str, ...] = (
+    "diffusers",
+    "numpy",
+    "safetensors",
+    "scipy",
+    "tokenizers",
+    "torch",
+    "torchsde",
+    "transformers",
+)
 
 #: Model files by kind ("checkpoints") that come with the package.
 MODELS_DIRECTORY = Path(__file__).parent.parent / "models"

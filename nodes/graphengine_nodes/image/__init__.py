@@ -2,7 +2,10 @@
 
 from .nodes import ImageScale, ImageScaleBy, LoadImage, LoadImageMask, PreviewImage, SaveImage
 
-__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+__all__ = ["GRAPHENGINE_PACKAGES", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+
+#: What the results of the nodes depend on.
+GRAPHENGINE_PACKAGES: tuple[str, ...] = ("numpy", "pillow", "torch")
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "LoadImage": LoadImage,

@@ -1,0 +1,204 @@
+"""What the nodes of packs take and give, known without importing a pack as long as its index is up to date.
+
+A pack is imported when one of its nodes is called, or when only that tells what a node is: there is no index yet,
+the source changed, or the definition is none that an index can hold. An import writes the index anew.
+"""
+
+import logging
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from graphengine.errors import PackError
+from graphengine.node.definition import NodeDefinition
+from graphengine.packs.discover import Pack, source_root
+from graphengine.packs.index import IndexedPack, PackIndex
+from graphengine.packs.load import (
+    ClassReference,
+    LoadedPack,
+    imported_version,
+    load_pack,
+    node_classes,
+    read_source,
+)
+from graphengine.packs.records import Records
+from graphengine.packs.source import SourceReader
+from graphengine.packs.stand_ins import Surroundings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IndexedClass:
+    """Gives the class of a node that the index knows; the first call imports the pack."""
+
+    packs: "PackDefinitions"
+    pack: Pack
+    class_type: str
+    version: str
+
+    # Any: the class is its author's.
+    def __call__(self) -> type[Any]:
+        """The class.
+
+        Raises:
+            PackError: the pack cannot be imported, or is another one by now.
+        """
+        return self.packs.node_class(self.pack, self.class_type, self.version)
+
+    def __reduce__(self) -> tuple[type[ClassReference], tuple[str, str]]:
+        # Another process finds the class by its module, as it does for packs that were imported at once.
+        return ClassReference, (self.pack.module, self.class_type)
+
+
+class PackDefinitions(Mapping[str, NodeDefinition]):
+    """Definitions by class type, from the indexes of packs; where two packs have one, the first in order.
+
+    What `load` imported is not among them: its definitions are with whoever asked for it. `surroundings` are what
+    packs find when a call imports them.
+    """
+
+    def __init__(self, packs: Iterable[Pack] = (), records: Records | None = None) -> None:
+        self._packs = tuple(packs)
+        self._reader = SourceReader(records)
+        self._index = PackIndex(records or Records())
+        self._indexed: dict[Pack, IndexedPack | None] = {}
+        self._given: dict[str, NodeDefinition | None] = {}
+        self._loaded: dict[Pack, LoadedPack | None] = {}
+        self._lock = RLock()
+        self.surroundings: Surroundings | None = None
+
+    def __getitem__(self, class_type: str) -> NodeDefinition:
+        with self._lock:
+            if class_type not in self._given:
+                self._given[class_type] = self._find(class_type)
+            found = self._given[class_type]
+        if found is None:
+            raise KeyError(class_type)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        names = (name for pack in self._packs if (known := self.indexed(pack)) for name in known.record.nodes)
+        return (name for name in dict.fromkeys(names) if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def indexed(self, pack: Pack) -> IndexedPack | None:
+        """What the index has of a pack, or None when it must be imported, or was."""
+        with self._lock:
+            if pack not in self._indexed:
+                self._indexed[pack] = self._read(pack)
+            return None if pack in self._loaded else self._indexed[pack]
+
+    def load(self, pack: Pack, surroundings: Surroundings | None = None) -> LoadedPack:
+        """Import a pack and index it; one that was imported stays as it is.
+
+        Raises:
+            PackError: it cannot be imported.
+        """
+        with self._lock:
+            known = self._loaded.get(pack)
+            if known is not None:
+                return known
+            self._given.clear()
+            self._loaded[pack] = None
+            loaded = self._loaded[pack] = load_pack(pack, surroundings or self.surroundings, self._reader)
+            self._write(loaded)
+            return loaded
+
+    def mentioning(self, packs: Iterable[Pack], class_types: Collection[str]) -> dict[Pack, set[str]]:
+        """Those of the packs that may define some of the node types, as their source names them, with those."""
+        found: dict[Pack, set[str]] = {}
+        for pack in packs if class_types else ():
+            known = self.indexed(pack)
+            unread = set(known.record.unread).intersection(class_types) if known is not None else set()
+            found[pack] = unread | self._mentions(pack, class_types)
+        return {pack: names for pack, names in found.items() if names}
+
+    def readable(self, pack: Pack) -> IndexedPack | None:
+        """What the index has of a pack if it has all its nodes."""
+        known = self.indexed(pack)
+        return None if known is None or known.record.unread else known
+
+    def must_import(self, pack: Pack, class_types: Collection[str]) -> bool:
+        """Whether only importing a pack tells if it has one of the node types."""
+        known = self.indexed(pack)
+        return known is None or not known.record.tells(class_types)
+
+    def require_first(self, class_type: str, pack: Pack) -> None:
+        """Check that no pack before this one has a node type according to its index.
+
+        Raises:
+            PackError: one has.
+        """
+        before = self._packs[: self._packs.index(pack)] if pack in self._packs else ()
+        for other in before:
+            known = self.indexed(other)
+            if known is not None and class_type in known.record.nodes:
+                raise PackError(
+                    f"node type {class_type!r} of pack {pack.name!r} is already defined by pack {other.name!r}",
+                    hint="remove or rename one of the two packs",
+                )
+
+    # Any: the class is its author's.
+    def node_class(self, pack: Pack, class_type: str, version: str) -> type[Any]:
+        """The class of a node type of a pack, which is imported if need be.
+
+        Raises:
+            PackError: the pack cannot be imported, or its source is not the one of that version any more.
+        """
+        with self._lock:  # two threads that import one pack would see half of it
+            if imported_version(pack) != version:
+                if read_source(pack, self._reader).version != version:
+                    raise PackError(f"pack {pack.name!r} changed while graphengine runs", hint="run again")
+                load_pack(pack, self.surroundings, self._reader)
+            classes = node_classes(sys.modules[pack.module])
+        if class_type not in classes:
+            raise PackError(
+                f"pack {pack.name!r} has no node {class_type!r} any more",
+                hint="a package that it needs may be missing: install what its requirements.txt lists",
+            )
+        return classes[class_type]
+
+    def _find(self, class_type: str) -> NodeDefinition | None:
+        for pack in self._packs:
+            if pack in self._loaded:
+                continue
+            known = self.indexed(pack)
+            if known is None:
+                if self._mentions(pack, (class_type,)):
+                    return None  # it would come first, and only importing it tells whether it has the node
+                continue
+            if class_type in known.record.unread:
+                return None
+            load = IndexedClass(self, pack, class_type, known.record.version)
+            definition = known.definition(class_type, load)
+            if definition is not None:
+                return definition
+        return None
+
+    def _read(self, pack: Pack) -> IndexedPack | None:
+        try:
+            return self._index.read(pack, read_source(pack, self._reader))
+        except PackError as error:
+            logger.debug("%s", error)
+            return None
+
+    def _write(self, loaded: LoadedPack) -> None:
+        # What was edited during the import may be neither the one nor the other.
+        if read_source(loaded.pack, self._reader).version == loaded.code.source.version:
+            self._index.write(loaded)
+
+    def _mentions(self, pack: Pack, class_types: Collection[str]) -> set[str]:
+        root: Path | None = source_root(pack)
+        if root is None:
+            return set()
+        try:
+            return self._reader.mentions(root, class_types)
+        except OSError as error:
+            logger.debug("the source of pack %r cannot be read: %s", pack.name, error)
+            return set()
