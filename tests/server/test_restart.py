@@ -1,8 +1,14 @@
 """A server that ends, in order or not, and the next one on the same file: no prompt is lost, none runs twice."""
 
 import asyncio
+import threading
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from graphengine.node.comfy_classes import define
+from graphengine.server.database import PromptTables, open_tables
 from tests.server.serving import Client, Json, adding, engine_in, queue_prompt, serving
 
 ENDLESS: Json = {
@@ -61,3 +67,43 @@ def test_a_queue_in_memory_ends_with_its_server(tmp_path: Path) -> None:
             assert await queued(client) == []
 
     asyncio.run(run())
+
+
+class Deaf:
+    """Runs until `released`, whatever the run is asked."""
+
+    RETURN_TYPES = ("INT",)
+    FUNCTION = "run"
+    OUTPUT_NODE = True
+    begun = threading.Event()
+    released = threading.Event()
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, dict[str, tuple[str, dict[str, int]]]]:
+        return {"required": {"value": ("INT", {})}}
+
+    def run(self, value: int) -> tuple[int]:
+        self.begun.set()
+        self.released.wait(20)
+        return (value,)
+
+
+def test_a_node_that_does_not_stop_does_not_keep_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("graphengine.server.worker.GRACE", 0.01)
+    engine = engine_in(tmp_path)
+    engine.registry.add(define("Deaf", Deaf, version="1"))
+
+    async def run() -> None:
+        async with serving(engine, tmp_path) as client:
+            await queue_prompt(client, {"1": {"class_type": "Deaf", "inputs": {"value": 1}}}, prompt_id="deaf")
+            await asyncio.to_thread(Deaf.begun.wait, 20)
+
+    try:
+        asyncio.run(run())
+    finally:
+        Deaf.released.set()
+    assert "the running node does not stop; its prompt runs again at the next start" in caplog.text
+    with closing(open_tables(tmp_path / "queue.sqlite")) as connection:
+        assert [item.prompt_id for item in PromptTables(connection).queued()] == ["deaf"]
