@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graphengine.cache.store import CacheStore, MemoryStore
+from graphengine.cache.store import CacheStore, MemoryStore, Outputs, TieredStore
 from graphengine.engine import Engine
 from graphengine.execution.executor import LocalExecutor
 from graphengine.execution.result import RunResult
@@ -109,13 +109,29 @@ class Show(_Node):
 KINDS = (Half, Sum, LoadModel, Patch, Sample, Show)
 
 
+class PlainStore(MemoryStore):
+    """What lasts beyond a process: it keeps no models."""
+
+    def put(self, key: str, outputs: Outputs) -> bool:
+        is_plain = not any(isinstance(item, Model) for items in outputs.slots for item in items)
+        return is_plain and super().put(key, outputs)
+
+
 @dataclass
 class Bench:
     """Runs with one store; `versions` are those of the classes' code."""
 
     folders: Folders
-    store: CacheStore = field(default_factory=MemoryStore)
+    lasting: PlainStore = field(default_factory=PlainStore)
+    store: CacheStore = field(init=False)
     versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Go on as a new process does."""
+        self.store = TieredStore(MemoryStore(), self.lasting)
 
     def run(self, nodes: dict[str, Any]) -> RunResult:
         CALLS.clear()
@@ -177,7 +193,7 @@ def test_what_was_cut_off_once_is_found_by_its_recipe_the_next_time(bench: Bench
 
 def test_a_loader_does_not_run_to_find_out_that_nothing_changed(bench: Bench) -> None:
     bench.run(SAMPLED)
-    bench.store = _without_models(bench.store)
+    bench.restart()
     result = bench.run({**SAMPLED, "3": ("Half", {"value": 7})})
     assert CALLS == ["Half"]
     assert result.ui == {"5": {"value": [12]}}
@@ -185,7 +201,7 @@ def test_a_loader_does_not_run_to_find_out_that_nothing_changed(bench: Bench) ->
 
 def test_loaders_run_when_the_node_that_reads_them_must(bench: Bench) -> None:
     bench.run(SAMPLED)
-    bench.store = _without_models(bench.store)
+    bench.restart()
     assert bench.run({**SAMPLED, "3": ("Half", {"value": 8})}).ui == {"5": {"value": [16]}}
     assert CALLS == ["Half", "LoadModel", "Patch", "Sample", "Show"]
 
@@ -209,16 +225,6 @@ def test_a_model_file_with_other_bytes_is_another_model(bench: Bench) -> None:
     (bench.folders.models["checkpoints"][0] / "m.safetensors").write_text("10")
     assert bench.run(SAMPLED).ui == {"5": {"value": [33]}}
     assert CALLS == ["LoadModel", "Patch", "Sample", "Show"]
-
-
-def _without_models(store: CacheStore) -> MemoryStore:
-    """The store as a new process finds it: what is plain data."""
-    assert isinstance(store, MemoryStore)
-    kept = MemoryStore()
-    for key, (outputs, _) in store._kept.items():
-        if not any(isinstance(item, Model) for items in outputs.slots for item in items):
-            kept.put(key, outputs)
-    return kept
 
 
 # Mutations
