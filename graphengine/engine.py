@@ -30,6 +30,7 @@ from graphengine.execution.policy import RunOptions
 from graphengine.execution.result import RunResult
 from graphengine.execution.run import Run
 from graphengine.execution.threads import ThreadExecutor
+from graphengine.foresight import Foresight, foresee, past_runs, recorded
 from graphengine.graph.advice import with_sources
 from graphengine.graph.graph import build_graph
 from graphengine.graph.plan import Plan, make_plan
@@ -43,6 +44,7 @@ from graphengine.packs.index import IndexedPack
 from graphengine.packs.load import LoadedPack
 from graphengine.packs.records import Records
 from graphengine.packs.stand_ins import Surroundings
+from graphengine.provenance.folder import RecordFolder
 from graphengine.settings import Settings
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.formats import Conversion, DocumentKind, load_workflow
@@ -74,6 +76,7 @@ class Engine:
     custom: tuple[Pack, ...] = ()
     memo: FileMemo | None = None
     packs: PackDefinitions = field(default_factory=PackDefinitions)
+    records: RecordFolder | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Engine":
@@ -103,6 +106,7 @@ class Engine:
             custom=tuple(custom),
             memo=disk,
             packs=packs,
+            records=RecordFolder(settings.cache / "runs") if settings.cache is not None else None,
         )
 
     def read(self, path: Path, wanted: DocumentKind | None = None) -> Conversion:
@@ -172,10 +176,12 @@ class Engine:
         extra: RunExtra | None = None,
         options: RunOptions | None = None,
         partial: bool = False,
+        record_as: Path | None = None,
     ) -> RunResult:
         """Run the workflow; nodes whose outputs the store holds are not executed.
 
         With `partial`, targets without an error run although others have one; the result has the problems.
+        `record_as` is the file whose run this is, for `foresee`; without one it is known by the workflow's shape.
 
         Raises:
             ValidationFailed: the workflow has errors, or a node refused its inputs. With `partial`: no target is
@@ -203,10 +209,28 @@ class Engine:
                 hooks=hooks,
             )
             try:
-                return replace(run.execute(), problems=tuple(problems))
+                with recorded(run, self.records, record_as):
+                    return replace(run.execute(), problems=tuple(problems))
             finally:
                 self.store.flush()
                 self.executor.instances.keep(workflow.nodes.keys())
+
+    def foresee(
+        self,
+        workflow: Workflow,
+        targets: Collection[NodeId] | None = None,
+        *,
+        record_as: Path | None = None,
+        ask: bool = False,
+    ) -> Foresight:
+        """What a run would do, and what past runs of the file did. With `ask`, `IS_CHANGED` of nodes is called.
+
+        Raises:
+            ValidationFailed: the workflow has errors.
+        """
+        known = KnownNodes(self.plan(workflow, targets), self._keys(), DynamicPrompt(workflow), self._define)
+        past = past_runs(self.records, workflow, record_as)
+        return foresee(known, self.store, self.folders, past, record_as, ask=ask)
 
     def _checked_plan(self, workflow: Workflow, targets: Collection[NodeId] | None) -> Plan:
         """The plan, with the packs loaded that it needs and the nodes asked about their inputs."""

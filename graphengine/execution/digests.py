@@ -28,6 +28,10 @@ class NodeDigests:
         """Take the digests of a node that has run or comes from the store."""
         self._of[node_id] = digests
 
+    def known_of(self, node_id: NodeId) -> tuple[str, ...] | None:
+        """The digests of a node that has run or comes from the store, None when it did neither."""
+        return self._of.get(node_id)
+
     def content_key(self, node_id: NodeId) -> str | None:
         """The content key of a node, None when it has none or what it reads is not known."""
         known = self.known

@@ -28,6 +28,8 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 logger = logging.getLogger(__name__)
 
 Fingerprint = Callable[[Path], str]
+#: What a node's `IS_CHANGED` answers, hashed; None when it is to run every time.
+Ask = Callable[[NodeId, WorkflowNode, NodeDefinition], str | None]
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class NodeKeys:
 
     `always` are nodes that say they always change, `unkeyed` those with an input that has no content hash. Their
     recipe keys are new in every run, and so are those of all nodes after them; `volatile` holds all such keys.
+    `facts` are what keys cover beside class, code and inputs, by node; `ask` calls `IS_CHANGED`.
     """
 
     folders: Folders
@@ -48,7 +51,8 @@ class NodeKeys:
     always: set[NodeId] = field(default_factory=set)
     unkeyed: set[NodeId] = field(default_factory=set)
     volatile: set[str] = field(default_factory=set)
-    _facts: dict[NodeId, Mapping[str, object]] = field(default_factory=dict)
+    ask: Ask = field(default_factory=lambda: ask_node)
+    facts: dict[NodeId, Mapping[str, object]] = field(default_factory=dict)
 
     def add(self, node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str:
         """The recipe key of a node whose sources have theirs."""
@@ -91,7 +95,7 @@ class NodeKeys:
         """
         if node_id in self.always or node_id in self.unkeyed:
             return None
-        facts = self._facts.get(node_id, _NOTHING)
+        facts = self.facts.get(node_id, _NOTHING)
         inputs: dict[str, object] = {}
         for name, value in node.inputs.items():
             if type(value) is Link:
@@ -109,7 +113,7 @@ class NodeKeys:
         facts: dict[str, object] = {}
         facts.update(_files(node, definition, self.folders, self.fingerprint))
         if definition.has_fingerprint:
-            changed = _changed(node_id, node, definition)
+            changed = self.ask(node_id, node, definition)
             if changed is None:
                 self.always.add(node_id)
             else:
@@ -122,7 +126,7 @@ class NodeKeys:
                 facts[f"link:{name}"] = [link.source, link.output]
         if not facts:
             return _NOTHING
-        self._facts[node_id] = facts
+        self.facts[node_id] = facts
         return facts
 
 
@@ -141,7 +145,7 @@ def _files(
     return found
 
 
-def _changed(node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str | None:
+def ask_node(node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str | None:
     """What `IS_CHANGED` answers, hashed; None when the node is to run every time."""
     assert definition.load is not None
     literals = {name: None if isinstance(value, Link) else value for name, value in node.inputs.items()}

@@ -2,26 +2,39 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import NoneType
 
 from graphengine.cache.content import slot_digests
-from graphengine.cache.store import CacheStore, Entry, Outputs
+from graphengine.cache.store import CacheStore, Entry, Outputs, estimate_bytes
 from graphengine.execution.digests import NodeDigests
 from graphengine.execution.known import KnownNodes
-from graphengine.execution.shown import shown_files_exist
+from graphengine.execution.shown import missing_file
 from graphengine.execution.steps import Step
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import NodeId
 
+_SMALL = (int, str, float, bool, NoneType)
+
 
 @dataclass(slots=True)
 class Recall:
-    """Entries of the store for nodes of a run, and what the run adds. `_lost` are keys whose outputs are gone."""
+    """Entries of the store for nodes of a run, and what the run adds.
+
+    `contents` are the content keys that were looked for, `sizes` the bytes of outputs of nodes that ran (numbers
+    and texts are not counted), `gone` files that nodes had saved and that are not there any more, `unkept` nodes
+    whose outputs the store did not take. `_lost` are keys whose outputs are gone.
+    """
 
     store: CacheStore
     known: KnownNodes
     digests: NodeDigests
     folders: Folders
+    contents: dict[NodeId, str] = field(default_factory=dict)
+    sizes: dict[NodeId, int] = field(default_factory=dict)
+    gone: dict[NodeId, Path] = field(default_factory=dict)
     _entries: dict[str, Entry] = field(default_factory=dict)
+    unkept: set[NodeId] = field(default_factory=set)
     _lost: set[str] = field(default_factory=set)
 
     def look_up(self, node_ids: Iterable[NodeId]) -> None:
@@ -44,9 +57,10 @@ class Recall:
         step.content = content = self.digests.content_key(step.node_id)
         if content is None or step.key in self._lost:
             return None
-        entry = self.store.peek(content)
-        if entry is None or not self._stands(step.node_id, entry):
+        entry = self.peek(step.node_id, content)
+        if entry is None:
             return None
+        self.contents[step.node_id] = content
         keys = self.known.keys
         if step.key in keys.volatile:  # such a key is not found again
             keys.of[step.node_id] = content
@@ -54,6 +68,11 @@ class Recall:
             return None
         self._entries[keys.of[step.node_id]] = entry
         return entry
+
+    def peek(self, node_id: NodeId, key: str) -> Entry | None:
+        """The entry under a key of the node, if it stands; nothing is changed."""
+        entry = self.store.peek(key)
+        return entry if entry is not None and self._stands(node_id, entry) else None
 
     def forget(self, node_id: NodeId) -> None:
         """The node's outputs were promised and are gone."""
@@ -65,6 +84,10 @@ class Recall:
         """The outputs with their digests, which are known from now on."""
         if not step.is_looked_for:
             step.content = self.digests.content_key(step.node_id)
+        if step.content is not None:
+            self.contents[step.node_id] = step.content
+        if any(type(item) not in _SMALL for items in outputs.slots for item in items):
+            self.sizes[step.node_id] = estimate_bytes(outputs.slots)
         found = slot_digests(outputs.slots, self.digests.recipe(step.node_id, step.content))
         self.digests.settle(step.node_id, found)
         return replace(outputs, digests=found)
@@ -74,10 +97,17 @@ class Recall:
         if step.key in self.known.keys.volatile:
             return step.content is not None and self.store.put(step.content, outputs)
         stored = self.store.put(step.key, outputs)
+        if not stored:
+            self.unkept.add(step.node_id)
         if stored and step.content is not None and step.content != step.key:
             self.store.alias(step.content, step.key)
         return stored
 
     def _stands(self, node_id: NodeId, entry: Entry) -> bool:
         """Whether an entry still stands: what an output node saved must still be there."""
-        return not self.known.definitions[node_id].is_output or shown_files_exist(entry.ui, self.folders)
+        if not entry.ui or not self.known.definitions[node_id].is_output:
+            return True
+        gone = missing_file(entry.ui, self.folders)
+        if gone is not None:
+            self.gone[node_id] = gone
+        return gone is None

@@ -29,6 +29,7 @@ from typing import Literal, NoReturn
 
 from graphengine.cache.store import CacheStore, Entry
 from graphengine.errors import GraphEngineError, RunCancelled
+from graphengine.execution.account import Account
 from graphengine.execution.answers import Expanding, Finished, Items, Outcome, Wanting
 from graphengine.execution.call import NodeCall
 from graphengine.execution.calls import CallMaker
@@ -122,6 +123,11 @@ class Run:
             seconds = time.perf_counter() - started
             self._emit(RunFinished(status, seconds, len(self._executed), len(self._demand.cached)))
         return RunResult(self._executed, tuple(self._demand.cached), self._ui, self.known.keys.of, self._held)
+
+    @property
+    def account(self) -> Account:
+        """What the run has come to, for its record."""
+        return Account(self.known, self._recall, self._digests, self._executed, self._demand.cached.keys())
 
     def _start(self) -> None:
         """Work backwards from the targets."""

@@ -20,6 +20,6 @@ def shown_files(ui: Mapping[str, JsonValue], folders: Folders) -> Iterator[Path]
                     continue
 
 
-def shown_files_exist(ui: Mapping[str, JsonValue], folders: Folders) -> bool:
-    """Whether every file that the message names is still there."""
-    return all(path.is_file() for path in shown_files(ui, folders))
+def missing_file(ui: Mapping[str, JsonValue], folders: Folders) -> Path | None:
+    """The first file that the message names and that is not there any more."""
+    return next((path for path in shown_files(ui, folders) if not path.is_file()), None)

@@ -1,0 +1,287 @@
+"""Between runs and their records: writes what a run did, and tells from that what the next one will do.
+
+`execution` knows nodes and keys, `provenance` knows records; neither knows the other. Here one becomes the other.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import JsonValue
+
+from graphengine.cache.hashing import KEY_FORMAT
+from graphengine.cache.store import CacheStore
+from graphengine.errors import GraphEngineError, NodeExecutionError, RunCancelled
+from graphengine.execution.account import Account
+from graphengine.execution.digests import NodeDigests
+from graphengine.execution.forecast import Forecast, Foreseen
+from graphengine.execution.held import HeldOutputs
+from graphengine.execution.keys import ask_node
+from graphengine.execution.known import KnownNodes
+from graphengine.execution.parts import SharedParts, file_paths, shared_parts
+from graphengine.execution.recall import Recall
+from graphengine.execution.run import Run
+from graphengine.graph.plan import Plan
+from graphengine.node.definition import NodeDefinition
+from graphengine.node.folders import Folders
+from graphengine.provenance.causes import Causes, Evicted
+from graphengine.provenance.folder import RecordFolder
+from graphengine.provenance.record import (
+    DIGEST_LENGTH,
+    HIDDEN,
+    ClassEntry,
+    NodeEntry,
+    NodeState,
+    RunFailure,
+    RunRecord,
+    Snapshot,
+)
+from graphengine.workflow.api_format import workflow_to_api
+from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
+
+_PAST = 5  # runs of the workflow that a new one is compared with
+
+Status = Literal["success", "error", "cancelled"]
+
+
+@contextmanager
+def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Iterator[None]:
+    """Write a record of what the run does in the block, however it ends."""
+    if records is None:
+        yield
+        return
+    started, before = time.time(), time.perf_counter()
+    status: Status = "error"
+    failure: RunFailure | None = None
+    try:
+        yield
+        status = "success"
+    except (RunCancelled, KeyboardInterrupt):
+        status = "cancelled"
+        raise
+    except GraphEngineError as error:
+        node_id = error.node_id if isinstance(error, NodeExecutionError) else None
+        failure = RunFailure(node_id, error.message)
+        raise
+    finally:
+        ended = _Ended(started, time.perf_counter() - before, status, failure)
+        records.write(_record(run.account, run.folders, file, ended))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """When a run began, how long it took, and how it ended."""
+
+    started: float
+    seconds: float
+    status: Literal["success", "error", "cancelled", "planned"]
+    failure: RunFailure | None = None
+
+
+def _record(account: Account, folders: Folders, file: Path | None, ended: _Ended) -> RunRecord:
+    known, keys = account.known, account.known.keys
+    workflow = known.plan.graph.workflow
+    shared = shared_parts(known)
+    with_files = [
+        node_id for node_id, facts in keys.facts.items() if any(name.startswith("file:") for name in facts)
+    ]
+    steps = [node_id for node_id in known.plan.steps if node_id in keys.of]
+    return RunRecord(
+        graphengine=_version(),
+        key_format=KEY_FORMAT,
+        file=str(file.absolute()) if file is not None else None,
+        shape=shape_of(workflow) if file is None else "",
+        started=ended.started,
+        seconds=ended.seconds,
+        status=ended.status,
+        targets=tuple(known.plan.graph.targets),
+        document=_document(known, steps, shared) if ended.status != "planned" else {},
+        nodes=_entries(account, steps, ended),
+        classes={name: ClassEntry(**asdict(parts)) for name, parts in shared.classes.items()},
+        codes=shared.codes,
+        environments=shared.environments,
+        facts={node_id: dict(cast("Mapping[str, JsonValue]", facts)) for node_id, facts in keys.facts.items()},
+        paths=file_paths(known, folders, with_files),
+        always=sorted(keys.always),
+        unkeyed=sorted(keys.unkeyed),
+        gone={node_id: _short(path, folders) for node_id, path in account.recall.gone.items()},
+        expanded=_expanded(known),
+        failure=ended.failure,
+    )
+
+
+def shape_of(workflow: Workflow) -> str:
+    """A hash (hex) of the nodes and links of a workflow without its values."""
+    digest = sha256(b"graphengine shape 1\n")
+    for node_id, node in sorted(workflow.nodes.items()):
+        links = sorted((name, link) for name, link in node.inputs.items() if type(link) is Link)
+        text = [node_id, node.class_type, *(f"{name}={link.source}.{link.output}" for name, link in links)]
+        digest.update(repr(text).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _version() -> str:
+    try:
+        return version("graphengine-comfy")
+    except PackageNotFoundError:  # a bare checkout
+        return "unknown"
+
+
+def _short(path: Path, folders: Folders) -> str:
+    """The path as the user knows it: below the folder that holds the output folder."""
+    base = folders.output.absolute().parent
+    return str(path.absolute().relative_to(base)) if path.absolute().is_relative_to(base) else str(path)
+
+
+# Any: an API document.
+def _document(known: KnownNodes, steps: list[NodeId], shared: SharedParts) -> dict[str, Any]:
+    """The nodes of the run, with secrets and what is no JSON replaced."""
+    nodes: dict[NodeId, WorkflowNode] = {}
+    for node_id in steps:
+        node = known.nodes[node_id]
+        secrets = shared.classes[node.class_type].secrets
+        if secrets or node_id in known.keys.unkeyed:
+            open_ = _open(node, secrets, plain=node_id not in known.keys.unkeyed)
+            node = WorkflowNode(node.class_type, open_, node.title, node.origin)
+        nodes[node_id] = node
+    return workflow_to_api(Workflow(nodes))
+
+
+def _open(node: WorkflowNode, secrets: tuple[str, ...], *, plain: bool) -> dict[str, Any]:
+    inputs: dict[str, Any] = {}
+    for name, value in node.inputs.items():
+        if type(value) is Link:
+            inputs[name] = value
+        elif name in secrets and value not in (None, ""):
+            inputs[name] = HIDDEN
+        else:
+            inputs[name] = value if plain else repr(value)[:200]
+    return inputs
+
+
+def _entries(account: Account, steps: list[NodeId], ended: _Ended) -> dict[str, NodeEntry]:
+    known, recall, digests = account.known, account.recall, account.digests
+    of, executed, unkept = known.keys.of, account.executed, recall.unkept
+    failed = ended.failure.node_id if ended.failure is not None else None
+    entries: dict[str, NodeEntry] = {}
+    for node_id in steps:
+        found = digests.known_of(node_id) or ()
+        seconds = executed.get(node_id)
+        entries[node_id] = NodeEntry(
+            of[node_id],
+            "executed" if seconds is not None else _state(account, node_id, failed, ended),
+            None if seconds is None else round(seconds, 6),
+            recall.contents.get(node_id),
+            tuple([digest[:DIGEST_LENGTH] for digest in found]),
+            recall.sizes.get(node_id),
+            node_id not in unkept,
+        )
+    return entries
+
+
+def _state(account: Account, node_id: NodeId, failed: str | None, ended: _Ended) -> NodeState:
+    if node_id in account.cached:
+        if node_id in account.recall.contents:
+            return "cut off"
+        return "cached" if account.recall.has(node_id) else "equal"
+    if node_id == failed:
+        return "failed"
+    return "not needed" if ended.status == "success" or account.recall.has(node_id) else "not reached"
+
+
+def _expanded(known: KnownNodes) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for place in known.places.values():
+        counts[place.real] = counts.get(place.real, 0) + 1
+    return counts
+
+
+# What the next run will do
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """What a run would do: `of` tells it for each node of the plan, in its order.
+
+    `now` is the run as a record, `past` are the last runs of the workflow, newest first. `asks` are nodes whose
+    `IS_CHANGED` was not called.
+    """
+
+    plan: Plan
+    now: Snapshot
+    past: tuple[Snapshot, ...]
+    of: Mapping[NodeId, Foreseen]
+    asks: frozenset[NodeId] = frozenset()
+    evicted: Evicted = lambda key: None
+
+    @property
+    def causes(self) -> Causes:
+        """Finds out why nodes will run."""
+        return Causes(self.now, self.past, self.evicted, self.asks)
+
+    def last_run(self) -> Causes | None:
+        """Finds out why nodes ran the last time, None when there was no run."""
+        return Causes(self.past[0], self.past[1:]) if self.past else None
+
+
+@dataclass(slots=True)
+class Guesses:
+    """Answers for nodes with `IS_CHANGED` as their last run heard them, so that no code of theirs is called."""
+
+    past: tuple[Snapshot, ...]
+    unasked: set[NodeId] = field(default_factory=set)
+
+    def __call__(self, node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str | None:
+        """The last answer, None when there is none."""
+        self.unasked.add(node_id)
+        for run in self.past:
+            answer = run.record.facts.get(node_id, {}).get("IS_CHANGED")
+            if isinstance(answer, str):
+                return answer
+        return None
+
+
+def past_runs(records: RecordFolder | None, workflow: Workflow, file: Path | None) -> tuple[Snapshot, ...]:
+    """The last runs of a workflow, newest first."""
+    if records is None:
+        return ()
+    return tuple(records.read(file, shape_of(workflow) if file is None else "", _PAST))
+
+
+def foresee(
+    known: KnownNodes,
+    store: CacheStore,
+    folders: Folders,
+    past: tuple[Snapshot, ...],
+    file: Path | None,
+    *,
+    ask: bool,
+) -> Foresight:
+    """What a run of the plan would do. With `ask`, `IS_CHANGED` of nodes is called, which runs their code."""
+    guesses = Guesses(past)
+    known.keys.ask = ask_node if ask else guesses
+    known.take_plan()
+    asks = frozenset(guesses.unasked)
+    known.keys.always -= asks
+    digests = NodeDigests(known, HeldOutputs(store))
+    recall = Recall(store, known, digests, folders)
+    account = Account(known, recall, digests, {}, ())
+    record = _record(account, folders, file, _Ended(time.time(), 0.0, "planned"))
+    now = Snapshot(record, known.nodes)
+    of = Forecast(known, recall, digests, Causes(now, past).is_unchanged, asks).make()
+    for node_id, foreseen in of.items():
+        entry = record.nodes[node_id]
+        entry.state = foreseen.fate
+        entry.digests = tuple(digest[:DIGEST_LENGTH] for digest in digests.known_of(node_id) or ())
+    record.gone.update({node_id: _short(path, folders) for node_id, path in recall.gone.items()})
+    return Foresight(known.plan, now, past, of, asks, _evicted(store))
+
+
+def _evicted(store: CacheStore) -> Evicted:
+    """When the store let go of a key, as far as it remembers."""
+    return getattr(store, "evicted_at", lambda key: None)

@@ -1,0 +1,155 @@
+"""What is remembered of a run: the document, the parts of each node's key, and what became of each node.
+
+A record is one JSON document. What many nodes share (the code of a pack, the environment) is held once, and nodes
+refer to it through their class. Inputs that hold secrets are replaced; the tokens of a run are not in it at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
+
+from graphengine.workflow.api_format import api_to_workflow, parse_api
+from graphengine.workflow.models import Link, NodeId, WorkflowNode
+
+#: Raised when older versions cannot read what is written.
+RECORD_FORMAT = 1
+#: What stands in place of a secret.
+HIDDEN = "(not recorded)"
+#: Hexadecimal digits of content digests that are kept: they are compared, and nothing is looked up by them.
+DIGEST_LENGTH = 16
+
+_CLOSED = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+NodeState = Literal[
+    "executed", "cached", "cut off", "equal", "failed", "not reached", "not needed", "runs", "perhaps"
+]
+#: States in which a node's outputs were there, or nothing asked for them.
+SETTLED: frozenset[NodeState] = frozenset({"executed", "cached", "cut off", "equal", "not needed"})
+
+
+@with_config(_CLOSED)
+@dataclass(slots=True)
+class NodeEntry:
+    """One node of a run.
+
+    `key` is its recipe key, `content` its content key where it was looked for, `digests` are the first digits of
+    the hashes of its outputs, `bytes` is how large these are, about. `stored` tells whether they were kept. A node
+    that is planned `runs`, is `cached`, `not needed`, or `perhaps` one or the other.
+    """
+
+    key: str
+    state: NodeState
+    seconds: float | None = None
+    content: str | None = None
+    digests: tuple[str, ...] = ()
+    bytes: int | None = None
+    stored: bool = True
+
+
+@with_config(_CLOSED)
+@dataclass(frozen=True, slots=True)
+class ClassEntry:
+    """A node type: `code` and `environment` say which of the record's lists its nodes were computed with."""
+
+    version: str
+    module: str
+    code: int
+    environment: int
+    is_recipe: bool
+    secrets: tuple[str, ...] = ()
+
+
+@with_config(_CLOSED)
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """The node that raised, and what it said."""
+
+    node_id: str | None
+    message: str
+
+
+@with_config(_CLOSED)
+@dataclass(frozen=True)
+class RunRecord:
+    """A run, or one that is planned; times are seconds, `started` since 1970.
+
+    `shape` stands for the nodes and links without values. `facts` are what keys cover beside inputs, by node:
+    fingerprints of files, what `IS_CHANGED` answered, the node's id. `paths` say where those files were. `always`
+    are nodes that said they change every time, `unkeyed` those with an input that has no hash, `gone` the files
+    that a node had saved and that were not there any more. `expanded` counts the nodes that a node put in its
+    place.
+    """
+
+    graphengine: str
+    key_format: str
+    file: str | None
+    shape: str
+    started: float
+    seconds: float
+    status: Literal["success", "error", "cancelled", "planned"]
+    targets: tuple[str, ...]
+    # Any: an API document; it is checked when it is read out of the record.
+    document: dict[str, Any]
+    nodes: dict[str, NodeEntry]
+    classes: dict[str, ClassEntry] = field(default_factory=dict)
+    codes: list[dict[str, str]] = field(default_factory=list)
+    environments: list[dict[str, str]] = field(default_factory=list)
+    facts: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
+    paths: dict[str, dict[str, str]] = field(default_factory=dict)
+    always: list[str] = field(default_factory=list)
+    unkeyed: list[str] = field(default_factory=list)
+    gone: dict[str, str] = field(default_factory=dict)
+    expanded: dict[str, int] = field(default_factory=dict)
+    failure: RunFailure | None = None
+    format: Annotated[int, Field(ge=RECORD_FORMAT, le=RECORD_FORMAT)] = RECORD_FORMAT
+
+
+#: Checks and writes records; also their JSON Schema.
+RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
+
+
+class Snapshot:
+    """A record with its nodes as the workflow has them."""
+
+    def __init__(self, record: RunRecord, nodes: Mapping[NodeId, WorkflowNode] | None = None) -> None:
+        """The nodes are read out of the record's document unless they are given.
+
+        Raises:
+            WorkflowFormatError: the document is no API document.
+        """
+        self.record = record
+        self.nodes = api_to_workflow(parse_api(record.document)).nodes if nodes is None else nodes
+
+    def key(self, node_id: str) -> str | None:
+        """The recipe key of a node, None when the record does not have it."""
+        entry = self.record.nodes.get(node_id)
+        return None if entry is None else entry.key
+
+    def digest(self, link: Link) -> str | None:
+        """The first digits of the hash of an output, None when it is not known."""
+        entry = self.record.nodes.get(link.source)
+        if entry is None or not 0 <= link.output < len(entry.digests):
+            return None
+        return entry.digests[link.output]
+
+    def class_of(self, node_id: str) -> ClassEntry | None:
+        """What the node's type put into its key."""
+        return self.record.classes.get(self.nodes[NodeId(node_id)].class_type)
+
+    @cached_property
+    def readers(self) -> Mapping[NodeId, list[NodeId]]:
+        """The nodes that read each node."""
+        found: dict[NodeId, list[NodeId]] = {}
+        for node_id, node in self.nodes.items():
+            for value in node.inputs.values():
+                if type(value) is Link:
+                    found.setdefault(value.source, []).append(node_id)
+        return found
+
+    def label(self, node_id: str) -> str:
+        """How messages name a node."""
+        node = self.nodes.get(NodeId(node_id))
+        return f"node {node_id} ({node.class_type})" if node is not None else f"node {node_id}"
