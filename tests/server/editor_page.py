@@ -41,7 +41,7 @@ _PACKAGES = {"playwright": "playwright", "comfyui_frontend_package": "comfyui-fr
 #: The browser may ask nobody but this machine. Its sandbox does not work for root, as in a container.
 _OPTIONS = ("--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
 
-_READY = "window.app?.graph && window.app.canvas && window.app.extensionManager"
+_READY = "window.app?.graph && window.app.canvas && window.app.extensionManager && window.app.api.clientId"
 _DROP = """([name, bytes]) => {
     const dataTransfer = new DataTransfer();
     const type = name.endsWith(".png") ? "image/png" : "application/json";
@@ -88,13 +88,13 @@ def img2img(**changes: Any) -> bytes:
 
 
 @contextmanager
-def editor_server(base: Path) -> Iterator[str]:
+def editor_server(base: Path, *options: str) -> Iterator[str]:
     """The address of a server process with the editor; all its files lie in `base`."""
     (base / "input").mkdir()
     shutil.copy(ROOT / "workflows" / "input" / "apple.png", base / "input")
     command = [sys.executable, "-m", "graphengine.cli", "serve", "--ui", "--port", "0", "--cpu"]
     with subprocess.Popen(
-        [*command, "--base-dir", str(base), "--cache", str(base / "cache")],
+        [*command, "--base-dir", str(base), "--cache", str(base / "cache"), *options],
         stdout=subprocess.PIPE,
         text=True,
         cwd=base,
@@ -127,8 +127,8 @@ def chromium(width: int, height: int) -> Iterator["BrowserContext"]:
 class EditorPage:
     """The editor in a page of a browser. `faults` lists what failed there and is not in `EXPECTED`."""
 
-    def __init__(self, page: "Page", address: str) -> None:
-        self.page, self.address = page, address
+    def __init__(self, page: "Page", address: str, token: str | None = None) -> None:
+        self.page, self.address, self.token = page, address, token
         self.faults: list[str] = []
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.faults.append(f"error in the page: {error}"))
@@ -138,7 +138,7 @@ class EditorPage:
     def open(self) -> None:
         """Open the editor, and close the choice of templates that it shows to a new user."""
         is_new = not self.ask("/settings/Comfy.TutorialCompleted")
-        self.page.goto(self.address)
+        self.page.goto(self.address if self.token is None else f"{self.address}/?token={self.token}")
         self.page.wait_for_function(_READY)
         if is_new:
             self.page.get_by_role("button", name="Close dialog").click()
@@ -236,12 +236,19 @@ class EditorPage:
 
     def open_complaints(self) -> Sequence[str]:
         """The texts of open dialogs, and of messages that tell of an error."""
-        dialogs = self.page.get_by_role("dialog").all_inner_texts()
-        return [*dialogs, *self.page.locator(".p-toast-message-error").all_inner_texts()]
+        dialogs, overlay = self.page.get_by_role("dialog"), self.page.get_by_test_id("error-overlay")
+        toasts = self.page.locator(".p-toast-message-error")
+        return [text for each in (dialogs, overlay, toasts) for text in each.all_inner_texts()]
+
+    def wait_for_complaint(self, text: str) -> None:
+        """Wait until the editor tells of an error."""
+        self.page.get_by_test_id("error-overlay").filter(has_text=text).wait_for()
 
     def ask(self, path: str) -> Any:  # Any: JSON
         """What the server answers."""
-        with urllib.request.urlopen(f"{self.address}{path}", timeout=30) as answer:
+        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        request = urllib.request.Request(f"{self.address}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     def _hear(self, message: "ConsoleMessage") -> None:

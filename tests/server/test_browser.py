@@ -130,3 +130,24 @@ def test_a_picture_that_was_made_opens_as_its_workflow(editor: EditorPage, base:
 
     editor.drop(made.name, made.read_bytes())
     assert (editor.widget("KSampler", "seed"), editor.widget("KSampler", "steps")) == (41, 2)
+
+
+def test_a_value_that_cannot_be_is_told_and_its_node_marked(editor: EditorPage) -> None:
+    editor.drop("img2img.json", img2img())
+    editor.set_widget("CheckpointLoaderSimple", "ckpt_name", "absent.safetensors")
+    editor.run()
+    editor.wait_for_complaint("absent.safetensors")
+
+    assert editor.marked_nodes() == ["CheckpointLoaderSimple"]
+    refused, editor.faults = editor.faults, []
+    assert refused[0] == f"400: POST {editor.address}/api/prompt"
+
+
+def test_with_a_token_the_link_opens_the_editor(browser: "BrowserContext", tmp_path: Path) -> None:
+    with editor_server(tmp_path, "--token", "only-mine") as address:
+        editor = EditorPage(browser.new_page(), address, token="only-mine")
+        editor.open()
+        editor.drop("img2img.json", img2img())
+        assert editor.marked_nodes() == []
+        assert editor.faults == []
+        editor.page.close()
