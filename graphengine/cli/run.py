@@ -1,18 +1,20 @@
 """`graphengine run`: one workflow, with progress, a summary, and a way to stop it."""
 
-import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphengine.cli.check_pure import PurityOptions, checking_engine, tell_purity
 from graphengine.cli.console import complain, problem_lines, say, say_json
+from graphengine.cli.event_lines import event_lines
 from graphengine.cli.interrupt import cancel_on_signals
+from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
     BaseDirOption,
     CacheOption,
@@ -32,8 +34,10 @@ from graphengine.cli.policy_options import JobsOption, MemoryOption, RetriesOpti
 from graphengine.cli.progress import show_progress
 from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.cli.summary import RunRecord, file_lines, summary_json, summary_lines
-from graphengine.errors import GraphEngineError, RunCancelled, SettingsError, ValidationFailed, node_label
-from graphengine.execution.events import Event, Listener, event_to_json
+from graphengine.cli.sweep import HowToSweep, sweep_workflow, tell_result
+from graphengine.cli.sweep_options import SweepOptions
+from graphengine.errors import GraphEngineError, RunCancelled, ValidationFailed, node_label
+from graphengine.execution.events import Event, Listener
 from graphengine.execution.policy import RunOptions
 from graphengine.settings import load_settings
 from graphengine.workflow.documents import DocumentKind
@@ -48,6 +52,7 @@ EXAMPLES = examples(
     'graphengine run flow.json --set 6.text="a red fox" --set KSampler.steps=30',
     "graphengine run flow.json --base-dir ~/ComfyUI --target 9",
     "graphengine run flow.json --quiet --events - | jq .kind",
+    "graphengine run flow.json --sweep KSampler.seed=1..8 --sweep cfg=4,7,10",
 )
 
 
@@ -85,11 +90,15 @@ PartialOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write only where the files are, and errors.")]
 
 
+@with_option_groups
 def command(
     file: FileArgument,
+    *,
     changes: SetOption = None,
     seed: SeedOption = None,
     targets: TargetOption = None,
+    sweeping: SweepOptions,
+    purity: PurityOptions,
     wanted: FromOption = None,
     base_dir: BaseDirOption = None,
     input: InputOption = None,
@@ -117,8 +126,9 @@ def command(
     A node whose inputs have not changed since an earlier run is not run again. Results are written to stdout,
     progress and errors to stderr. Ctrl-C stops at the next step; what has finished stays in the cache.
     """
-    if as_json and events == "-":
-        raise typer.BadParameter("stdout takes one of --json and --events -", param_hint="--events")
+    how = _How(RunOptions(jobs, node_timeout, retries), partial, events, quiet, as_json)
+    how.check()
+    purity.check(how.options, is_sweep=sweeping.is_asked)
     settings = load_settings(
         base_dir=base_dir,
         input=input,
@@ -132,18 +142,70 @@ def command(
         workflow=file,
         environ=os.environ,
     )
-    record = RunRecord()
     with open_engine(settings) as engine:
+        _Request(engine, file, wanted, changes or [], seed, targets, sweeping, purity, how).carry_out()
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How the user wants the workflow run and told of."""
+
+    options: RunOptions
+    partial: bool
+    events: str | None
+    quiet: bool
+    as_json: bool
+
+    def check(self) -> None:
+        if self.as_json and self.events == "-":
+            raise typer.BadParameter("stdout takes one of --json and --events -", param_hint="--events")
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the command line asks for."""
+
+    engine: "Engine"
+    file: Path
+    wanted: DocumentKind | None
+    changes: list[str]
+    seed: int | None
+    targets: list[str] | None
+    sweeping: SweepOptions
+    purity: PurityOptions
+    how: _How
+
+    def carry_out(self) -> None:
+        """Run the workflow, once or with many values, or check its nodes."""
+        record = RunRecord()
         try:
-            workflow = _prepare(engine, file, wanted, changes or [], seed)
-            goals = [find_node(name, workflow) for name in targets] if targets else None
-            how = _How(RunOptions(jobs, node_timeout, retries), partial, events, quiet)
-            _run(engine, workflow, goals, record, how)
+            workflow = _prepare(self.engine, self.file, self.wanted, self.changes, self.seed)
+            goals = [find_node(name, workflow) for name in self.targets] if self.targets else None
+            if self.sweeping.is_asked:
+                self._sweep(workflow, goals)
+            elif self.purity.check_pure:
+                self._check_pure(workflow, goals, record)
+            else:
+                _run(self.engine, workflow, goals, record, self.how)
+                _summarise(record, self.engine, self.how)
         except GraphEngineError as error:
-            if as_json:
-                say_json(summary_json(record, engine.folders, error))
+            if self.how.as_json:
+                say_json(summary_json(record, self.engine.folders, error))
             raise
-    _summarise(record, engine, as_json=as_json, quiet=quiet, write=complain if events == "-" else say)
+
+    def _sweep(self, workflow: Workflow, goals: Collection[NodeId] | None) -> None:
+        how = self.how
+        if how.partial:
+            raise typer.BadParameter("a sweep runs what has no errors only", param_hint="--partial")
+        asked = HowToSweep(how.options, goals, how.events, how.quiet)
+        manifest, folder = sweep_workflow(self.engine, workflow, self.file, self.sweeping, asked)
+        tell_result(manifest, folder, as_json=how.as_json, quiet=how.quiet)
+
+    def _check_pure(self, workflow: Workflow, goals: Collection[NodeId] | None, record: RunRecord) -> None:
+        tolerance = self.purity.pure_tolerance or 0.0
+        with checking_engine(self.engine, workflow, tolerance) as (engine, executor):
+            _run(engine, workflow, goals, record, self.how)
+        tell_purity(executor.found, workflow, tolerance, as_json=self.how.as_json, quiet=self.how.quiet)
 
 
 def _prepare(
@@ -170,23 +232,13 @@ def _prepare(
     return apply_changes(workflow, planned)
 
 
-@dataclass(frozen=True, slots=True)
-class _How:
-    """How the user wants the workflow run and told of."""
-
-    options: RunOptions
-    partial: bool
-    events: str | None
-    quiet: bool
-
-
 def _run(
     engine: "Engine", workflow: Workflow, targets: Collection[NodeId] | None, record: RunRecord, how: _How
 ) -> None:
     with ExitStack() as stack:
         listeners: list[Listener] = [record]
         if how.events is not None:
-            listeners.append(stack.enter_context(_event_lines(how.events)))
+            listeners.append(stack.enter_context(event_lines(how.events)))
         if not how.quiet:
             listeners.append(stack.enter_context(show_progress(sys.stderr)))
 
@@ -210,56 +262,12 @@ def _run(
         raise ValidationFailed(result.problems)
 
 
-@contextmanager
-def _event_lines(file: str) -> Iterator[Listener]:
-    """A listener that writes each event as a line of JSON to the file, or to stdout for `-`.
-
-    An error while writing does not disturb the run, whose results count for more: it is raised at the end.
-
-    Raises:
-        SettingsError: the file cannot be opened.
-        OSError: a line could not be written.
-    """
-    failures: list[OSError] = []
-    with _opened(file) as stream:
-
-        def write(event: Event) -> None:
-            if failures:
-                return
-            try:
-                # a node may show what JSON cannot express; its text is enough here
-                stream.write(json.dumps(event_to_json(event), default=str) + "\n")
-                stream.flush()
-            except OSError as error:
-                failures.append(error)
-
-        yield write
-    if failures:
-        raise failures[0]
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[TextIO]:
-    if file == "-":
-        yield sys.stdout
-        return
-    try:
-        stream = Path(file).open("w", encoding="utf-8")  # noqa: SIM115 (closed below; only opening may fail so)
-    except OSError as error:
-        raise SettingsError(
-            f"cannot write events to {file!r}: {error.strerror}", hint="name a file in a folder you can write to"
-        ) from error
-    with stream:
-        yield stream
-
-
-def _summarise(
-    record: RunRecord, engine: "Engine", *, as_json: bool, quiet: bool, write: Callable[[str], None]
-) -> None:
+def _summarise(record: RunRecord, engine: "Engine", how: _How) -> None:
     current = Path.cwd()
-    if as_json:
+    write = complain if how.events == "-" else say
+    if how.as_json:
         say_json(summary_json(record, engine.folders))
-    elif quiet:
+    elif how.quiet:
         for line in file_lines(record, engine.folders, current):
             write(line)
     else:

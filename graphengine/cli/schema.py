@@ -25,6 +25,8 @@ class Schema(StrEnum):
     OBJECT_INFO = "object-info"
     EVENT = "event"
     RUN_SUMMARY = "run-summary"
+    SWEEP_MANIFEST = "sweep-manifest"
+    PURITY_REPORT = "purity-report"
     VALIDATION_REPORT = "validation-report"
     OPENAPI = "openapi"
 
@@ -35,7 +37,8 @@ def command(
         typer.Argument(
             metavar="NAME",
             help="api and ui: workflow documents; object-info: node definitions; event: a line of run --events; "
-            "run-summary: run --json; validation-report: validate --format json; openapi: what serve answers.",
+            "run-summary: run --json; sweep-manifest: what run --sweep leaves; purity-report: run --check-pure "
+            "--json; validation-report: validate --format json; openapi: what serve answers.",
         ),
     ] = Schema.API,
     debug: DebugOption = False,

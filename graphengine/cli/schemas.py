@@ -7,8 +7,10 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
+from graphengine.cli.check_pure import PurityReport
 from graphengine.cli.files import write_whole
 from graphengine.cli.output_models import RunSummary, ValidationReport
+from graphengine.cli.sweep_manifest import SweepManifest
 from graphengine.execution.events import Event
 from graphengine.node.object_info_models import OBJECT_INFO
 from graphengine.workflow.api_format import API_DOCUMENT
@@ -23,6 +25,8 @@ FILES: Mapping[str, str] = {
     "object-info": "object-info.schema.json",
     "event": "event.schema.json",
     "run-summary": "run-summary.schema.json",
+    "sweep-manifest": "sweep-manifest.schema.json",
+    "purity-report": "purity-report.schema.json",
     "validation-report": "validation-report.schema.json",
 }
 
@@ -36,6 +40,8 @@ def schemas() -> dict[str, dict[str, Any]]:
         "object-info": _schema("Node definitions (object_info)", OBJECT_INFO.json_schema()),
         "event": _schema("Event of a run", _event_schema()),
         "run-summary": _schema("Summary of a run", _written(TypeAdapter(RunSummary))),
+        "sweep-manifest": _schema("Manifest of a sweep", _written(TypeAdapter(SweepManifest))),
+        "purity-report": _schema("Report of nodes called twice", _written(TypeAdapter(PurityReport))),
         "validation-report": _schema("Validation report", _written(TypeAdapter(ValidationReport))),
     }
 
