@@ -35,7 +35,7 @@ class CoroutineLoop:
             return self._loop
 
     def close(self) -> None:
-        """Stop the loop; calls under way are left behind."""
+        """Stop the loop; calls under way are cancelled."""
         with self._lock:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._loop.stop)
@@ -43,5 +43,11 @@ class CoroutineLoop:
 
 
 def _serve(loop: "AbstractEventLoop") -> None:
+    import asyncio  # as above
+
     loop.run_forever()
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
     loop.close()

@@ -130,8 +130,8 @@ class NodeFinished:
 class NodeFailed:
     """A node raised; the run ends after it.
 
-    `inputs` are its inputs as texts, a long value cut. `exception_type` is the name with its module unless that is
-    `builtins`, `exception_message` its own words, `traceback` the lines of the node's part of it.
+    `inputs` are its inputs: plain values as they are, others as text, and a long one cut. `exception_type` is the
+    name with its module unless that is `builtins`, `exception_message` its own words, `traceback` the lines of it.
     """
 
     kind: ClassVar[str] = "node_failed"
@@ -144,7 +144,7 @@ class NodeFailed:
     exception_type: str = ""
     exception_message: str = ""
     traceback: tuple[str, ...] = ()
-    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs: Mapping[str, tuple[JsonValue, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import reprlib
 import traceback
 from collections.abc import Mapping
 
+from pydantic import JsonValue
+
 from graphengine.errors import GraphEngineError, NodeExecutionError
 from graphengine.execution.call import NodeCall
 from graphengine.execution.events import NodeFailed
@@ -14,6 +16,7 @@ from graphengine.workflow.models import NodeId, WorkflowNode
 _OUT_OF_MEMORY = frozenset({"MemoryError", "OutOfMemoryError"})
 _MEMORY_HINT = "use smaller pictures, fewer at once, a smaller model, or another --device"
 _SHOWN_ITEMS = 20
+_SHOWN_LETTERS = 1000
 
 
 class _Short(reprlib.Repr):
@@ -71,11 +74,15 @@ def _type_name(error: Exception) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _shown(inputs: Mapping[str, tuple[object, ...]]) -> Mapping[str, tuple[str, ...]]:
-    return {name: tuple(_text(item) for item in items[:_SHOWN_ITEMS]) for name, items in inputs.items()}
+def _shown(inputs: Mapping[str, tuple[object, ...]]) -> Mapping[str, tuple[JsonValue, ...]]:
+    return {name: tuple(_plain(item) for item in items[:_SHOWN_ITEMS]) for name, items in inputs.items()}
 
 
-def _text(item: object) -> str:
+def _plain(item: object) -> JsonValue:
+    if item is None or isinstance(item, bool | int | float):
+        return item
+    if isinstance(item, str):
+        return item if len(item) <= _SHOWN_LETTERS else f"{item[:_SHOWN_LETTERS]}…"
     try:
         return _SHORT.repr(item)
     except Exception as error:  # noqa: BLE001 (the __repr__ of a node author's object may raise anything)

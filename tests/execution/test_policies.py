@@ -147,3 +147,12 @@ def test_progress_and_previews_come_from_inside_of_a_node(flow: Flow) -> None:
 def test_options_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         RunOptions(**wrong)  # type: ignore[arg-type]  # the point of the test
+
+
+def test_the_event_of_a_failure_has_plain_inputs_as_they_are_and_others_as_text(flow: Flow) -> None:
+    with pytest.raises(NodeExecutionError):
+        flow.value({"1": ("FlowFail", {"value": 7, "message": "x" * 5000})}, "1")
+    [failed] = flow.of_kind(NodeFailed)
+    assert failed.inputs == {"value": (7,), "message": ("x" * 1000 + "…",)}
+    assert (failed.exception_type, failed.exception_message) == ("ValueError", "x" * 5000)
+    assert any("v1_flow" in line for line in failed.traceback)
