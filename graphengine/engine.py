@@ -14,7 +14,8 @@ from typing import Self
 
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.hashing import FileMemo, fingerprint_file
-from graphengine.cache.store import CacheStore, MemoryStore, TieredStore
+from graphengine.cache.store import CacheStore, MemoryStore
+from graphengine.cache.tiers import tiers
 from graphengine.errors import PackError, Problem, ValidationFailed
 from graphengine.execution.checks import check_by_nodes
 from graphengine.execution.devices import best_device, device_class, free_accelerators
@@ -99,7 +100,7 @@ class Engine:
         disk = DiskStore(settings.cache) if settings.cache is not None else None
         return cls(
             registry=registry,
-            store=memory if disk is None else TieredStore(memory, disk),
+            store=tiers(memory, disk, settings.remote),
             folders=folders,
             executor=LocalExecutor(),
             device=settings.device,

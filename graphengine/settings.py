@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
+from graphengine.cache.remote_place import RemotePlace, remote_place
 from graphengine.errors import SettingsError
 from graphengine.node.folders import Folders
 
@@ -49,7 +50,7 @@ class Settings:
     `cache` is the folder of the disk store, None keeps outputs in memory only. `device` is a torch device string,
     None chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept in
     memory, None as many as there is room for in `memory_bytes`; what a run still needs is not counted, and models
-    count little.
+    count little. `remote` is a cache shared with other machines, behind the disk store.
     """
 
     folders: Folders = field(default_factory=Folders)
@@ -58,6 +59,7 @@ class Settings:
     device: str | None = None
     memory_entries: int | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
+    remote: RemotePlace | None = None
 
 
 def load_settings(
@@ -73,18 +75,21 @@ def load_settings(
     memory_entries: int | None = None,
     memory_budget: str | None = None,
     extra_model_paths: Path | None = None,
+    remote_cache: str | None = None,
+    remote_readonly: bool = False,
     workflow: Path | None = None,
     environ: Mapping[str, str],
 ) -> Settings:
     """The settings that follow from what the user gave; folders left out lie below `base_dir` or the current one.
 
     `workflow` is the file to run: an `input/` folder beside it is searched after the user's. `environ` may hold
-    `GRAPHENGINE_CACHE`, the default of `cache`. `extra_model_paths` is read in place of the base folder's
-    `extra_model_paths.yaml`. Nothing is created here.
+    `GRAPHENGINE_CACHE` and `GRAPHENGINE_REMOTE_CACHE`, the defaults of `cache` and `remote_cache`, and
+    `GRAPHENGINE_REMOTE_KEY`. With `no_cache` nothing is shared either. `extra_model_paths` is read in place of the
+    base folder's `extra_model_paths.yaml`. Nothing is created here.
 
     Raises:
-        SettingsError: a folder the user named is not there, `extra_model_paths.yaml` cannot be read, or the
-            device has no such name.
+        SettingsError: a folder the user named is not there, `extra_model_paths.yaml` cannot be read, the device
+            has no such name, or the shared cache cannot be used.
     """
     base = _existing(base_dir, "base") if base_dir else Path.cwd()
     extra = _read_extra_model_paths(_existing_file(extra_model_paths) or base / EXTRA_MODEL_PATHS, environ)
@@ -106,6 +111,7 @@ def load_settings(
         device=_device(device),
         memory_entries=memory_entries,
         memory_bytes=DEFAULT_MEMORY_BYTES if memory_budget is None else _bytes(memory_budget, "memory budget"),
+        remote=None if no_cache else _remote(remote_cache, environ, readonly=remote_readonly),
     )
 
 
@@ -150,6 +156,18 @@ def _default_cache(environ: Mapping[str, str]) -> Path:
     from platformdirs import user_cache_path  # costs 15 ms, and is not needed when the folder is named
 
     return user_cache_path("graphengine", appauthor=False)
+
+
+def _remote(address: str | None, environ: Mapping[str, str], *, readonly: bool) -> RemotePlace | None:
+    if address is None:
+        address = environ.get("GRAPHENGINE_REMOTE_CACHE")
+    if address:
+        return remote_place(address, readonly=readonly, key=environ.get("GRAPHENGINE_REMOTE_KEY") or None)
+    if readonly:
+        raise SettingsError(
+            "--remote-readonly needs a shared cache", hint="add --remote-cache, or set GRAPHENGINE_REMOTE_CACHE"
+        )
+    return None
 
 
 def _bytes(text: str, name: str) -> int:

@@ -33,6 +33,7 @@ from graphengine.cli.overrides import apply_changes, find_node, read_changes, se
 from graphengine.cli.policy_options import JobsOption, MemoryOption, RetriesOption, TimeoutOption
 from graphengine.cli.progress import show_progress
 from graphengine.cli.reading import FromOption, read_workflow
+from graphengine.cli.remote_options import RemoteOptions
 from graphengine.cli.summary import RunRecord, file_lines, summary_json, summary_lines
 from graphengine.cli.sweep import HowToSweep, sweep_workflow, tell_result
 from graphengine.cli.sweep_options import SweepOptions
@@ -107,6 +108,7 @@ def command(
     custom_nodes: CustomNodesOption = None,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
+    sharing: RemoteOptions,
     device: DeviceOption = None,
     jobs: JobsOption = 1,
     node_timeout: TimeoutOption = None,
@@ -137,6 +139,8 @@ def command(
         custom_nodes=custom_nodes or (),
         cache=cache,
         no_cache=no_cache,
+        remote_cache=sharing.remote_cache,
+        remote_readonly=sharing.remote_readonly,
         device=device,
         memory_budget=memory_budget,
         workflow=file,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphengine.cli.console import complain, problem_lines, say
+from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
     BaseDirOption,
     CacheOption,
@@ -22,6 +23,7 @@ from graphengine.cli.options import (
     open_engine,
 )
 from graphengine.cli.policy_options import JobsOption, MemoryOption, RetriesOption, TimeoutOption
+from graphengine.cli.remote_options import RemoteOptions
 from graphengine.errors import GraphEngineError, SettingsError
 from graphengine.execution.policy import RunOptions
 from graphengine.settings import Settings, load_settings
@@ -112,7 +114,9 @@ def with_values(args: list[str]) -> list[str]:
     return filled
 
 
+@with_option_groups
 def command(
+    *,
     listen: ListenOption = "127.0.0.1",
     port: PortOption = 8188,
     ui: UiOption = False,
@@ -126,6 +130,7 @@ def command(
     custom_nodes: CustomNodesOption = None,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
+    sharing: RemoteOptions,
     cache_lru: LruOption = None,
     device: DeviceOption = None,
     cpu: CpuOption = False,
@@ -155,6 +160,8 @@ def command(
         custom_nodes=custom_nodes or (),
         cache=cache,
         no_cache=no_cache,
+        remote_cache=sharing.remote_cache,
+        remote_readonly=sharing.remote_readonly,
         memory_entries=cache_lru,
         memory_budget=memory_budget,
         device=_device(device, cpu=cpu),
