@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli import convert, doctor, draw, models, nodes, run, schema, serve, validate
+from graphengine.cli import convert, doctor, draw, explain, models, nodes, plan, run, schema, serve, validate
 from graphengine.cli.console import complain, report, say
 from graphengine.cli.options import DebugOption, examples
 from graphengine.cli.version import installed_version
@@ -84,6 +84,8 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     app.command("run", epilog=run.EXAMPLES)(run.command)
+    app.command("plan", epilog=plan.EXAMPLES)(plan.command)
+    app.command("explain", epilog=explain.EXAMPLES)(explain.command)
     app.command("serve", epilog=serve.EXAMPLES)(serve.command)
     app.command("validate", epilog=validate.EXAMPLES)(validate.command)
     app.command("convert", epilog=convert.EXAMPLES)(convert.command)

@@ -190,7 +190,7 @@ class _Request:
             elif self.purity.check_pure:
                 self._check_pure(workflow, goals, record)
             else:
-                _run(self.engine, workflow, goals, record, self.how)
+                _run(self.engine, workflow, goals, record, self.how, self.file)
                 _summarise(record, self.engine, self.how)
         except GraphEngineError as error:
             if self.how.as_json:
@@ -237,7 +237,12 @@ def _prepare(
 
 
 def _run(
-    engine: "Engine", workflow: Workflow, targets: Collection[NodeId] | None, record: RunRecord, how: _How
+    engine: "Engine",
+    workflow: Workflow,
+    targets: Collection[NodeId] | None,
+    record: RunRecord,
+    how: _How,
+    file: Path | None = None,
 ) -> None:
     with ExitStack() as stack:
         listeners: list[Listener] = [record]
@@ -259,6 +264,7 @@ def _run(
                 is_cancelled=is_cancelled,
                 options=how.options,
                 partial=how.partial,
+                record_as=file,
             )
         except KeyboardInterrupt as interrupt:
             raise RunCancelled from interrupt

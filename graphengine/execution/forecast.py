@@ -119,7 +119,7 @@ class Forecast:
     def _reads(self, node_id: NodeId) -> tuple[set[NodeId], set[NodeId]]:
         """What a node reads, and what it may ask for while it runs."""
         node, definition = self.known.nodes[node_id], self.known.definitions[node_id]
-        if not definition.has_lazy:
+        if not (definition.has_lazy and definition.has_lazy_check):
             return self.known.sources(node_id), set()
         specs = live_inputs(definition, node.inputs)
         links = {name: value.source for name, value in node.inputs.items() if type(value) is Link}

@@ -6,6 +6,14 @@ from zlib import crc32
 #: What errors and warnings are drawn in.
 ERROR, WARNING = "#d32030", "#c77700"
 
+#: What boxes are filled and framed with that carry a mark.
+MARKS = {
+    "cached": ("#e3f4e1", "#4a9d45"),
+    "runs": ("#ffe9cc", "#e07b00"),
+    "perhaps": ("#e4e6ea", "#7d8590"),
+    "not needed": ("#ffffff", "#c3c8d0"),
+}
+
 _COLOURS = {
     "*": "#8a8f98",
     "AUDIO": "#1f8a8a",

@@ -24,7 +24,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node; `values` are the literals it is given, as text."""
+    """A node; `values` are the literals it is given, as text. `mark` is one of `colours.MARKS`, or empty."""
 
     key: NodeId
     class_type: str
@@ -33,6 +33,7 @@ class Box:
     outputs: tuple[Slot, ...]
     values: tuple[tuple[str, str], ...]
     problems: tuple[Problem, ...] = ()
+    mark: str = ""
 
     @property
     def severity(self) -> str | None:
@@ -59,6 +60,11 @@ class Picture:
     boxes: Mapping[NodeId, Box]
     wires: tuple[Wire, ...]
     loose: tuple[Problem, ...] = ()
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The marks of the boxes, sorted."""
+        return tuple(sorted({box.mark for box in self.boxes.values() if box.mark}))
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -11,7 +11,7 @@ from textwrap import wrap
 from unicodedata import east_asian_width
 
 from graphengine.errors import Problem
-from graphengine.graph.colours import ERROR, WARNING, colour_of
+from graphengine.graph.colours import ERROR, MARKS, WARNING, colour_of
 from graphengine.graph.picture import Box, Picture, Wire
 from graphengine.graph.xml_text import escaped
 from graphengine.workflow.layout import Layout, Point, layered_layout
@@ -31,6 +31,7 @@ _STYLE = (
     f".error{{stroke:{ERROR};stroke-width:2.5}}.warning{{stroke:{WARNING};stroke-width:2}}"
     f".e{{fill:{ERROR}}}.a{{fill:{WARNING}}}"
 )
+_MARK_STYLE = {mark: f'style="fill:{fill};stroke:{frame};stroke-width:2"' for mark, (fill, frame) in MARKS.items()}
 
 
 def to_svg(picture: Picture, title: str = "") -> str:
@@ -155,7 +156,8 @@ def _box(box: Box, corner: Point, size: Point, rows: list[_Row]) -> str:
     parts = [
         f'<g transform="translate({corner[0]:.0f} {corner[1]:.1f})">',
         f"<title>{escaped(_tooltip(box))}</title>",
-        f'<rect class="b{f" {severity}" if severity else ""}" width="{width:.0f}" height="{height:.0f}" rx="7"/>',
+        f'<rect class="b{f" {severity}" if severity else ""}" width="{width:.0f}" height="{height:.0f}" rx="7"'
+        f"{' ' if box.mark else ''}{_MARK_STYLE.get(box.mark, '')}/>",
         _text(_PADDING, 17, _cut(box.title), "t"),
         _text(_PADDING, 31, _cut(_place(box)), "c"),
     ]
@@ -215,6 +217,11 @@ def _legend(picture: Picture, width: float) -> list[_Entry]:
             x, line = _MARGIN, line + 1
         entries.append(_Entry(colour_of(type_), text, x, line))
         x += needed
+    if picture.marks:
+        x, line = _MARGIN, line + 1
+    for mark in picture.marks:
+        entries.append(_Entry(MARKS[mark][1], mark, x, line))
+        x += _line_width([mark]) + 40
     problems = picture.problems
     for problem in problems[:_MOST_LISTED]:
         line += 1

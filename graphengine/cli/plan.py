@@ -1,0 +1,171 @@
+"""`graphengine plan`: what a run would do, without running anything."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphengine.cli.console import plural, say, say_json, table
+from graphengine.cli.foreseeing import Asked, GraphOption, draw, fate_text
+from graphengine.cli.option_groups import with_option_groups
+from graphengine.cli.options import DebugOption, JsonOption, examples
+from graphengine.cli.plan_models import PlannedNode, PlanReport, PlanTotals
+from graphengine.cli.run import FileArgument
+from graphengine.workflow.models import NodeId, Workflow
+
+if TYPE_CHECKING:
+    from graphengine.engine import Engine
+    from graphengine.foresight import Foresight
+    from graphengine.provenance.estimates import Estimate
+
+EXAMPLES = examples(
+    "graphengine plan workflows/img2img.json",
+    "graphengine plan flow.json --seed 7 --set KSampler.steps=30",
+    "graphengine plan flow.json --target 9 --graph plan.svg",
+    "graphengine plan flow.json --json | jq .totals",
+)
+
+_MANY = 40  # rows of the table
+_OTHERS = 20  # workflows whose last runs are looked at for times of nodes that this one never ran
+
+
+@with_option_groups
+def command(
+    file: FileArgument,
+    *,
+    asked: Asked,
+    graph: GraphOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Tell what a run would do: what runs, in which order, what is cached, what cannot be known yet and why.
+
+    Give it the options that the run would be given. Times and sizes are those of past runs. No code of a node is
+    run: whether a node with IS_CHANGED runs is told with --load-packs only.
+    """
+    with asked.engine(file) as engine:
+        workflow = asked.workflow(engine, file)
+        foresight = asked.foresee(engine, workflow, file)
+        estimates = _estimates(engine, foresight, file)
+        report = _report(file, foresight, workflow, estimates)
+        if graph is not None:
+            draw(graph, workflow, engine, foresight, _notes(report))
+    if as_json:
+        say_json(report)
+        return
+    for line in _lines(report):
+        say(line)
+
+
+def _estimates(engine: "Engine", foresight: "Foresight", file: Path) -> Mapping[NodeId, "Estimate"]:
+    """What the nodes will take that may run."""
+    from graphengine.provenance.estimates import Estimates  # with pydantic models, which help does not need
+
+    others = engine.records.read_others(file, "", _OTHERS) if engine.records is not None else ()
+    estimates = Estimates(foresight.now, foresight.past, others)
+    return {
+        node_id: estimates.of(node_id)
+        for node_id, foreseen in foresight.of.items()
+        if foreseen.fate in ("runs", "perhaps")
+    }
+
+
+def _report(
+    file: Path, foresight: "Foresight", workflow: Workflow, estimates: Mapping[NodeId, "Estimate"]
+) -> PlanReport:
+    nodes: list[PlannedNode] = []
+    for node_id, foreseen in foresight.of.items():
+        estimate = estimates.get(node_id)
+        nodes.append(
+            {
+                "node_id": node_id,
+                "class_type": workflow.nodes[node_id].class_type,
+                "title": workflow.nodes[node_id].title,
+                "fate": foreseen.fate,
+                "why": foreseen.why,
+                "of": foreseen.of,
+                "text": fate_text(node_id, foresight),
+                "seconds": estimate.seconds if estimate else None,
+                "bytes": estimate.bytes if estimate else None,
+                "runs": estimate.runs if estimate else 0,
+            }
+        )
+    targets = [str(target) for target in foresight.plan.graph.targets]
+    return {"file": str(file), "targets": targets, "nodes": nodes, "totals": _totals(nodes, foresight)}
+
+
+def _totals(nodes: list[PlannedNode], foresight: "Foresight") -> PlanTotals:
+    from graphengine.provenance.estimates import largest_at_once  # as above
+
+    fates = Counter(node["fate"] for node in nodes)
+    running = [node for node in nodes if node["fate"] in ("runs", "perhaps")]
+    sizes = {NodeId(node["node_id"]): node["bytes"] for node in running if node["bytes"] is not None}
+    return {
+        "runs": fates["runs"],
+        "perhaps": fates["perhaps"],
+        "cached": fates["cached"],
+        "not_needed": fates["not needed"],
+        "seconds": sum(node["seconds"] or 0.0 for node in running if node["fate"] == "runs"),
+        "seconds_perhaps": sum(node["seconds"] or 0.0 for node in running if node["fate"] == "perhaps"),
+        "unknown": sum(node["seconds"] is None for node in running),
+        "bytes": largest_at_once((NodeId(node["node_id"]) for node in running), foresight.now, sizes),
+    }
+
+
+def _notes(report: PlanReport) -> dict[str, str]:
+    return {node["node_id"]: _seconds(node) for node in report["nodes"]}
+
+
+def _seconds(node: PlannedNode) -> str:
+    return "" if node["seconds"] is None else duration(node["seconds"])
+
+
+def duration(seconds: float) -> str:
+    """`0.03 s`, `12.4 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size_text(count: int) -> str:
+    """`310 kB`, `4.2 MB`."""
+    size, units = float(count), ["TB", "GB", "MB", "kB", "B"]
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        units.pop()
+    return f"{size:.0f} {units[-1]}" if size >= 10 or units[-1] == "B" else f"{size:.1f} {units[-1]}"
+
+
+def _lines(report: PlanReport) -> Iterator[str]:
+    running = [node for node in report["nodes"] if node["fate"] in ("runs", "perhaps")]
+    if running:
+        rows = [("node", "class", "", "about", "why")]
+        rows += [
+            (node["node_id"], node["class_type"], node["fate"], _seconds(node), node["text"])
+            for node in running[:_MANY]
+        ]
+        yield from table(rows, right=[3])
+        if len(running) > _MANY:
+            yield f"and {plural(len(running) - _MANY, 'more node')}; --json lists all"
+        yield ""
+    totals = report["totals"]
+    parts = [f"{totals['runs']} run", f"{totals['perhaps']} perhaps" if totals["perhaps"] else ""]
+    parts += [f"{totals['cached']} cached", f"{totals['not_needed']} not needed" if totals["not_needed"] else ""]
+    yield ", ".join(part for part in parts if part)
+    yield from _what_it_takes(running, totals)
+
+
+def _what_it_takes(running: list[PlannedNode], totals: PlanTotals) -> Iterator[str]:
+    known = [node for node in running if node["seconds"] is not None]
+    if known:
+        seconds, perhaps = totals["seconds"], totals["seconds_perhaps"]
+        time = f"about {duration(seconds)}" if totals["runs"] or not perhaps else "nothing"
+        more = f", up to {duration(seconds + perhaps)}" if perhaps else ""
+        least, most = min(node["runs"] for node in known), max(node["runs"] for node in known)
+        each = plural(most, "past run") if least == most else f"{least} to {most} past runs"
+        yield f"time: {time}{more}; {each} of each node say so"
+    if totals["unknown"]:
+        yield f"{plural(totals['unknown'], 'node')} never ran, and no time is known for them"
+    if totals["bytes"]:
+        yield f"memory for outputs, without models: about {size_text(totals['bytes'])} at once"
