@@ -25,6 +25,8 @@ _KINDS = (
     "checkpoints loras vae text_encoders diffusion_models clip_vision style_models embeddings diffusers "
     "vae_approx controlnet gligen upscale_models hypernetworks photomaker classifiers model_patches audio_encoders"
 )
+#: The folders of the engine that is followed now, by kind.
+_FOLLOWED: dict[str, list[str]] = {}
 _LEGACY = {"unet": "diffusion_models", "clip": "text_encoders"}
 
 
@@ -258,12 +260,18 @@ def _number(name: str, stem: str) -> int:
 
 
 def _follow_engine() -> None:
-    """Take up the folders of the engine; what packs added stays."""
+    """Take up the folders of the engine in place of those of the one before; what packs added stays."""
     known = CONNECTION.folders.models
-    for kind in dict.fromkeys([*_KINDS.split(), *map(map_legacy, known)]):
-        roots = known.get(kind) or (_base() / "models" / kind,)
+    for kind in dict.fromkeys([*_KINDS.split(), *map(map_legacy, known), *_FOLLOWED]):
+        roots = [str(root) for root in known.get(kind) or (_base() / "models" / kind,)]
         paths, _ = folder_names_and_paths.setdefault(kind, ([], set(supported_pt_extensions)))
-        paths.extend(path for path in map(str, roots) if path not in paths)
+        before = _FOLLOWED.get(kind, [])
+        first = min((paths.index(path) for path in before if path in paths), default=0)
+        added = [
+            [path for path in part if path not in (*before, *roots)] for part in (paths[:first], paths[first:])
+        ]
+        paths[:] = [*added[0], *roots, *added[1]]
+        _FOLLOWED[kind] = roots
     folder_names_and_paths.setdefault("custom_nodes", ([str(_base() / "custom_nodes")], set()))
     folder_names_and_paths.setdefault("configs", ([str(_base() / "models" / "configs")], {".yaml"}))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from graphengine.node.api import FileRefused, NodeContext
+from graphengine.node.files import FileNames
 from graphengine.node.folders import Folders
 from graphengine.packs.stand_ins import Surroundings
 from graphengine_comfy import _surroundings, folder_paths
@@ -131,3 +132,10 @@ def test_files_are_chosen_by_what_they_hold() -> None:
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(AttributeError, match="no attribute 'cloud_directory'"):
         _ = folder_paths.cloud_directory
+
+
+def test_the_folders_of_the_engine_before_are_not_searched_any_more(base: Path) -> None:
+    other = Folders(output=base / "output", models={"checkpoints": (base / "elsewhere",)})
+    _surroundings.connect(Surroundings(other))
+    assert folder_paths.get_folder_paths("checkpoints") == [str(base / "elsewhere")]
+    assert isinstance(folder_paths.get_filename_list("checkpoints"), FileNames)
