@@ -88,9 +88,7 @@ class Engine:
             PackError: an installed pack cannot be loaded.
         """
         installed, custom = installed_packs(), custom_packs(settings.custom_nodes)
-        packs = PackDefinitions(
-            [*installed, *custom], Records(settings.cache / "packs" if settings.cache is not None else None)
-        )
+        packs = PackDefinitions([*installed, *custom], Records(settings.packs))
         known = [packs.readable(pack) or packs.load(pack) for pack in installed]
         loaded = (pack for pack in known if isinstance(pack, LoadedPack))
         registry = NodeRegistry((definition for pack in loaded for definition in pack.definitions), packs)
