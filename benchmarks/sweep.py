@@ -3,9 +3,9 @@
 
     python benchmarks/sweep.py [WORKFLOW] [--seeds 8] [--cfg 1,2.5,7] [--threads 1]
 
-CPU seconds of whole processes, and wall seconds, which depend on what else the machine does. Each separate run gets
-the values of one cell, and no cache on disk. The number of torch's threads is fixed, since threads that wait for
-each other cost CPU time too.
+CPU seconds of whole processes, and wall seconds, which depend on what else the machine does. Each separate run
+gets the values of one cell, and no cache on disk. The number of torch's threads is fixed, since threads that wait
+for each other cost CPU time too.
 """
 
 import argparse
