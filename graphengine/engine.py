@@ -65,8 +65,8 @@ class Engine:
     """Definitions, a store, an executor and folders that belong together.
 
     What nodes take and give is known from the index of their packs. Packs in `custom_nodes` run code of strangers
-    when they are imported, so only `run` imports them (or `load_packs`): when one of their nodes is called, or when
-    there is no index of a pack that the workflow names. Installed packs without an index are imported at once.
+    when they are imported, so only `run` imports them (or `load_packs`): when one of their nodes is called, or
+    when a pack that the workflow names has no index. Installed packs without an index are imported at once.
     """
 
     registry: NodeRegistry

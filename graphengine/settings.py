@@ -47,8 +47,8 @@ _DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?")
 class Settings:
     """Settings of one engine.
 
-    `cache` is the folder of the disk store, None keeps outputs in memory only. `packs` is the folder in which it is
-    kept what nodes packs have, None imports installed packs each time. `device` is a torch device string, None
+    `cache` is the folder of the disk store, None keeps outputs in memory only. `packs` is the folder in which it
+    is kept what nodes packs have, None imports installed packs each time. `device` is a torch device string, None
     chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept in
     memory, None as many as there is room for in `memory_bytes`; what a run still needs is not counted, and models
     count little. `remote` is a cache shared with other machines, behind the disk store.
