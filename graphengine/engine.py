@@ -65,8 +65,8 @@ class Engine:
     """Definitions, a store, an executor and folders that belong together.
 
     What nodes take and give is known from the index of their packs. Packs in `custom_nodes` run code of strangers
-    when they are imported, so only `run` imports them (or `load_packs`): when one of their nodes is called, or when
-    there is no index of a pack that the workflow names. Installed packs without an index are imported at once.
+    when they are imported, so only `run` imports them (or `load_packs`): when one of their nodes is called, or
+    when a pack that the workflow names has no index. Installed packs without an index are imported at once.
     """
 
     registry: NodeRegistry
@@ -88,9 +88,7 @@ class Engine:
             PackError: an installed pack cannot be loaded.
         """
         installed, custom = installed_packs(), custom_packs(settings.custom_nodes)
-        packs = PackDefinitions(
-            [*installed, *custom], Records(settings.cache / "packs" if settings.cache is not None else None)
-        )
+        packs = PackDefinitions([*installed, *custom], Records(settings.packs))
         known = [packs.readable(pack) or packs.load(pack) for pack in installed]
         loaded = (pack for pack in known if isinstance(pack, LoadedPack))
         registry = NodeRegistry((definition for pack in loaded for definition in pack.definitions), packs)

@@ -37,14 +37,14 @@ from graphengine.provenance.record import (
     ClassEntry,
     NodeEntry,
     NodeState,
+    RecordedNode,
     RunFailure,
     RunRecord,
     Snapshot,
 )
 from graphengine.workflow.api_format import workflow_to_api
+from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
-
-_PAST = 5  # runs of the workflow that a new one is compared with
 
 Status = Literal["success", "error", "cancelled"]
 
@@ -70,7 +70,8 @@ def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Itera
         raise
     finally:
         ended = _Ended(started, time.perf_counter() - before, status, failure)
-        records.write(_record(run.account, run.folders, file, ended))
+        with collector_paused():
+            records.write(_record(run.account, run.folders, file, ended))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,7 @@ def _short(path: Path, folders: Folders) -> str:
     return str(path.absolute().relative_to(base)) if path.absolute().is_relative_to(base) else str(path)
 
 
-# Any: an API document.
-def _document(known: KnownNodes, steps: list[NodeId], shared: SharedParts) -> dict[str, Any]:
+def _document(known: KnownNodes, steps: list[NodeId], shared: SharedParts) -> dict[str, RecordedNode]:
     """The nodes of the run, with secrets and what is no JSON replaced."""
     nodes: dict[NodeId, WorkflowNode] = {}
     for node_id in steps:
@@ -149,9 +149,10 @@ def _document(known: KnownNodes, steps: list[NodeId], shared: SharedParts) -> di
             open_ = _open(node, secrets, plain=node_id not in known.keys.unkeyed)
             node = WorkflowNode(node.class_type, open_, node.title, node.origin)
         nodes[node_id] = node
-    return workflow_to_api(Workflow(nodes))
+    return cast("dict[str, RecordedNode]", workflow_to_api(Workflow(nodes)))
 
 
+# Any: values of inputs.
 def _open(node: WorkflowNode, secrets: tuple[str, ...], *, plain: bool) -> dict[str, Any]:
     inputs: dict[str, Any] = {}
     for name, value in node.inputs.items():
@@ -165,21 +166,21 @@ def _open(node: WorkflowNode, secrets: tuple[str, ...], *, plain: bool) -> dict[
 
 
 def _entries(account: Account, steps: list[NodeId], ended: _Ended) -> dict[str, NodeEntry]:
-    known, recall, digests = account.known, account.recall, account.digests
-    of, executed, unkept = known.keys.of, account.executed, recall.unkept
+    recall, key_of, executed = account.recall, account.known.keys.of, account.executed
+    digests_of, content_of, size_of = account.digests.known_of, recall.contents.get, recall.sizes.get
     failed = ended.failure.node_id if ended.failure is not None else None
     entries: dict[str, NodeEntry] = {}
     for node_id in steps:
-        found = digests.known_of(node_id) or ()
+        found, content = digests_of(node_id), content_of(node_id)
         seconds = executed.get(node_id)
         entries[node_id] = NodeEntry(
-            of[node_id],
+            key_of[node_id],
             "executed" if seconds is not None else _state(account, node_id, failed, ended),
-            None if seconds is None else round(seconds, 6),
-            recall.contents.get(node_id),
-            tuple([digest[:DIGEST_LENGTH] for digest in found]),
-            recall.sizes.get(node_id),
-            node_id not in unkept,
+            seconds,
+            content and content[:DIGEST_LENGTH],
+            tuple([digest[:DIGEST_LENGTH] for digest in found]) if found else (),
+            size_of(node_id),
+            node_id not in recall.unkept,
         )
     return entries
 
@@ -250,7 +251,8 @@ def past_runs(records: RecordFolder | None, workflow: Workflow, file: Path | Non
     """The last runs of a workflow, newest first."""
     if records is None:
         return ()
-    return tuple(records.read(file, shape_of(workflow) if file is None else "", _PAST))
+    with collector_paused():
+        return tuple(records.read(file, shape_of(workflow) if file is None else ""))
 
 
 def foresee(
@@ -263,7 +265,20 @@ def foresee(
     ask: bool,
 ) -> Foresight:
     """What a run of the plan would do. With `ask`, `IS_CHANGED` of nodes is called, which runs their code."""
-    guesses = Guesses(past)
+    with collector_paused():
+        return _foresee(known, store, folders, past, file, Guesses(past), ask=ask)
+
+
+def _foresee(
+    known: KnownNodes,
+    store: CacheStore,
+    folders: Folders,
+    past: tuple[Snapshot, ...],
+    file: Path | None,
+    guesses: Guesses,
+    *,
+    ask: bool,
+) -> Foresight:
     known.keys.ask = ask_node if ask else guesses
     known.take_plan()
     asks = frozenset(guesses.unasked)

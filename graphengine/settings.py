@@ -47,8 +47,9 @@ _DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?")
 class Settings:
     """Settings of one engine.
 
-    `cache` is the folder of the disk store, None keeps outputs in memory only. `device` is a torch device string,
-    None chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept in
+    `cache` is the folder of the disk store, None keeps outputs in memory only. `packs` is the folder in which it
+    is kept what nodes packs have, None imports installed packs each time. `device` is a torch device string, None
+    chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept in
     memory, None as many as there is room for in `memory_bytes`; what a run still needs is not counted, and models
     count little. `remote` is a cache shared with other machines, behind the disk store.
     """
@@ -56,6 +57,7 @@ class Settings:
     folders: Folders = field(default_factory=Folders)
     custom_nodes: tuple[Path, ...] = ()
     cache: Path | None = None
+    packs: Path | None = None
     device: str | None = None
     memory_entries: int | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
@@ -71,6 +73,7 @@ def load_settings(
     custom_nodes: Sequence[Path] = (),
     cache: Path | None = None,
     no_cache: bool = False,
+    runs_nothing: bool = False,
     device: str | None = None,
     memory_entries: int | None = None,
     memory_budget: str | None = None,
@@ -84,8 +87,9 @@ def load_settings(
 
     `workflow` is the file to run: an `input/` folder beside it is searched after the user's. `environ` may hold
     `GRAPHENGINE_CACHE` and `GRAPHENGINE_REMOTE_CACHE`, the defaults of `cache` and `remote_cache`, and
-    `GRAPHENGINE_REMOTE_KEY`. With `no_cache` nothing is shared either. `extra_model_paths` is read in place of the
-    base folder's `extra_model_paths.yaml`. Nothing is created here.
+    `GRAPHENGINE_REMOTE_KEY`. With `no_cache` nothing is shared either; `runs_nothing` only opens no store of
+    outputs. `extra_model_paths` is read in place of the base folder's `extra_model_paths.yaml`. Nothing is created
+    here.
 
     Raises:
         SettingsError: a folder the user named is not there, `extra_model_paths.yaml` cannot be read, the device
@@ -107,7 +111,8 @@ def load_settings(
             models=_model_folders(model_roots, extra),
         ),
         custom_nodes=tuple(dict.fromkeys([*(packs or _if_there(base / "custom_nodes")), *extra.custom_nodes])),
-        cache=None if no_cache else _not_a_file(cache_root, "cache"),
+        cache=None if no_cache or runs_nothing else _not_a_file(cache_root, "cache"),
+        packs=None if no_cache else _absolute(cache_root) / "packs",
         device=_device(device),
         memory_entries=memory_entries,
         memory_bytes=DEFAULT_MEMORY_BYTES if memory_budget is None else _bytes(memory_budget, "memory budget"),

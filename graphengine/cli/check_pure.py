@@ -63,7 +63,7 @@ class PurityOptions(OptionGroup):
             (options.node_timeout is not None, "--node-timeout"),
         ):
             if given:
-                raise typer.BadParameter(f"it goes not together with {name}", param_hint="--check-pure")
+                raise typer.BadParameter(f"it does not go with {name}", param_hint="--check-pure")
 
 
 @with_config(ConfigDict(extra="forbid"))

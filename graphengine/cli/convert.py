@@ -142,7 +142,7 @@ def _reader(
     if definitions is not None:
         registry = read_definitions(definitions)
         return lambda file: read(file, registry, wanted), registry
-    settings = load_settings(base_dir=base_dir, custom_nodes=custom_nodes, no_cache=True, environ=os.environ)
+    settings = load_settings(base_dir=base_dir, custom_nodes=custom_nodes, runs_nothing=True, environ=os.environ)
     engine = open_engine(settings)
     if not upgrade:
         return lambda file: read_workflow(engine, file, load_packs=load_packs, wanted=wanted), engine.registry

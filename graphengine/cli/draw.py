@@ -72,7 +72,7 @@ def command(
     }
     writer = writers[_format(format, output)]
     settings = load_settings(
-        base_dir=base_dir, custom_nodes=custom_nodes or (), no_cache=True, workflow=file, environ=os.environ
+        base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, workflow=file, environ=os.environ
     )
     with engine_for(settings, read_definitions(definitions) if definitions is not None else None) as engine:
         conversion = read_workflow(engine, file, load_packs=load_packs, wanted=wanted)

@@ -57,7 +57,8 @@ def command(
         foresight = asked.foresee(engine, workflow, file)
         explained = _explain(file, foresight, chosen)
         if graph is not None:
-            draw(graph, workflow, engine, foresight, _notes(explained["next"]))
+            title = f"{file.name}: {_counts(explained['next']) or 'nothing changed'}"
+            draw(graph, title, workflow, engine, foresight, _notes(explained["next"]))
     if as_json:
         say_json(explained)
         return

@@ -107,7 +107,9 @@ class Asked(OptionGroup):
             raise ValidationFailed(engine.validate(workflow, goals)) from failed
 
 
-def draw(path: Path, workflow: Workflow, engine: "Engine", foresight: "Foresight", notes: dict[str, str]) -> None:
+def draw(
+    path: Path, title: str, workflow: Workflow, engine: "Engine", foresight: "Foresight", notes: dict[str, str]
+) -> None:
     """Write a picture of the nodes of the plan, coloured by what becomes of them, with a note in each box.
 
     Raises:
@@ -134,7 +136,7 @@ def draw(path: Path, workflow: Workflow, engine: "Engine", foresight: "Foresight
         for key, box in picture.boxes.items()
     }
     writer = {Drawing.SVG: to_svg, Drawing.MERMAID: to_mermaid, Drawing.DOT: to_dot}[drawing]
-    write_whole(path, writer(replace(picture, boxes=boxes), path.stem))
+    write_whole(path, writer(replace(picture, boxes=boxes), title))
     complain(f"wrote {path}")
 
 

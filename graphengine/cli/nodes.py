@@ -45,7 +45,7 @@ def list_command(
     debug: DebugOption = False,
 ) -> None:
     """List the node types of installed packs. Packs in custom_nodes are loaded only when a workflow names them."""
-    engine = open_engine(load_settings(no_cache=True, environ=os.environ))
+    engine = open_engine(load_settings(runs_nothing=True, environ=os.environ))
     definitions = [
         definition
         for _, definition in sorted(engine.registry.items())
@@ -94,7 +94,7 @@ def show_command(
         base_dir=base_dir,
         models=models or (),
         custom_nodes=custom_nodes or (),
-        no_cache=True,
+        runs_nothing=True,
         environ=os.environ,
     )
     engine = open_engine(settings)

@@ -1,5 +1,6 @@
 """`graphengine plan`: what a run would do, without running anything."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def command(
         estimates = _estimates(engine, foresight, file)
         report = _report(file, foresight, workflow, estimates)
         if graph is not None:
-            draw(graph, workflow, engine, foresight, _notes(report))
+            draw(graph, f"{file.name}: {_counts(report)}", workflow, engine, foresight, _notes(report))
     if as_json:
         say_json(report)
         return
@@ -70,10 +71,25 @@ def _estimates(engine: "Engine", foresight: "Foresight", file: Path) -> Mapping[
     }
 
 
+def _reasons(foresight: "Foresight") -> dict[str, str]:
+    """What changed in nodes themselves, in words."""
+    from graphengine.provenance.words import cause_text  # as above
+
+    running = [node_id for node_id, foreseen in foresight.of.items() if foreseen.why == "no result"]
+    reasons: dict[str, str] = {}
+    now = time.time()
+    for cause in foresight.causes.of(running):
+        text = cause_text(cause, foresight.now, now)
+        for node_id in cause.nodes:
+            reasons[node_id] = f"{reasons[node_id]}; {text}" if node_id in reasons else text
+    return {node_id: reasons.get(node_id, "what it reads has changed") for node_id in running}
+
+
 def _report(
     file: Path, foresight: "Foresight", workflow: Workflow, estimates: Mapping[NodeId, "Estimate"]
 ) -> PlanReport:
     nodes: list[PlannedNode] = []
+    reasons = _reasons(foresight)
     for node_id, foreseen in foresight.of.items():
         estimate = estimates.get(node_id)
         nodes.append(
@@ -84,7 +100,7 @@ def _report(
                 "fate": foreseen.fate,
                 "why": foreseen.why,
                 "of": foreseen.of,
-                "text": fate_text(node_id, foresight),
+                "text": reasons.get(node_id) or fate_text(node_id, foresight),
                 "seconds": estimate.seconds if estimate else None,
                 "bytes": estimate.bytes if estimate else None,
                 "runs": estimate.runs if estimate else 0,
@@ -149,11 +165,15 @@ def _lines(report: PlanReport) -> Iterator[str]:
         if len(running) > _MANY:
             yield f"and {plural(len(running) - _MANY, 'more node')}; --json lists all"
         yield ""
+    yield _counts(report)
+    yield from _what_it_takes(running, report["totals"])
+
+
+def _counts(report: PlanReport) -> str:
     totals = report["totals"]
     parts = [f"{totals['runs']} run", f"{totals['perhaps']} perhaps" if totals["perhaps"] else ""]
     parts += [f"{totals['cached']} cached", f"{totals['not_needed']} not needed" if totals["not_needed"] else ""]
-    yield ", ".join(part for part in parts if part)
-    yield from _what_it_takes(running, totals)
+    return ", ".join(part for part in parts if part)
 
 
 def _what_it_takes(running: list[PlannedNode], totals: PlanTotals) -> Iterator[str]:

@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw
 from graphengine.cli.console import plural
 from graphengine.cli.sweep_axes import Axis, Sweep
 from graphengine.cli.sweep_labels import short_names, value_text
+from graphengine.cli.sweep_lettering import Lettering
 from graphengine.cli.sweep_manifest import SHEET, Cell, SweepManifest
-from graphengine.cli.sweep_tiles import INK, MUTED, Lettering, draw_tile, open_picture
+from graphengine.cli.sweep_tiles import INK, MUTED, draw_tile, open_picture
 from graphengine.errors import GraphEngineError
 
 _MARGIN = 24
@@ -29,6 +30,7 @@ _MAX_PIXELS = 40_000_000
 _MOST_TILES = 4_000
 _ROW_LABEL = 220
 _LABEL_LINES = 3
+_LABEL_CHARS = 90  # on three lines, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def write_sheet(folder: Path, sweep: Sweep, manifest: SweepManifest) -> str | No
     draw = ImageDraw.Draw(sheet)
     title, remark = _title(sweep, manifest, len(layout.tiles))
     width = layout.size[0] - 2 * _MARGIN
-    lettering.title(draw, (_MARGIN, _MARGIN), width, title)
+    lettering.title(draw, (_MARGIN, _MARGIN), width, title, color=INK)
     lettering.text(draw, (_MARGIN, _MARGIN + lettering.title_height), width, remark, color=MUTED, lines=1)
     for label in layout.labels:
         place, lines = (label.x, label.y), _LABEL_LINES
@@ -128,7 +130,7 @@ def _table(sweep: Sweep, box: tuple[int, int], lettering: Lettering) -> _Layout:
     """A table for each combination of the third axis and those after it."""
     layout = _Layout(box)
     columns, others = sweep.axes[1], sweep.axes[2:]
-    names = [_labels(sweep, axis) for axis in sweep.axes]
+    names = [_labels(sweep, axis, len(axis.inputs)) for axis in sweep.axes]
     left = _MARGIN + lettering.width_of(names[0], _ROW_LABEL) + 2 * _GAP
     head = lettering.height_of(names[1], box[0], _LABEL_LINES) + _GAP
     full = (len(columns.rows) * (box[0] + _GAP), box[1] + _GAP)
@@ -159,7 +161,7 @@ def _lines(sweep: Sweep, box: tuple[int, int], lettering: Lettering) -> _Layout:
     """Pictures in lines, their values below each."""
     layout = _Layout(box)
     count = min(sweep.count, _MOST_TILES)
-    names = [_labels(sweep, axis) for axis in sweep.axes]
+    names = [_labels(sweep, axis, len(sweep.inputs)) for axis in sweep.axes]
     captions = [", ".join(combination) for combination, _ in zip(product(*names), range(count), strict=False)]
     below = lettering.height_of(captions, box[0], _LABEL_LINES)
     step = (box[0] + 2 * _GAP, box[1] + below + 3 * _GAP)
@@ -190,24 +192,27 @@ def _least_width(lettering: Lettering) -> int:
     return 2 * _MARGIN + 20 * lettering.line_height
 
 
-def _labels(sweep: Sweep, axis: Axis) -> list[str]:
-    """`seed=3`, for each row of an axis."""
+def _labels(sweep: Sweep, axis: Axis, together: int) -> list[str]:
+    """`seed=3`, for each row of an axis; values are cut so that as many as stand together have room."""
     names = short_names(sweep.inputs)
+    most = max(16, _LABEL_CHARS // together)
     return [
         ", ".join(
-            f"{names[swept.address]}={value_text(swept, value)}"
+            f"{names[swept.address]}={_cut(value_text(swept, value), most)}"
             for swept, value in zip(axis.inputs, row, strict=True)
         )
         for row in axis.rows
     ]
 
 
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most].rstrip()}..."
+
+
 def _title(sweep: Sweep, manifest: SweepManifest, shown: int) -> tuple[str, str]:
     """What the sheet is of, and a remark on what is there."""
     names = short_names(sweep.inputs)
-    axes = " \N{MULTIPLICATION SIGN} ".join(
-        ", ".join(names[swept.address] for swept in axis.inputs) for axis in sweep.axes
-    )
+    axes = " x ".join(", ".join(names[swept.address] for swept in axis.inputs) for axis in sweep.axes)
     return f"{Path(manifest['workflow']).name}: {axes}", "; ".join(_remarks(sweep, manifest, shown))
 
 

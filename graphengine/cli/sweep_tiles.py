@@ -1,104 +1,22 @@
-"""The parts of a contact sheet: small pictures, what stands in their place, and lettering."""
+"""The parts of a contact sheet: small pictures, and what stands in their place."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
-from graphengine.cli.console import printable
+from graphengine.cli.sweep_lettering import Color, Lettering
 from graphengine.cli.sweep_manifest import Cell
-
-Color = tuple[int, int, int]
 
 INK: Color = (32, 33, 36)
 MUTED: Color = (95, 99, 104)
 _TILE: Color = (241, 243, 244)
+_LINE: Color = (218, 220, 224)
 _FAILED: Color = (252, 232, 230)
 _ALARM: Color = (165, 14, 14)
-_TITLE_PIXELS = 22
-_TEXT_PIXELS = 15
-_MAX_CHARS = 400
 #: Formats that nodes save pictures in; others are not tried.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-
-
-class Lettering:
-    """Text on a sheet, in the font that comes with Pillow: Latin, Greek and Cyrillic letters."""
-
-    def __init__(self) -> None:
-        self._title = ImageFont.load_default(_TITLE_PIXELS)
-        self._text = ImageFont.load_default(_TEXT_PIXELS)
-        self.title_height = round(_TITLE_PIXELS * 1.5)
-        self.line_height = round(_TEXT_PIXELS * 1.3)
-
-    def title(self, draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, text: str) -> None:
-        """Draw the title, on one line."""
-        draw.text(place, self._wrapped(text, width, 1, self._title)[0], fill=INK, font=self._title)
-
-    def text(
-        self,
-        draw: ImageDraw.ImageDraw,
-        place: tuple[int, int],
-        width: int,
-        text: str,
-        *,
-        color: Color,
-        lines: int,
-        centred: bool = False,
-    ) -> None:
-        """Draw a text from its top left corner, in lines no longer than the width, the last one cut if need be."""
-        x, y = place
-        for line in self._wrapped(text, width, lines, self._text):
-            indent = (width - self._text.getlength(line)) / 2 if centred else 0
-            draw.text((x + indent, y), line, fill=color, font=self._text)
-            y += self.line_height
-
-    def width_of(self, texts: Sequence[str], most: int) -> int:
-        """Room that the longest of the texts takes on one line, no more than `most`."""
-        return min(most, max(round(self._text.getlength(_clean(text))) for text in texts) + 1)
-
-    def height_of(self, texts: Sequence[str], width: int, lines: int) -> int:
-        """Room that the texts take in that width, the one with the most lines."""
-        return self.line_height * max(len(self._wrapped(text, width, lines, self._text)) for text in texts)
-
-    def _wrapped(self, text: str, width: int, lines: int, font: "_Font") -> list[str]:
-        """The text in lines that fit; broken between words, within those that are longer than a line."""
-        done: list[str] = []
-        rest = _clean(text)
-        while rest and len(done) < lines:
-            end = _fitting(rest, width, font)
-            if end < len(rest):
-                space = rest.rfind(" ", 1, end + 1)
-                end = space if space > 0 else end
-            done.append(rest[:end].rstrip())
-            rest = rest[end:].lstrip()
-        if rest:
-            last = f"{done[-1]}…"
-            while len(last) > 1 and font.getlength(last) > width:
-                last = f"{last[:-2].rstrip()}…"
-            done[-1] = last
-        return done or [""]
-
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def _clean(text: str) -> str:
-    return " ".join(printable(text[:_MAX_CHARS]).encode("utf-8", "replace").decode().split())
-
-
-def _fitting(text: str, width: int, font: _Font) -> int:
-    """How many characters fit, at least one; a text grows with each, so halving finds it."""
-    low, high = 1, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if font.getlength(text[:middle]) <= width:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def open_picture(file: Path) -> Image.Image | None:
@@ -133,6 +51,7 @@ def draw_tile(
     if picture.size != box:
         draw.rectangle((place, corner), fill=_TILE)
     sheet.paste(picture, (place[0] + (box[0] - picture.width) // 2, place[1] + (box[1] - picture.height) // 2))
+    draw.rectangle((place, corner), outline=_LINE)  # pictures with a white edge would run into each other
     if len(cell["files"]) > 1:
         _badge(draw, corner, f"+{len(cell['files']) - 1}", lettering)
 

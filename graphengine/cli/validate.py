@@ -77,7 +77,7 @@ def command(
             input=input,
             models=models or (),
             custom_nodes=custom_nodes or (),
-            no_cache=True,
+            runs_nothing=True,
             workflow=file,
             environ=os.environ,
         )

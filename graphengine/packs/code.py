@@ -51,7 +51,6 @@ class CodeOfPack:
     def __init__(self, source: PackSource, names: Iterable[str]) -> None:
         self.source = source
         self._names = tuple(names)
-        self._modules = dict(_modules(source.files))
         self._closures: dict[str, frozenset[str]] = {}
         self._data: dict[str, str] = {}
 
@@ -64,6 +63,11 @@ class CodeOfPack:
             return {file: self.source.files[file] for file in sorted(files)}
         files = self.files_of(node)
         return {**{file: self.source.files[file] for file in sorted(files)}, **self.data_of(data_files(node))}
+
+    @cached_property
+    def _modules(self) -> dict[str, str]:
+        """The files by the dotted names of their modules, relative to the pack."""
+        return dict(_modules(self.source.files))
 
     @cached_property
     def _all(self) -> frozenset[str]:

@@ -25,7 +25,7 @@ from graphengine.packs.load import (
     read_source,
 )
 from graphengine.packs.records import Records
-from graphengine.packs.source import SourceReader
+from graphengine.packs.source import PackSource, SourceReader
 from graphengine.packs.stand_ins import Surroundings
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         self._reader = SourceReader(records)
         self._index = PackIndex(records or Records())
         self._indexed: dict[Pack, IndexedPack | None] = {}
+        self._sources: dict[Path | None, PackSource] = {}
         self._given: dict[str, NodeDefinition | None] = {}
         self._loaded: dict[Pack, LoadedPack | None] = {}
         self._lock = RLock()
@@ -182,8 +183,11 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         return None
 
     def _read(self, pack: Pack) -> IndexedPack | None:
+        root = source_root(pack)
         try:
-            return self._index.read(pack, read_source(pack, self._reader))
+            if root not in self._sources:  # several packs may lie in one package
+                self._sources[root] = read_source(pack, self._reader)
+            return self._index.read(pack, self._sources[root])
         except PackError as error:
             logger.debug("%s", error)
             return None

@@ -2,7 +2,7 @@
 
 A record is a text of lines: a digest of all that follows, what holds for the pack, then one line of JSON per node,
 so that only the nodes of a workflow are read. It counts only for the source it was made from (and this format and
-Python): of another one, or a damaged one, nothing is used. A definition that JSON cannot hold is left to the import.
+Python): of another one, or a damaged one, nothing is used. A definition that JSON cannot hold is left to imports.
 """
 
 import json

@@ -1,7 +1,6 @@
 """Which packages a pack is built on, and which versions of them are installed."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from pathlib import Path
@@ -56,6 +55,8 @@ def _required_by_distribution(pack: Pack) -> Iterator[str]:
 
 def _required_in_folder(folder: Path) -> Iterator[str]:
     yield from _names(_text(folder / "requirements.txt").splitlines())
+    import tomllib  # milliseconds to import, which a start without new packs does not need
+
     try:
         document = tomllib.loads(_text(folder / "pyproject.toml"))
     except (tomllib.TOMLDecodeError, RecursionError):

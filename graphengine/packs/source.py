@@ -93,14 +93,13 @@ class SourceReader:
         settled: dict[str, Seen] = {}
         now = time.time_ns()
         base = os.path.join(root if root.is_dir() else root.parent, "")
-        for path in source_files(root):
-            name = str(path)
+        for name in source_files(root):
             file = name.removeprefix(base).replace(os.sep, "/")
             status = os.stat(name)
             stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
             before = known.get(file)
             if before is None or before[:3] != stamp:
-                before = (*stamp, hashlib.sha256(path.read_bytes()).hexdigest())
+                before = (*stamp, hashlib.sha256(Path(name).read_bytes()).hexdigest())
             seen[file] = before
             # A file that was just written may be written again without another time: it is read anew next time.
             if now - status.st_mtime_ns > _RECENT_NS:
@@ -148,19 +147,19 @@ class SourceReader:
         return words
 
 
-def source_files(path: Path) -> Iterator[Path]:
-    """The Python files of a pack, sorted; hidden folders, tests and virtual environments are left out.
+def source_files(path: Path) -> Iterator[str]:
+    """Paths of the Python files of a pack, sorted; hidden folders, tests and virtual environments are left out.
 
     Compiled modules count as well.
     """
     if path.is_file():
-        yield path
+        yield str(path)
         return
     for folder, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
         for file in sorted(files):
             if file.endswith(_ENDINGS):
-                yield Path(folder, file)
+                yield os.path.join(folder, file)
 
 
 def digest_of(named: Mapping[str, str]) -> str:

@@ -81,7 +81,7 @@ class Causes:
         """Which of the past runs is the last in which the node had its outputs, None when there is none."""
         for index, run in enumerate(self.past):
             entry = run.record.nodes.get(node_id)
-            if entry is not None and entry.state in SETTLED and node_id in run.nodes:
+            if entry is not None and entry.state in SETTLED:
                 return index
         return None
 
@@ -112,13 +112,13 @@ class Causes:
             if is_start:
                 self._lost(node_id, base)
             return []
-        if node_id not in then.nodes:
+        if node_id not in then.record.nodes:
             self._note(Cause("new", (node_id,)))
             return []
         changes = self._changes(node_id, base)
         for change in changes:
             self._note_change(node_id, change)
-        sources = [source for source in self._changed_sources(node_id, then) if source in then.nodes]
+        sources = [source for source in self._changed_sources(node_id, then) if source in then.record.nodes]
         if not changes and not sources:
             self._unexplained(node_id, then)
         return sources
@@ -164,7 +164,7 @@ class Causes:
         if node_id in self.now.record.always:
             self._note(Cause("always", (node_id,)))
             return
-        last = next((run.record for run in self.past if node_id in run.nodes), None)
+        last = next((run.record for run in self.past if node_id in run.record.nodes), None)
         if last is None:
             self._note(Cause("new" if self.past else "first run", (node_id,)))
         elif last.failure is not None and last.failure.node_id == node_id:

@@ -22,6 +22,7 @@ from graphengine.provenance.record import RECORD, RunRecord, Snapshot
 
 _SUFFIX = ".json.gz"
 _LARGEST = 256 * 2**20  # bytes of one record, decompressed
+_ENOUGH = 2**19  # bytes of records, compressed, that are read of a workflow
 _MOST_WORKFLOWS = 500
 
 logger = logging.getLogger(__name__)
@@ -54,15 +55,17 @@ class RecordFolder:
             return None
         return place
 
-    def read(self, file: Path | None, shape: str, most: int | None = None) -> list[Snapshot]:
-        """The last runs of a workflow, newest first."""
+    def read(self, file: Path | None, shape: str, most: int = 5) -> list[Snapshot]:
+        """The last runs of a workflow, newest first; of large ones fewer, but two."""
         found: list[Snapshot] = []
+        read = 0
         for place in reversed(self._places(self._folder(_absolute(file), shape))):
-            if most is not None and len(found) >= most:
+            if len(found) >= most or (len(found) >= 2 and read > _ENOUGH):
                 break
             snapshot = self._read(place)
             if snapshot is not None:
                 found.append(snapshot)
+                read += _size(place)
         return found
 
     def read_others(self, file: Path | None, shape: str, most: int) -> Iterator[Snapshot]:
@@ -130,6 +133,13 @@ def _modified(folder: Path) -> float:
         return folder.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _size(place: Path) -> int:
+    try:
+        return place.stat().st_size
+    except OSError:
+        return 0
 
 
 def _compressed(data: bytes) -> bytes:

@@ -7,18 +7,18 @@ refer to it through their class. Inputs that hold secrets are replaced; the toke
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
+from typing_extensions import TypedDict  # with pydantic, Python 3.12 or newer could take that of typing
 
-from graphengine.workflow.api_format import api_to_workflow, parse_api
 from graphengine.workflow.models import Link, NodeId, WorkflowNode
 
 #: Raised when older versions cannot read what is written.
 RECORD_FORMAT = 1
 #: What stands in place of a secret.
 HIDDEN = "(not recorded)"
-#: Hexadecimal digits of content digests that are kept: they are compared, and nothing is looked up by them.
+#: Hexadecimal digits of hashes that are kept to be compared; nothing is looked up by them.
 DIGEST_LENGTH = 16
 
 _CLOSED = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -30,14 +30,23 @@ NodeState = Literal[
 SETTLED: frozenset[NodeState] = frozenset({"executed", "cached", "cut off", "equal", "not needed"})
 
 
+class RecordedNode(TypedDict):
+    """A node of an API document."""
+
+    class_type: str
+    # Any: literals and links as JSON has them.
+    inputs: dict[str, Any]
+    _meta: NotRequired[dict[str, Any]]
+
+
 @with_config(_CLOSED)
 @dataclass(slots=True)
 class NodeEntry:
     """One node of a run.
 
-    `key` is its recipe key, `content` its content key where it was looked for, `digests` are the first digits of
-    the hashes of its outputs, `bytes` is how large these are, about. `stored` tells whether they were kept. A node
-    that is planned `runs`, is `cached`, `not needed`, or `perhaps` one or the other.
+    `key` is its recipe key, `content` the first digits of its content key where it was looked for, `digests` those
+    of the hashes of its outputs, `bytes` is how large these are, about. `stored` tells whether they were kept. A
+    node that is planned `runs`, is `cached`, `not needed`, or `perhaps` one or the other.
     """
 
     key: str
@@ -91,8 +100,7 @@ class RunRecord:
     seconds: float
     status: Literal["success", "error", "cancelled", "planned"]
     targets: tuple[str, ...]
-    # Any: an API document; it is checked when it is read out of the record.
-    document: dict[str, Any]
+    document: dict[str, RecordedNode]
     nodes: dict[str, NodeEntry]
     classes: dict[str, ClassEntry] = field(default_factory=dict)
     codes: list[dict[str, str]] = field(default_factory=list)
@@ -115,13 +123,16 @@ class Snapshot:
     """A record with its nodes as the workflow has them."""
 
     def __init__(self, record: RunRecord, nodes: Mapping[NodeId, WorkflowNode] | None = None) -> None:
-        """The nodes are read out of the record's document unless they are given.
-
-        Raises:
-            WorkflowFormatError: the document is no API document.
-        """
+        """The nodes are read out of the record's document unless they are given."""
         self.record = record
-        self.nodes = api_to_workflow(parse_api(record.document)).nodes if nodes is None else nodes
+        self._given = nodes
+
+    @cached_property
+    def nodes(self) -> Mapping[NodeId, WorkflowNode]:
+        """The nodes by id."""
+        if self._given is not None:
+            return self._given
+        return {NodeId(node_id): _read(node) for node_id, node in self.record.document.items()}
 
     def key(self, node_id: str) -> str | None:
         """The recipe key of a node, None when the record does not have it."""
@@ -153,3 +164,21 @@ class Snapshot:
         """How messages name a node."""
         node = self.nodes.get(NodeId(node_id))
         return f"node {node_id} ({node.class_type})" if node is not None else f"node {node_id}"
+
+
+def _read(node: RecordedNode) -> WorkflowNode:
+    inputs = {name: _value(value) for name, value in node["inputs"].items()}
+    title = node.get("_meta", {}).get("title")
+    return WorkflowNode(node["class_type"], inputs, title if isinstance(title, str) else None)
+
+
+# Any: a value of an API document.
+def _value(value: Any) -> Link | JsonValue:
+    """A link, or a literal; records wrap every list that is a literal, so there is no doubt."""
+    match value:
+        case [str(source), int(output)]:
+            return Link(NodeId(source), output)
+        case {"__value__": wrapped}:
+            return wrapped  # type: ignore[no-any-return]  # JSON
+        case _:
+            return value  # type: ignore[no-any-return]  # JSON

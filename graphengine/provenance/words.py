@@ -30,7 +30,7 @@ def cause_text(cause: Cause, snapshot: Snapshot, now: float) -> str:
         case "new":
             return f"{label} never ran with this workflow"
         case "first run":
-            return "there is no record of a run of this workflow"
+            return "no earlier run of this workflow is recorded"
         case "unfinished":
             return f"the run {when} ended before {label}"
         case "failed":
