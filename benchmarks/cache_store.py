@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.hashing import node_key
 from graphengine.cache.store import CacheStore, MemoryStore, Outputs
+from graphengine.cache.upkeep import clear
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def stores(folder: Path) -> list[tuple[str, Callable[[], CacheStore]]]:
 
     def disk() -> DiskStore:
         store = DiskStore(folder / "small")
-        store.clear()
+        clear(store)
         return store
 
     return [("memory", MemoryStore), ("disk", disk)]

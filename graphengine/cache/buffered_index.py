@@ -1,188 +1,320 @@
-"""The index of a disk store with writes put off and failures turned into misses.
+"""The index of a disk store with group commits, and failures turned into misses.
 
-Actions without a blob, uses and file fingerprints wait in memory and are written in one transaction: at `flush`,
-and by `add` when 1,000 are waiting or the last write is a quarter of a second ago. So a process that is killed
-loses at most the work of a quarter of a second.
+What a slow node gave is committed before `add` returns: synced, so that neither the end of the process nor a power
+loss takes it back. What quick nodes gave waits, at most `delay_s` and at most 1,000 actions or 8 MiB, and is
+committed in one go, by a thread of its own when nobody puts meanwhile. Uses and fingerprints of files go with the
+next commit. Blobs are staged when they are put, and synced and given their names by the commit, before the rows.
 
-No method raises for what SQLite cannot do: reading then finds nothing, writing answers False, and one warning per
-kind is logged. A damaged index is moved aside and a new one begun.
+No method raises for what SQLite or the disk cannot do: reading then finds nothing, writing answers False, and one
+warning per kind is logged. A damaged index is moved aside and a new one begun. When the folder vanishes, or in a
+process that was forked, nothing is found or kept any more.
 """
 
 import logging
 import os
 import sqlite3
-import weakref
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock, RLock, Timer
 from typing import TypeVar
 
+from graphengine.cache.blobs import BlobFolder
 from graphengine.cache.hashing import FileStamp
-from graphengine.cache.index import Action, Index, IndexTotals, NewerIndex, Shown, is_damage
+from graphengine.cache.index import Index, IndexTotals
+from graphengine.cache.rows import Action, Content, Found, Shown, is_sound
+from graphengine.cache.schema import NewerIndex, is_damage
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_BATCH = 1000
-_BATCH_S = 0.25
+_MOST_ACTIONS = 1000
+_MOST_BYTES = 8 * 2**20
 _TOUCH_S = 600.0
-_NO_TOTALS = IndexTotals(0, 0, 0, 0)
+_NO_TOTALS = IndexTotals(0, 0, 0, 0, 0)
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """What is not yet written: actions by key, keys that were used, (stamp, fingerprint) by path."""
+class _Batch:
+    """What is not yet written: actions by key; contents and staged files by digest; keys that were used; (stamp,
+    fingerprint) by path.
+    """
 
     actions: dict[str, Action] = field(default_factory=dict)
+    contents: dict[str, Content] = field(default_factory=dict)
+    staged: dict[str, Path] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     files: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    bytes: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.actions or self.used or self.files)
 
-    def write(self, index: Index, now: float) -> None:
-        """Write to the index; needs a transaction."""
-        index.add(self.actions.values())
-        index.touch(self.used, now)
-        index.remember((path, stamp, fingerprint) for path, (stamp, fingerprint) in self.files.items())
-
-    def clear(self) -> None:
-        """Forget it."""
-        self.actions.clear()
-        self.used.clear()
-        self.files.clear()
-
 
 class BufferedIndex:
-    """Used by one thread at a time. An index that nobody closes is closed when it is collected or Python ends."""
+    """May be used from several threads. `why_closed` says why nothing can be kept, None when it can."""
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, blobs: BlobFolder, clock: Callable[[], float], delay_s: float) -> None:
+        self._path = path
+        self._blobs = blobs
+        self._clock = clock
+        self._delay_s = delay_s
+        self._process = os.getpid()
+        self._waiting, self._under_way = _Batch(), _Batch()
+        self._lock, self._committing = RLock(), Lock()
+        self._timer: Timer | None = None
+        self._warned: set[str] = set()
+        self._index: Index | None = None
+        self.why_closed: str | None = None
+
+    def open(self) -> None:
         """Open the index, or begin one. One that a later release wrote is left alone: then nothing is kept.
 
         Raises:
             sqlite3.Error: it cannot be opened or written.
         """
-        self._path = path
-        self._clock = clock
-        self._waiting = _Waiting()
-        self._flushed = clock()
-        self._warned: set[str] = set()
-        self._index: Index | None = None
         try:
-            self._index = Index(path)
+            self._index = Index(self._path)
         except NewerIndex as error:
-            logger.warning(
-                "the cache index %s was written by a later release (%s): nothing is cached; update graphengine or "
-                "choose another folder with --cache",
-                path,
-                error,
+            self.give_up(
+                f"the cache index {self._path} was written by a later release ({error}): nothing is cached; "
+                "update graphengine or choose another folder with --cache"
             )
-        self._finalizer = weakref.finalize(self, _finish, self._index, self._waiting, clock)
+
+    def give_up(self, why: str) -> None:
+        """Find and keep nothing from now on; a warning says why."""
+        self.why_closed = why
+        self._index = None
+        logger.warning("%s", why)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of what is not yet written."""
+        return self._waiting.bytes
 
     @property
     def is_open(self) -> bool:
         """Whether anything can be kept."""
-        return self._index is not None
+        # A connection must not be used after a fork, and the locks may be held for ever.
+        return self._index is not None and os.getpid() == self._process
 
-    def find(self, key: str) -> Action | None:
-        """The action of a key; it counts as used now."""
-        action = self._waiting.actions.get(key) or self._ask(lambda index: index.find(key))
-        if action is not None:
-            self._note_use(key, action.used, self._clock())
-        return action
+    def find(self, key: str) -> Found | None:
+        """The action of a key and its content; it counts as used now. A damaged row is dropped."""
+        if not self.is_open:
+            return None
+        with self._lock:
+            found = self._pending(key) or self.ask(lambda index: index.find(key))
+            if found is not None:
+                self._note_use(key, found.action.used, self._clock())
+        if found is not None and not is_sound(found.action):
+            logger.warning("a damaged row of the cache index %s is dropped", self._path)
+            self.drop_row(key)
+            return None
+        return found
 
-    def find_ui(self, keys: Collection[str]) -> dict[str, str]:
-        """What the actions of those keys that are kept showed; they count as used now."""
-        now = self._clock()
-        waiting = self._waiting.actions
-        shown = {key: Shown(waiting[key].ui, now) for key in keys if key in waiting} if waiting else {}
-        rest = [key for key in keys if key not in shown]
-        shown |= self._ask(lambda index: index.find_shown(rest)) or {}
-        for key, (_, used) in shown.items():
-            self._note_use(key, used, now)
-        return {key: ui for key, (ui, _) in shown.items()}
+    def _pending(self, key: str) -> Found | None:
+        """What is not yet written; an action may wait for a content that is being written."""
+        batches = (self._waiting, self._under_way)
+        action = next((batch.actions[key] for batch in batches if key in batch.actions), None)
+        if action is None or action.content is None:
+            return None if action is None else Found(action, None)
+        digest = action.content
+        content = next((batch.contents[digest] for batch in batches if digest in batch.contents), None)
+        staged = next((batch.staged[digest] for batch in batches if digest in batch.staged), None)
+        return None if content is None else Found(action, content, staged)
 
-    def add(self, action: Action) -> bool:
-        """Keep an action without a blob; False when it was due to be written and could not be."""
-        self._waiting.actions[action.key] = action
-        due = len(self._waiting.actions) >= _BATCH or not 0 <= self._clock() - self._flushed < _BATCH_S
-        return self.flush() if due else True
+    def find_shown(self, keys: Collection[str]) -> dict[str, Shown]:
+        """What is needed to peek at those keys that are kept; they count as used now."""
+        if not self.is_open:
+            return {}
+        with self._lock:
+            now = self._clock()
+            pending = {**self._under_way.actions, **self._waiting.actions}
+            shown = {key: _shown(pending[key], now) for key in keys if key in pending} if pending else {}
+            rest = [key for key in keys if key not in shown]
+            shown |= self.ask(lambda index: index.find_shown(rest)) or {}
+            for key, found in shown.items():
+                self._note_use(key, found.used, now)
+        return shown
 
-    def drop(self, key: str, digest: str | None, remove: Callable[[str], None]) -> None:
-        """Forget an action and, when given, its blob, which `remove` removes meanwhile."""
+    def knows(self, digest: str) -> Content | None:
+        """The content of a digest, if it is kept or about to be."""
+        if not self.is_open:
+            return None
+        with self._lock:
+            waiting = self._waiting.contents.get(digest) or self._under_way.contents.get(digest)
+            return waiting or self.ask(lambda index: index.content(digest))
 
-        def forget(index: Index) -> None:
-            index.drop(key)
-            if digest is not None:
-                index.drop_content(digest)
-                remove(digest)
+    def add(
+        self, action: Action, content: Content | None = None, staged: Path | None = None, *, at_once: bool
+    ) -> bool:
+        """Keep an action with its content; False when it was committed at once and that failed."""
+        if not self.is_open:
+            self._blobs.discard(staged)
+            return False
+        with self._lock:
+            batch = self._waiting
+            batch.actions[action.key] = action
+            batch.bytes += action.size
+            if content is not None:
+                batch.contents[content.digest] = content
+                batch.bytes += content.size if staged is not None else len(content.data or b"")
+                if staged is not None and batch.staged.setdefault(content.digest, staged) is not staged:
+                    self._blobs.discard(staged)
+            due = len(batch.actions) >= _MOST_ACTIONS or batch.bytes >= _MOST_BYTES
+            if not due and not at_once and self._timer is None:
+                self._timer = Timer(self._delay_s, self._commit_on_time)
+                self._timer.daemon = True
+                self._timer.start()
+        return self.flush() if due or at_once else True
 
-        self._waiting.actions.pop(key, None)
-        self.write(forget)
+    def drop_row(self, key: str) -> None:
+        """Forget one action."""
+        with self._lock:
+            self._waiting.actions.pop(key, None)
+        self.write(lambda index: index.drop(key))
 
     def recall(self, stamp: FileStamp) -> str | None:
         """The fingerprint remembered for exactly this stamp, or None."""
+        if not self.is_open:
+            return None
         path, text = _file_row(stamp)
-        waiting = self._waiting.files.get(path)
-        if waiting is not None:
-            return waiting[1] if waiting[0] == text else None
-        return self._ask(lambda index: index.recall(path, text))
+        with self._lock:
+            waiting = self._waiting.files.get(path) or self._under_way.files.get(path)
+            if waiting is not None:
+                return waiting[1] if waiting[0] == text else None
+            return self.ask(lambda index: index.recall(path, text))
 
     def remember(self, stamp: FileStamp, fingerprint: str) -> None:
         """Remember a fingerprint; an older one of the same path is forgotten."""
+        if not self.is_open:
+            return
         path, text = _file_row(stamp)
-        self._waiting.files[path] = (text, fingerprint)
+        with self._lock:
+            self._waiting.files[path] = (text, fingerprint)
 
     def totals(self) -> IndexTotals:
         """How much is kept, what is waiting included."""
         self.flush()
-        return self._ask(lambda index: index.totals()) or _NO_TOTALS
-
-    def clear(self, remove_blobs: Callable[[], None]) -> None:
-        """Forget everything, while `remove_blobs` removes every blob."""
-
-        def forget(index: Index) -> None:
-            index.clear()
-            remove_blobs()
-
-        self._waiting.clear()
-        self.write(forget)
+        return self.ask(lambda index: index.totals()) or _NO_TOTALS
 
     def flush(self) -> bool:
-        """Write what is waiting; False when that fails: then it is lost."""
-        now = self._flushed = self._clock()
-        written = not self._waiting or self.write(lambda index: self._waiting.write(index, now))
-        self._waiting.clear()
-        return written
+        """Commit what is waiting; False when that fails: then it is lost."""
+        if not self.is_open:
+            return False
+        with self._committing:
+            with self._lock:
+                batch, self._waiting = self._waiting, _Batch()
+                self._under_way = batch
+            try:
+                return not batch or self._commit(batch)
+            finally:
+                with self._lock:
+                    self._under_way = _Batch()
+
+    def discard_waiting(self) -> None:
+        """Forget what is waiting."""
+        if not self.is_open:
+            return
+        with self._committing, self._lock:
+            for staged in self._waiting.staged.values():
+                self._blobs.discard(staged)
+            self._waiting = _Batch()
 
     def write(self, change: Callable[[Index], None]) -> bool:
         """Make a change at once, in one transaction; False when the index fails. What `change` raises passes."""
-        if self._index is None:
+        if not self.is_open:
             return False
-        try:
-            with self._index.transaction():
-                change(self._index)
-        except sqlite3.Error as error:
-            self._failed(self._index, error)
-            return False
+        with self._lock:
+            if self._index is None:
+                return False
+            try:
+                with self._index.transaction():
+                    change(self._index)
+            except sqlite3.Error as error:
+                self._failed(self._index, error)
+                return False
         return True
 
-    def close(self) -> None:
-        """Write what is waiting and close the file."""
-        self.flush()
-        self._finalizer()
-        self._index = None
-
-    def _ask(self, question: Callable[[Index], T]) -> T | None:
+    def ask(self, question: Callable[[Index], T]) -> T | None:
         """What the index answers; None when it fails."""
-        if self._index is None:
+        if not self.is_open:
             return None
+        with self._lock:
+            if self._index is None:
+                return None
+            try:
+                return question(self._index)
+            except sqlite3.Error as error:
+                self._failed(self._index, error)
+                return None
+
+    def close(self) -> None:
+        """Commit what is waiting and close the file. A forked process does nothing: both belong to its parent."""
+        if os.getpid() != self._process:
+            return
+        self.flush()
+        with self._lock:
+            index, self._index = self._index, None
+            if self._timer is not None:
+                self._timer.cancel()
+        if index is not None:
+            index.close()
+
+    def warn(self, message: str, *details: object) -> None:
+        """Log a warning, the first time only."""
+        if message not in self._warned:
+            self._warned.add(message)
+            logger.warning(message, *details)
+
+    def vanished(self) -> bool:
+        """Whether the folder is gone; then nothing more is kept, which one warning says."""
+        with self._lock:
+            if self._index is None or self._index.is_in_place():
+                return False
+            self.give_up(f"the cache folder {self._path.parent} has vanished: nothing more is cached")
+            return True
+
+    def _commit(self, batch: _Batch) -> bool:
+        """Sync the staged files, then name them and write the rows in one transaction."""
         try:
-            return question(self._index)
-        except sqlite3.Error as error:
-            self._failed(self._index, error)
-            return None
+            if self.vanished():
+                return False
+            for path in batch.staged.values():
+                self._blobs.sync(path)
+            return self.write(lambda index: self._write_batch(index, batch))
+        except OSError as error:
+            if not self.vanished():
+                self.warn("cannot write to the cache %s: %s; results are not kept", self._path.parent, error)
+            return False
+        finally:
+            for path in batch.staged.values():
+                self._blobs.discard(path)
+
+    def _write_batch(self, index: Index, batch: _Batch) -> None:
+        now = self._clock()
+        contents: list[Content] = []
+        folders: set[Path] = set()
+        for digest, content in batch.contents.items():
+            known = index.content(digest)
+            if known is not None and (known.data is not None or self._blobs.has(known)):
+                continue
+            if (staged := batch.staged.get(digest)) is not None:
+                folders.add(self._blobs.settle(staged, content))
+            elif content.data is None:
+                continue  # the blob was there when it was put, and somebody has removed it since
+            contents.append(content)
+        for folder in folders:
+            self._blobs.sync(folder)
+        index.add(batch.actions.values(), contents)
+        index.touch(batch.used, now)
+        index.remember((path, stamp, fingerprint) for path, (stamp, fingerprint) in batch.files.items())
+
+    def _commit_on_time(self) -> None:
+        with self._lock:
+            self._timer = None
+        self.flush()
 
     def _note_use(self, key: str, used: float, now: float) -> None:
         """Remember a use, to ten minutes: a run over a full cache is to write nothing."""
@@ -191,33 +323,18 @@ class BufferedIndex:
 
     def _failed(self, index: Index, error: sqlite3.Error) -> None:
         if not is_damage(error):
-            self._warn("cannot use the cache index %s: %s; results may not be kept", error)
+            if not self.vanished():
+                self.warn("cannot use the cache index %s: %s; results may not be kept", self._path, error)
             return
         logger.warning("the cache index %s is damaged (%s); a new one is begun", self._path, error)
         try:
             index.restart()
-        except (OSError, sqlite3.Error) as failure:
-            self._index = None
-            self._warn("cannot begin a new cache index %s: %s; nothing is cached", failure)
-
-    def _warn(self, message: str, error: Exception) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            logger.warning(message, self._path, error)
+        except (OSError, sqlite3.Error, NewerIndex) as failure:
+            self.give_up(f"cannot begin a new cache index {self._path}: {failure}; nothing is cached")
 
 
-def _finish(index: Index | None, waiting: _Waiting, clock: Callable[[], float]) -> None:
-    """Write what is waiting and close: also for an index that nobody closed."""
-    if index is None:
-        return
-    try:
-        if waiting:
-            with index.transaction():
-                waiting.write(index, clock())
-    except sqlite3.Error as error:
-        logger.warning("the last results could not be written to the cache: %s", error)
-    finally:
-        index.close()
+def _shown(action: Action, now: float) -> Shown:
+    return Shown(action.ui, action.digests, now)
 
 
 def _file_row(stamp: FileStamp) -> tuple[bytes, str]:

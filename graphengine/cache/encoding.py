@@ -12,6 +12,9 @@ themselves, all else is an array:
     ["l", n]  ["u", n]  ["d", n]               list, tuple, dict (key, value, …) of the last n values or pairs
     ["B", name]  ["S", name]                   long bytes, long text: in the blob
     ["t" | "n" | "x", name, dtype, shape]      torch tensor, numpy array, numpy scalar: in the blob
+    ["p", mode, width, height]                 picture of the last three values: pixels, palette, info
+
+The format is part of the schema of the index: raise both.
 """
 
 import json
@@ -23,12 +26,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, NoneType
 from typing import Any, cast
 
+from graphengine.cache.compression import ValueKind
+from graphengine.cache.pictures import describe_picture, picture_parts, restore_picture
 from graphengine.cache.store import Outputs
 from graphengine.cache.tensors import describe_array, load_blob, restore_array, save_blob
 from graphengine.node.api import ExecutionBlocker
-
-#: The structure of outputs without tensors, or a safetensors file.
-Encoded = str | bytes
 
 STRUCTURE_FORMAT = 1
 _INLINE_CHARS = 4096
@@ -39,8 +41,28 @@ class DamagedEncoding(Exception):
     """Bytes or a structure that `encode` did not write."""
 
 
-class _NotStorable(Exception):
-    """A value that has no encoding."""
+class NotStorable(Exception):
+    """A value that has no encoding; the message says what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A safetensors file in parts, which share the memory of the values, and what it mostly holds."""
+
+    parts: tuple[memoryview, ...]
+    kind: ValueKind
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.nbytes for part in self.parts)
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.parts)
+
+
+#: The structure of outputs without tensors, or a safetensors file.
+Encoded = str | bytes
 
 
 @dataclass(slots=True)
@@ -59,24 +81,50 @@ class _Arrays:
 
 
 def encode(outputs: Outputs) -> Encoded | None:
-    """The values of all slots; None when one of them is a model or another object that is no plain data.
+    """The values of all slots; None when one of them is no plain data (see `encode_parts`)."""
+    try:
+        encoded = encode_parts(outputs)
+    except NotStorable:
+        return None
+    return bytes(encoded) if isinstance(encoded, Blob) else encoded
 
-    Plain data: None, bool, int, float, str, bytes, torch tensors, numpy arrays and scalars, and lists, tuples and
-    dicts (keys: str or int) of them. Subclasses of these are objects of their own and not taken for plain data.
+
+def encode_parts(outputs: Outputs) -> str | Blob:
+    """The values of all slots, with tensors that are not copied.
+
+    Plain data: None, bool, int, float, str, bytes, torch tensors, numpy arrays and scalars, pictures of Pillow,
+    and lists, tuples and dicts (keys: str or int) of them. Subclasses of these are objects of their own and not
+    taken for plain data.
+
+    Raises:
+        NotStorable: one of them is a model or another object that is no plain data.
     """
     arrays = _Arrays()
-    try:
-        tokens = _tokens(outputs.slots, arrays)
-    except _NotStorable:
-        return None
-    structure = json.dumps(tokens, separators=(",", ":"), allow_nan=False)
+    structure = json.dumps(_tokens(outputs.slots, arrays), separators=(",", ":"), allow_nan=False)
     if not arrays.values and len(structure) <= _INLINE_CHARS:
         return structure
-    return save_blob({**arrays.values, "structure": structure.encode()})
+    parts = save_blob({**arrays.values, "structure": structure.encode()})
+    text = len(structure) + sum(len(value) for value in arrays.values.values() if type(value) is str)
+    total = sum(part.nbytes for part in parts)
+    return Blob(tuple(parts), "text" if text * 2 > total else "tensors")
 
 
-def decode(encoded: Encoded) -> tuple[tuple[object, ...], ...]:
-    """The slots that were encoded. Imports torch only when there are torch tensors.
+def why_not_storable(outputs: Outputs) -> str | None:
+    """What keeps the outputs from being stored, "slot 0 holds an object of type Model" for instance; None when
+    nothing does.
+    """
+    for number, items in enumerate(outputs.slots):
+        try:
+            _tokens(items, _Arrays())
+        except NotStorable as error:
+            return f"slot {number} holds {error}"
+    return None
+
+
+def decode(encoded: str | bytes | bytearray) -> tuple[tuple[object, ...], ...]:
+    """The slots that were encoded, as a structure or the bytes of a blob; tensors share the memory of a bytearray.
+
+    Imports torch only when there are torch tensors.
 
     Raises:
         DamagedEncoding: `encode` did not write this.
@@ -84,9 +132,9 @@ def decode(encoded: Encoded) -> tuple[tuple[object, ...], ...]:
     try:
         if isinstance(encoded, str):
             return _slots(json.loads(encoded), {})
-        arrays = load_blob(encoded)
-        return _slots(json.loads(bytes(arrays["structure"]["data"])), arrays)
-    except (ValueError, LookupError, TypeError, RuntimeError, struct.error) as error:
+        arrays = load_blob(bytearray(encoded) if isinstance(encoded, bytes) else encoded)
+        return _slots(json.loads(bytes(arrays["structure"])), arrays)
+    except (ValueError, LookupError, TypeError, RuntimeError, struct.error, MemoryError) as error:
         raise DamagedEncoding(f"{type(error).__name__}: {error}") from error
 
 
@@ -107,11 +155,15 @@ def _tokens(root: object, arrays: _Arrays) -> list[Any]:
             for name, member in mapping.items():
                 stack.append(_dict_key(name))
                 stack.append(member)
+        elif (writer := _WRITERS.get(kind)) is not None:
+            tokens.append(writer(value))
+        elif (picture := describe_picture(value)) is not None:
+            tokens.append(["p", *picture])
+            stack.extend(picture_parts(value))
         else:
-            writer = _WRITERS.get(kind)
-            tokens.append(writer(value) if writer else _rare_token(value, arrays))
+            tokens.append(_rare_token(value, arrays))
         if len(tokens) + len(stack) > _MAX_TOKENS:  # also what contains itself ends here
-            raise _NotStorable
+            raise NotStorable("a value that contains itself or has more than a million parts")
     tokens.append(STRUCTURE_FORMAT)
     tokens.reverse()
     return tokens
@@ -119,7 +171,7 @@ def _tokens(root: object, arrays: _Arrays) -> list[Any]:
 
 def _dict_key(name: object) -> object:
     if type(name) is not str and type(name) is not int:
-        raise _NotStorable
+        raise NotStorable(f"a dict with a key of type {type(name).__name__}")
     return name
 
 
@@ -152,7 +204,7 @@ def _rare_token(value: object, arrays: _Arrays) -> object:
         return ["k", "" if value.message is None else f"+{value.message.encode('utf-8', 'surrogatepass').hex()}"]
     described = describe_array(value)
     if described is None:
-        raise _NotStorable
+        raise NotStorable(_what(value))
     tag, dtype, shape = described
     return [tag, arrays.name(value), dtype, shape]
 
@@ -167,7 +219,15 @@ def _text_token(value: str, arrays: _Arrays) -> object:
     return value
 
 
-def _slots(tokens: Any, arrays: Mapping[str, Any]) -> tuple[tuple[object, ...], ...]:
+def _what(value: object) -> str:
+    """A value in the words of a message."""
+    kind = type(value)
+    if kind.__module__ in ("torch", "numpy"):
+        return f"a {kind.__module__} value of a kind that cannot be kept ({kind.__name__})"
+    return f"an object of type {kind.__name__}"
+
+
+def _slots(tokens: Any, arrays: Mapping[str, memoryview]) -> tuple[tuple[object, ...], ...]:
     if type(tokens) is not list or not tokens or tokens[0] != STRUCTURE_FORMAT:
         raise ValueError(f"not a structure of format {STRUCTURE_FORMAT}")
     made: dict[str, object] = {}
@@ -177,6 +237,9 @@ def _slots(tokens: Any, arrays: Mapping[str, Any]) -> tuple[tuple[object, ...], 
             stack.append(token)
         elif token[0] in ("l", "u", "d"):
             _close_container(token, stack)
+        elif token[0] == "p":
+            _, mode, width, height = token
+            stack[-3:] = [restore_picture(mode, width, height, stack[-3:])]
         elif len(token) == 2 and token[0] in _READERS:
             stack.append(_READERS[token[0]](token[1]))
         else:
@@ -205,14 +268,14 @@ def _close_container(token: list[Any], stack: list[Any]) -> None:
             stack.append(dict(zip(members[::2], members[1::2], strict=True)))
 
 
-def _from_blob(token: list[Any], stored: Mapping[str, Any]) -> object:
+def _from_blob(token: list[Any], stored: memoryview) -> object:
     match token:
         case ["B", str()]:
-            return bytes(stored["data"])
+            return bytes(stored)
         case ["S", str()]:
-            return bytes(stored["data"]).decode("utf-8", "surrogatepass")
+            return bytes(stored).decode("utf-8", "surrogatepass")
         case [str(tag), str(), str(dtype), list(shape)]:
-            return restore_array(tag, stored["data"], dtype, shape)
+            return restore_array(tag, stored, dtype, shape)
     raise ValueError(f"unknown token {token[:1]}")
 
 

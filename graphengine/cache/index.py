@@ -1,82 +1,42 @@
-"""The SQLite index of a disk store: what is kept under which key, in which blob, and fingerprints of files.
+"""Questions and changes of an open index (see `schema`): actions, contents, fingerprints of files, settings.
 
-Schema 1. `actions` has one row per cache key: the digest of its blob or, for small plain data, the structure
-itself, and what the node showed. `contents` has one row per blob. `files` remembers fingerprints of files by path.
-
-An index of an older schema is brought up to date by the release that changes the schema (there is none older than
-1); one of a newer schema is left alone (`NewerIndex`). A file that is no index or damaged is moved aside, together
-with its write-ahead log, and a new one begun: a cache may be lost, never wrong.
-
-WAL with `synchronous=NORMAL`: what is committed survives the end of the process at any moment; after a power loss
-the last commits may be missing.
+Methods that write need a transaction. What is to be removed to make room, and what a user keeps, is in `eviction`.
 """
 
 import logging
 import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+
+from graphengine.cache.rows import Action, Content, Found, Shown, Timing, checksum
+from graphengine.cache.schema import connect, is_damage, move_aside, transaction
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
-_BUSY_S = 30.0
 _CHUNK = 500
-_TABLES = (
-    "CREATE TABLE actions (key TEXT PRIMARY KEY, content TEXT, structure TEXT, ui TEXT NOT NULL,"
-    " size INTEGER NOT NULL, created REAL NOT NULL, used REAL NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE contents (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT NOT NULL, fingerprint TEXT NOT NULL) WITHOUT ROWID",
-)
-
-
-class NewerIndex(Exception):
-    """The index has a schema of a later release."""
-
-
-class Action(NamedTuple):
-    """One row of `actions`: `content` is a blob's digest, or `structure` the values themselves.
-
-    `size` is in bytes (of the blob, or of the texts), the times are seconds since 1970.
-    """
-
-    key: str
-    content: str | None
-    structure: str | None
-    ui: str
-    size: int
-    created: float
-    used: float
-
-
-class Shown(NamedTuple):
-    """What a peek needs of an action."""
-
-    ui: str
-    used: float
+#: What a row of `actions` takes beside its texts, about.
+ROW_BYTES = 300
+_ACTION = "key, content, structure, ui, digests, size, class_type, seconds, writer, created, used, mark"
+_CONTENT = "digest, codec, size, length, data, used"
+_MARKS = {12: ",".join("?" * 12), 6: ",".join("?" * 6)}
 
 
 @dataclass(frozen=True, slots=True)
 class IndexTotals:
-    """Rows and bytes: `inline_bytes` in the index itself, `blob_bytes` in blobs."""
+    """Rows and bytes: `inline_bytes` in the index itself, `blob_bytes` in `blobs` files."""
 
     actions: int
+    contents: int
     blobs: int
     inline_bytes: int
     blob_bytes: int
 
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error says that the file is no sound SQLite database, or not one of ours."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None:
-        return False
-    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return True
-    return "no such" in str(error) or "already exists" in str(error)  # a table or column: somebody else's database
+    @property
+    def bytes(self) -> int:
+        """All bytes."""
+        return self.inline_bytes + self.blob_bytes
 
 
 class Index:
@@ -91,189 +51,169 @@ class Index:
         """
         self._path = path
         try:
-            self._connection = _open(path)
+            self.connection = connect(path)
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
             logger.warning("the cache index %s is damaged (%s); a new one is begun", path, error)
             move_aside(path)
-            self._connection = _open(path)
+            self.connection = connect(path)
+        self._inode = _inode(path)
 
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, and no other process writes meanwhile."""
-        return _transaction(self._connection)
+        return transaction(self.connection)
 
-    def find(self, key: str) -> Action | None:
-        """The action of a key."""
-        row = self._connection.execute("SELECT * FROM actions WHERE key = ?", (key,)).fetchone()
-        return Action(*row) if row else None
+    def is_in_place(self) -> bool:
+        """Whether the file is still where it was opened."""
+        return self._inode is not None and _inode(self._path) == self._inode
+
+    def find(self, key: str) -> Found | None:
+        """The action of a key and its content; None when either is missing."""
+        row = self.connection.execute(
+            "SELECT a.*, c.* FROM actions a LEFT JOIN contents c ON c.digest = a.content WHERE a.key = ?", (key,)
+        ).fetchone()
+        if row is None:
+            return None
+        action, content = Action(*row[:12]), Content(*row[12:])
+        if action.content is None:
+            return Found(action, None)
+        return Found(action, content) if content.digest is not None else None
 
     def find_shown(self, keys: Sequence[str]) -> dict[str, Shown]:
-        """What the actions of those keys that are kept showed."""
+        """What is needed to peek at those keys that are kept; damaged rows are left out."""
         found: dict[str, Shown] = {}
         for start in range(0, len(keys), _CHUNK):
             chunk = keys[start : start + _CHUNK]
-            marks = ",".join("?" * len(chunk))
-            rows = self._connection.execute(f"SELECT key, ui, used FROM actions WHERE key IN ({marks})", chunk)
-            found.update((key, Shown(ui, used)) for key, ui, used in rows)
+            rows = self.connection.execute(
+                "SELECT key, content, structure, ui, digests, used, mark FROM actions"
+                f" WHERE key IN ({','.join('?' * len(chunk))})",
+                chunk,
+            )
+            found.update(
+                (key, Shown(ui, digests, used))
+                for key, content, structure, ui, digests, used, stored in rows
+                if checksum(key, content, structure, ui, digests) == stored
+            )
         return found
 
-    def add(self, actions: Iterable[Action]) -> None:
-        """Write actions and the blobs they name; needs a transaction."""
-        rows = list(actions)
-        self._connection.executemany("INSERT OR REPLACE INTO actions VALUES (?,?,?,?,?,?,?)", rows)
-        blobs = [(row.content, row.size) for row in rows if row.content is not None]
-        self._connection.executemany("INSERT OR REPLACE INTO contents VALUES (?,?)", blobs)
+    def content(self, digest: str) -> Content | None:
+        """The content of a digest."""
+        row = self.connection.execute(f"SELECT {_CONTENT} FROM contents WHERE digest = ?", (digest,)).fetchone()
+        return Content(*row) if row else None
 
-    def touch(self, keys: Iterable[str], now: float) -> None:
-        """Note that actions were used; needs a transaction."""
-        self._connection.executemany("UPDATE actions SET used = ? WHERE key = ?", [(now, key) for key in keys])
+    def contents_in(self, prefix: str) -> list[Content]:
+        """The contents whose digest begins so, without their data."""
+        rows = self.connection.execute(
+            "SELECT digest, codec, size, length, NULL, used FROM contents WHERE digest >= ? AND digest < ?"
+            " AND data IS NULL",
+            (prefix, prefix + "g"),
+        )
+        return [Content(*row) for row in rows]
+
+    def add(self, actions: Iterable[Action], contents: Iterable[Content] = ()) -> None:
+        """Write contents and actions; an action whose content is not there is left out."""
+        self.connection.executemany(
+            f"INSERT OR REPLACE INTO contents ({_CONTENT}) VALUES ({_MARKS[6]})", list(contents)
+        )
+        rows = list(actions)
+        self.connection.executemany(
+            f"INSERT OR REPLACE INTO actions ({_ACTION}) VALUES ({_MARKS[12]})",
+            [row for row in rows if row.content is None],
+        )
+        self.connection.executemany(
+            f"INSERT OR REPLACE INTO actions ({_ACTION}) SELECT {_MARKS[12]}"
+            " WHERE EXISTS (SELECT 1 FROM contents WHERE digest = ?)",
+            [(*row, row.content) for row in rows if row.content is not None],
+        )
 
     def drop(self, key: str) -> None:
-        """Forget one action; needs a transaction."""
-        self._connection.execute("DELETE FROM actions WHERE key = ?", (key,))
+        """Forget one action."""
+        self.connection.execute("DELETE FROM actions WHERE key = ?", (key,))
 
-    def drop_content(self, digest: str) -> None:
-        """Forget a blob and every action that names it; needs a transaction."""
-        self._connection.execute("DELETE FROM actions WHERE content = ?", (digest,))
-        self._connection.execute("DELETE FROM contents WHERE digest = ?", (digest,))
-
-    def evict(self, limit_bytes: int) -> list[str]:
-        """Forget the least recently used actions until the rest fits; needs a transaction.
-
-        Returns the digests of blobs that nothing names any more, for the caller to remove.
-        """
-        orphans = self._drop_orphans()
-        totals = self.totals()
-        surplus = totals.inline_bytes + totals.blob_bytes - limit_bytes
-        if surplus <= 0:
-            return orphans
-        uses = dict(
-            self._connection.execute(
-                "SELECT content, count(*) FROM actions WHERE content IS NOT NULL GROUP BY content"
-            ).fetchall()
+    def touch(self, keys: Iterable[str], now: float) -> None:
+        """Note that actions and their contents were used."""
+        rows = [(now, key) for key in keys]
+        self.connection.executemany("UPDATE actions SET used = ? WHERE key = ?", rows)
+        self.connection.executemany(
+            "UPDATE contents SET used = ? WHERE digest = (SELECT content FROM actions WHERE key = ?)", rows
         )
-        dropped: list[tuple[str]] = []
-        for key, content, size in self._connection.execute(
-            "SELECT key, content, size FROM actions ORDER BY used, key"
-        ):
-            if surplus <= 0:
-                break
-            dropped.append((key,))
-            if content is not None:
-                uses[content] -= 1
-            if content is None or uses[content] == 0:
-                surplus -= size
-        self._connection.executemany("DELETE FROM actions WHERE key = ?", dropped)
-        return orphans + self._drop_orphans()
 
-    def _drop_orphans(self) -> list[str]:
-        rows = self._connection.execute(
-            "SELECT digest FROM contents"
-            " WHERE digest NOT IN (SELECT content FROM actions WHERE content IS NOT NULL)"
-        ).fetchall()
-        self._connection.executemany("DELETE FROM contents WHERE digest = ?", rows)
-        return [digest for (digest,) in rows]
+    def keys_like(self, prefix: str) -> list[str]:
+        """Keys that begin so, at most three."""
+        end = prefix + "\U0010ffff"
+        rows = self.connection.execute("SELECT key FROM actions WHERE key >= ? AND key < ? LIMIT 3", (prefix, end))
+        return [key for (key,) in rows]
+
+    def keys_after(self, key: str, count: int) -> list[str]:
+        """The next keys in their order."""
+        rows = self.connection.execute("SELECT key FROM actions WHERE key > ? ORDER BY key LIMIT ?", (key, count))
+        return [key for (key,) in rows]
 
     def totals(self) -> IndexTotals:
         """How much the index knows of."""
-        actions, inline = self._connection.execute(
-            "SELECT count(*), coalesce(sum(CASE WHEN content IS NULL THEN size ELSE 0 END), 0) FROM actions"
+        actions, rows = self.connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM actions").fetchone()
+        contents, blobs, inline, files = self.connection.execute(
+            "SELECT count(*), count(*) - count(data), coalesce(sum(iif(data IS NULL, 0, size)), 0),"
+            " coalesce(sum(iif(data IS NULL, size, 0)), 0) FROM contents"
         ).fetchone()
-        blobs, size = self._connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM contents").fetchone()
-        return IndexTotals(actions, blobs, inline, size)
+        return IndexTotals(actions, contents, blobs, rows + actions * ROW_BYTES + inline, files)
 
-    def clear(self) -> None:
-        """Forget everything; needs a transaction."""
-        for table in ("actions", "contents", "files"):
-            self._connection.execute(f"DELETE FROM {table}")
+    def timings(self) -> dict[str, Timing]:
+        """What nodes took so far, by class."""
+        rows = self.connection.execute(
+            "SELECT a.class_type, count(*), avg(a.seconds), avg(a.size + coalesce(c.length, 0)) FROM actions a"
+            " LEFT JOIN contents c ON c.digest = a.content WHERE a.seconds IS NOT NULL GROUP BY a.class_type"
+        )
+        return {class_type: Timing(*rest) for class_type, *rest in rows}
 
     def recall(self, path: bytes, stamp: str) -> str | None:
         """The fingerprint remembered for a path with this stamp."""
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT fingerprint FROM files WHERE path = ? AND stamp = ?", (path, stamp)
         ).fetchone()
         return row[0] if row else None
 
     def remember(self, rows: Iterable[tuple[bytes, str, str]]) -> None:
-        """Remember (path, stamp, fingerprint), one per path; needs a transaction."""
-        self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?)", rows)
+        """Remember (path, stamp, fingerprint), one per path."""
+        self.connection.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?)", list(rows))
+
+    def setting(self, name: str) -> str | None:
+        """A setting of the folder."""
+        row = self.connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def set(self, name: str, value: str) -> None:
+        """Change a setting of the folder."""
+        self.connection.execute("INSERT OR REPLACE INTO settings VALUES (?,?)", (name, value))
+
+    def shrink(self) -> None:
+        """Give room that nothing uses back to the disk; outside a transaction."""
+        self.connection.execute("PRAGMA incremental_vacuum").fetchall()
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self.connection.close()
 
     def restart(self) -> None:
-        """Move the damaged file aside and begin a new one.
+        """Begin a new index in place of the damaged one, which is moved aside unless somebody else did that.
 
         Raises:
             sqlite3.Error: a new one cannot be opened.
             OSError: the file cannot be moved.
         """
         with suppress(sqlite3.Error):
-            self._connection.close()
-        move_aside(self._path)
-        self._connection = _open(self._path)
+            self.connection.close()
+        if self.is_in_place():
+            move_aside(self._path)
+        self.connection = connect(self._path)
+        self._inode = _inode(self._path)
 
 
-def move_aside(path: Path) -> Path:
-    """Rename a damaged index and its log to `….damaged-<time>`; the new name of the index.
-
-    Raises:
-        OSError: it cannot be renamed.
-    """
-    aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
-    return aside
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+def _inode(path: Path) -> tuple[int, int] | None:
     try:
-        _schema(connection)  # before anything is changed
-        _use_wal(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        with _transaction(connection):  # fails at once where the file cannot be written
-            if _schema(connection) != SCHEMA:
-                for statement in _TABLES:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:  # an interrupt must not leave the transaction open
-        with suppress(sqlite3.Error):  # a full disk has rolled back already
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging; SQLite does not wait for others here, so we do."""
-    end = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _schema(connection: sqlite3.Connection) -> int:
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if found > SCHEMA:
-        raise NewerIndex(f"schema {found}, this release knows {SCHEMA}")
-    return found
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

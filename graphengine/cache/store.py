@@ -17,16 +17,32 @@ _SEQUENCES = (list, tuple, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """How outputs came about: the class of the node and the seconds it took, None when nobody measured.
+
+    Stores keep it for estimates, and commit at once what took long to make.
+    """
+
+    class_type: str = ""
+    seconds: float | None = None
+
+
+UNKNOWN = Made()
+
+
+@dataclass(frozen=True, slots=True)
 class Outputs:
     """What one node gave: for each output slot its items (one, unless lists are involved), and what it shows.
 
     `ui` is the node's message to whoever watches, `{"images": [{"filename", "subfolder", "type"}]}` for instance.
-    `digests` are content hashes (hex) of the slots, where they are known.
+    `digests` are content hashes (hex) of the slots, where they are known. `made` does not count when outputs are
+    compared.
     """
 
     slots: tuple[tuple[object, ...], ...] = ()
     ui: Mapping[str, JsonValue] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
+    made: Made = field(default=UNKNOWN, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +283,7 @@ def _array_bytes(item: object) -> int:
 
 def _detached_outputs(outputs: Outputs) -> Outputs:
     slots = tuple(tuple(_detached(item) for item in items) for items in outputs.slots)
-    return Outputs(slots, _detached(outputs.ui), outputs.digests)
+    return Outputs(slots, _detached(outputs.ui), outputs.digests, outputs.made)
 
 
 # Any: whatever a node gave; the type of the value is kept.

@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors import safe_open
 
-from graphengine.cache.encoding import DamagedEncoding, decode, encode
+from graphengine.cache.encoding import DamagedEncoding, decode, encode, why_not_storable
 from graphengine.cache.store import Outputs
 from graphengine.node.api import ExecutionBlocker
 
@@ -208,6 +209,74 @@ def test_a_numpy_value_comes_back(array: np.ndarray[tuple[int, ...], np.dtype[np
     assert np.array_equal(back[0], array)
 
 
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"]
+)
+@pytest.mark.parametrize("size", [(13, 7), (300, 200), (0, 4)], ids=["small", "large", "empty"])
+def test_a_picture_of_any_mode_comes_back(mode: str, size: tuple[int, int]) -> None:
+    length = len(Image.new(mode, size).tobytes())
+    picture = (
+        Image.frombytes(mode, size, bytes(n % 251 for n in range(length))) if length else Image.new(mode, size)
+    )
+    if mode == "P":
+        picture.putpalette(bytes(range(0, 252, 3)) * 3)
+    picture.info.update({"dpi": (72, 72), "transparency": 3, "icc_profile": b"profile"})
+    back = round_trip([picture, 1])
+    assert isinstance(back, list)
+    assert type(back[0]) is Image.Image
+    assert back[0] == picture
+    assert back[0].info == picture.info
+
+
+def test_a_picture_that_is_bound_to_its_file_has_no_encoding(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert encode(Outputs(((picture,),))) is None
+        assert encode(Outputs(((picture.copy(),),))) is not None
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        '["p","RGB",1,2]',
+        '["p","RGB",-1,1]',
+        '["p","RGB",1e9,1]',
+        '["p","XYZ",1,1]',
+        '["p",3,1,1]',
+        '["p","RGB",1]',
+        '["p","RGB",99999999999,99999999999]',
+    ],
+)
+def test_a_picture_whose_description_does_not_fit_is_damaged(token: str) -> None:
+    with pytest.raises(DamagedEncoding):
+        decode(f'[1,["b","AAAA"],null,["d",0],{token},["u",1],["u",1]]')
+
+
+def test_a_picture_of_three_values_that_are_none_is_damaged() -> None:
+    for values in ('1,null,["d",0]', '["b","AAAA"],1,["d",0]', '["b","AAAA"],null,null', "null"):
+        with pytest.raises(DamagedEncoding):
+            decode(f'[1,{values},["p","RGB",1,1],["u",1],["u",1]]')
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"{",
+        b'{"0": 1}',
+        b'{"structure": {"data_offsets": [0, 99]}}',
+        b'{"structure": {"data_offsets": [2, 1]}}',
+        b'{"structure": {"data_offsets": [-1, 1]}}',
+        b'{"structure": {"data_offsets": [0.0, 1]}}',
+        b'{"structure": {}}',
+        b'{"__metadata__": {}}',
+    ],
+)
+def test_a_safetensors_file_with_a_wrong_header_is_damaged(header: bytes) -> None:
+    with pytest.raises(DamagedEncoding):
+        decode(len(header).to_bytes(8, "little") + header + b"[1]")
+
+
 def test_a_blob_is_a_safetensors_file_that_other_programs_read(tmp_path: Path) -> None:
     blob = encode(Outputs((({"samples": torch.ones(1, 4, dtype=torch.bfloat16)},),)))
     assert isinstance(blob, bytes)
@@ -252,7 +321,9 @@ class NamedDict(dict[str, int]):
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_plain_data_has_no_encoding(value: object) -> None:
-    assert encode(Outputs(((1,), (value,)))) is None
+    outputs = Outputs(((1,), (value,)))
+    assert encode(outputs) is None
+    assert (why_not_storable(outputs) or "").startswith("slot 1 holds ")
 
 
 @pytest.mark.parametrize("place", [0, 1000])
