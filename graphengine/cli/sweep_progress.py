@@ -139,7 +139,7 @@ class LiveSweep(FailuresOnly):
         self._progress.stop()
 
     def _print(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _drop_node(self) -> None:
         if self._node is not None:
