@@ -301,8 +301,8 @@ class Engine:
         self.close()
 
     def load_all_packs(self) -> list[Problem]:
-        """Import every custom pack, as a server does that tells which nodes there are."""
-        return self._load(self.custom)
+        """Import every pack, as a server does that tells which nodes there are and what else packs bring."""
+        return self._load(dict.fromkeys((*self.packs.packs, *self.custom)))
 
     def load_packs(self, class_types: Iterable[str]) -> list[Problem]:
         """Import the custom packs that define these node types, as far as they are not defined yet.

@@ -3,7 +3,8 @@
 Where the text does not tell what is imported (`importlib` with a computed name, a class that a function makes),
 every file of the pack counts: a needless run is better than a stale picture. A package that a file lies in counts
 only when importing it does more than import and define, so that a list of all nodes does not tie them together.
-What a node reads besides its code it names in `GRAPHENGINE_CODE_FILES`, paths relative to the folder of the pack.
+What a node reads besides its code, its class or a module of its code names in `GRAPHENGINE_CODE_FILES`: paths
+relative to the folder of the pack.
 """
 
 import inspect
@@ -15,11 +16,8 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from graphengine.packs.imports import FileFacts, Import, read_facts
+from graphengine.packs.imports import DATA_FILES, FileFacts, Import, read_facts
 from graphengine.packs.source import PackSource
-
-#: Attribute of a node class: data files that it reads, which count as its code.
-DATA_FILES = "GRAPHENGINE_CODE_FILES"
 
 _PACKAGE = "__init__"
 _MOST_DATA_FILES = 1000
@@ -57,12 +55,8 @@ class CodeOfPack:
     # Any: the class is its author's.
     def code_of(self, node: type[Any] | str) -> dict[str, str]:
         """The digests (hex) of the files behind a node class or a module, by path relative to the pack."""
-        if isinstance(node, str):
-            start = self._file_of_module(node)
-            files = self._all if start is None else self._closure(start)
-            return {file: self.source.files[file] for file in sorted(files)}
         files = self.files_of(node)
-        return {**{file: self.source.files[file] for file in sorted(files)}, **self.data_of(data_files(node))}
+        return {**{file: self.source.files[file] for file in sorted(files)}, **self.data_of(self.data_files(node))}
 
     @cached_property
     def _modules(self) -> dict[str, str]:
@@ -74,8 +68,11 @@ class CodeOfPack:
         return frozenset(self.source.files)
 
     # Any: as above.
-    def files_of(self, node_class: type[Any]) -> frozenset[str]:
-        """The files behind a node class, by path relative to the pack."""
+    def files_of(self, node_class: type[Any] | str) -> frozenset[str]:
+        """The files behind a node class or a module, by path relative to the pack."""
+        if isinstance(node_class, str):
+            start = self._file_of_module(node_class)
+            return self._all if start is None else self._closure(start)
         start = self._file_of_module(node_class.__module__)
         if start is None or node_class.__qualname__ not in self._facts_of(start).classes:
             return self._all
@@ -171,6 +168,14 @@ class CodeOfPack:
             folders.setdefault(name, []).append(folder)
         return folders
 
+    # Any: as above.
+    def data_files(self, node_class: type[Any] | str) -> tuple[str, ...]:
+        """The data files that a node class, or a module of its code, names."""
+        declared = getattr(node_class, DATA_FILES, ())
+        own = (declared,) if isinstance(declared, str) else tuple(map(str, declared))
+        named = (name for file in sorted(self.files_of(node_class)) for name in self._facts_of(file).data)
+        return tuple(dict.fromkeys((*own, *named)))
+
     def data_of(self, names: Iterable[str]) -> dict[str, str]:
         """The digests (hex) of data files of the pack; "absent" for one that is not there."""
         wanted = [str(name) for name in islice(names, _MOST_DATA_FILES)]
@@ -185,13 +190,6 @@ class CodeOfPack:
         if relative.is_absolute() or ".." in relative.parts or not (base / relative).is_file():
             return "absent"
         return sha256((base / relative).read_bytes()).hexdigest()
-
-
-# Any: the class is its author's.
-def data_files(node_class: type[Any]) -> tuple[str, ...]:
-    """The data files that a node class names."""
-    declared = getattr(node_class, DATA_FILES, ())
-    return (declared,) if isinstance(declared, str) else tuple(map(str, declared))
 
 
 # Packs share files, and parsing one takes a millisecond. The digest tells one state of a file from another.

@@ -62,7 +62,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
     """
 
     def __init__(self, packs: Iterable[Pack] = (), records: Records | None = None) -> None:
-        self._packs = tuple(packs)
+        self.packs = tuple(packs)
         self._reader = SourceReader(records)
         self._index = PackIndex(records or Records())
         self._indexed: dict[Pack, IndexedPack | None] = {}
@@ -82,7 +82,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         return found
 
     def __iter__(self) -> Iterator[str]:
-        names = (name for pack in self._packs if (known := self.indexed(pack)) for name in known.record.nodes)
+        names = (name for pack in self.packs if (known := self.indexed(pack)) for name in known.record.nodes)
         return (name for name in dict.fromkeys(names) if name in self)
 
     def __len__(self) -> int:
@@ -136,7 +136,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         Raises:
             PackError: one has.
         """
-        before = self._packs[: self._packs.index(pack)] if pack in self._packs else ()
+        before = self.packs[: self.packs.index(pack)] if pack in self.packs else ()
         for other in before:
             known = self.indexed(other)
             if known is not None and class_type in known.record.nodes:
@@ -166,7 +166,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         return classes[class_type]
 
     def _find(self, class_type: str) -> NodeDefinition | None:
-        for pack in self._packs:
+        for pack in self.packs:
             if pack in self._loaded:
                 continue
             known = self.indexed(pack)

@@ -5,6 +5,9 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+#: Name that a module or a node class gives to a list of data files, which count as its code.
+DATA_FILES = "GRAPHENGINE_CODE_FILES"
+
 #: Functions that import what only running them tells.
 _DYNAMIC_NAMES = frozenset({"__import__", "exec", "import_module"})
 _DYNAMIC_ATTRIBUTES = frozenset(
@@ -30,13 +33,15 @@ class FileFacts:
     """What a file says.
 
     `dynamic` says that it imports what its text does not name, `acts` that importing it does more than import and
-    define. `classes` are the qualified names of the classes it writes out.
+    define. `classes` are the qualified names of the classes it writes out, `data` what it says in
+    `GRAPHENGINE_CODE_FILES`.
     """
 
     imports: tuple[Import, ...] = ()
     dynamic: bool = False
     acts: bool = False
     classes: frozenset[str] = frozenset()
+    data: tuple[str, ...] = ()
 
 
 def read_facts(source: bytes) -> FileFacts:
@@ -59,7 +64,18 @@ def read_facts(source: bytes) -> FileFacts:
                 named = _named_import(node)
                 dynamic = dynamic or named is None
                 imports.extend([named] if named is not None else [])
-    return FileFacts(tuple(imports), dynamic, any(map(_acts, tree.body)), frozenset(_classes(tree)))
+    acts = any(map(_acts, tree.body))
+    return FileFacts(tuple(imports), dynamic, acts, frozenset(_classes(tree)), tuple(_data(tree)))
+
+
+def _data(tree: ast.Module) -> Iterator[str]:
+    """The texts in a list that the module assigns to `GRAPHENGINE_CODE_FILES`."""
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.List(elts=values) | ast.Tuple(elts=values)) | (
+                ast.AnnAssign(target=ast.Name(id=name), value=ast.List(elts=values) | ast.Tuple(elts=values))
+            ) if name == DATA_FILES:
+                yield from (v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str))
 
 
 def _executed(tree: ast.Module) -> Iterator[ast.AST]:

@@ -20,11 +20,11 @@ from pydantic import TypeAdapter, ValidationError
 from graphengine.node.definition import InputSpec, NodeDefinition, OutputSpec
 from graphengine.node.files import FileNames, Files
 from graphengine.node.types import compares_itself
-from graphengine.packs.code import CodeOfPack, LazyTexts, data_files
+from graphengine.packs.code import CodeOfPack, LazyTexts
 from graphengine.packs.discover import Pack
 from graphengine.packs.load import LoadedPack
 from graphengine.packs.records import Records, record_name
-from graphengine.packs.requirements import installed_versions
+from graphengine.packs.requirements import OURS, installed_versions
 from graphengine.packs.source import PackSource
 
 logger = logging.getLogger(__name__)
@@ -62,8 +62,7 @@ class NodeCode:
 class PackRecord:
     """What holds for a pack. `nodes` are in the order of their lines; `unread` are those only an import tells."""
 
-    format: int
-    python: str
+    form: str
     version: str
     nodes: dict[str, NodeCode] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
@@ -132,7 +131,7 @@ class PackIndex:
 
     def read(self, pack: Pack, source: PackSource) -> IndexedPack | None:
         """The record of a pack if it was made from this source, or None."""
-        content = self._records.read(_name(pack, source))
+        content = self._records.read(_name(pack, source)) if source.files else None
         if content is None:
             return None
         digest, _, rest = content.partition(b"\n")
@@ -145,7 +144,7 @@ class PackIndex:
         except ValidationError as error:  # written by another version
             logger.debug("the index of pack %r is of another form: %s", pack.name, _first(error))
             return None
-        if (record.format, record.python, record.version) != (FORMAT, _python(), source.version):
+        if (record.form, record.version) != (_form(), source.version):
             return None
         complete = len(lines) == len(record.nodes) and all(
             node.group < len(record.groups) for node in record.nodes.values()
@@ -154,8 +153,10 @@ class PackIndex:
         return IndexedPack(pack, record, CodeOfPack(source, ()), tuple(lines)) if complete and known else None
 
     def write(self, loaded: LoadedPack) -> None:
-        """Keep the record of a pack that was imported."""
+        """Keep the record of a pack that was imported, if it is made of files."""
         source = loaded.code.source
+        if not source.files:
+            return
         lines: dict[str, bytes] = {}
         unread: list[str] = []
         for definition in loaded.definitions:
@@ -169,10 +170,9 @@ class PackIndex:
         for class_type in lines:
             node_class = loaded.classes[class_type]
             group = tuple(sorted(loaded.code.files_of(node_class)))
-            nodes[class_type] = NodeCode(groups.setdefault(group, len(groups)), data_files(node_class))
+            nodes[class_type] = NodeCode(groups.setdefault(group, len(groups)), loaded.code.data_files(node_class))
         record = PackRecord(
-            FORMAT,
-            _python(),
+            _form(),
             source.version,
             nodes,
             (*unread, *(problem.class_type for problem in loaded.problems if problem.class_type is not None)),
@@ -188,8 +188,18 @@ def _name(pack: Pack, source: PackSource) -> str:
     return record_name(source.root, f"{pack.module}.index")
 
 
-def _python() -> str:
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
+@cache
+def _form() -> str:
+    """What else decides what a record says: its format, Python, our version, and what a definition has."""
+    names = [f.name for kind in (NodeDefinition, InputSpec, OutputSpec, Files) for f in fields(kind)]
+    return " ".join(
+        [
+            str(FORMAT),
+            f"{sys.version_info.major}.{sys.version_info.minor}",
+            *installed_versions([OURS]).values(),
+            *names,
+        ]
+    )
 
 
 @cache

@@ -17,8 +17,8 @@ _EGG = re.compile(r"#egg=([A-Za-z0-9._-]+)")
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
 _LARGEST = 2**20
 
-#: Our own distribution: custom packs compute with its stand-ins.
-_OURS = "graphengine-comfy"
+#: Our own distribution; custom packs compute with its stand-ins.
+OURS = "graphengine-comfy"
 
 
 def declared_packages(pack: Pack, module: ModuleType) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def declared_packages(pack: Pack, module: ModuleType) -> tuple[str, ...]:
     if pack.path is None:
         return _unique(_required_by_distribution(pack))
     folder = pack.path if pack.path.is_dir() else None
-    return _unique([_OURS, *(_required_in_folder(folder) if folder else ())])
+    return _unique([OURS, *(_required_in_folder(folder) if folder else ())])
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:

@@ -136,6 +136,12 @@ def test_data_files_that_a_node_names_are_code(custom_nodes: Path) -> None:
     assert load_pack(write(custom_nodes, {})).definitions[1].code["table.json"] != found["table.json"]
 
 
+def test_data_files_that_a_module_names_are_code_of_what_imports_it(custom_nodes: Path) -> None:
+    scale = "GRAPHENGINE_CODE_FILES: list[str] = ['table.json']\n" + FILES["maths/scale.py"]
+    found = code(custom_nodes, {"maths/scale.py": scale, "table.json": "[1]"})
+    assert ("table.json" in found["Resize"], "table.json" in found["Blur"]) == (True, False)
+
+
 def test_a_comment_in_a_helper_changes_only_the_nodes_that_import_it(custom_nodes: Path) -> None:
     before = load_pack(write(custom_nodes, FILES)).definitions
     versions = {node.class_type: node.version for node in before}

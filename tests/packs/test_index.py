@@ -311,7 +311,7 @@ def test_an_index_of_another_format_or_python_does_not_count(place: Place) -> No
     place.write("double", {"__init__.py": double()})
     shown(place.engine())
     (record,) = place.records("index")
-    for old, new in [(b'{"format":1,', b'{"format":999,'), (b'"python":"3.', b'"python":"2.')]:
+    for old, new in [(b'{"form":"1 3.', b'{"form":"999 3.'), (b'{"form":"1 3.', b'{"form":"1 2.')]:
         rest = record.read_bytes().partition(b"\n")[2].replace(old, new, 1)
         record.write_bytes(sha256(rest).hexdigest().encode() + b"\n" + rest)
         assert (shown(place.engine()), place.imported()) == (["42"], ["double"])

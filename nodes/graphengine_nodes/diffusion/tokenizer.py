@@ -13,6 +13,9 @@ from importlib.resources import files
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
+#: The vocabulary is part of what computes a conditioning.
+GRAPHENGINE_CODE_FILES = ("diffusion/data/bpe_simple_vocab_16e6.txt.gz",)
+
 _MERGES = 49408 - 256 * 2 - 2
 _WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 _SPECIAL = ("<|startoftext|>", "<|endoftext|>")
