@@ -11,11 +11,13 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, cast
+from uuid import uuid4
 
 from pydantic import JsonValue
 
+from graphengine.cache.disk import DiskStore
 from graphengine.cache.hashing import KEY_FORMAT
-from graphengine.cache.store import CacheStore
+from graphengine.cache.store import CacheStore, TieredStore
 from graphengine.errors import GraphEngineError, NodeExecutionError, RunCancelled
 from graphengine.execution.account import Account
 from graphengine.execution.digests import NodeDigests
@@ -51,7 +53,7 @@ Status = Literal["success", "error", "cancelled"]
 
 @contextmanager
 def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Iterator[None]:
-    """Write a record of what the run does in the block, however it ends."""
+    """Write a record of what the run does in the block, however it ends; the store remembers what it used."""
     if records is None:
         yield
         return
@@ -70,8 +72,17 @@ def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Itera
         raise
     finally:
         ended = _Ended(started, time.perf_counter() - before, status, failure)
+        _log(run, file, started)
         with collector_paused():
             records.write(_record(run.account, run.folders, file, ended))
+
+
+def _log(run: Run, file: Path | None, started: float) -> None:
+    """Have the disk remember which entries the run used, so that it keeps them longer than others."""
+    disk, account = _disk(run.store), run.account
+    if disk is not None:
+        key_of = account.known.keys.of
+        disk.runs.record(uuid4().hex, file, started, [key_of[each] for each in (*account.executed, *account.cached)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,5 +309,23 @@ def _foresee(
 
 
 def _evicted(store: CacheStore) -> Evicted:
-    """When the store let go of a key, as far as it remembers."""
-    return getattr(store, "evicted_at", lambda key: None)
+    """When and why the store let go of a key, as far as it remembers."""
+    disk = _disk(store)
+
+    def evicted(key: str) -> tuple[float, str] | None:
+        found = disk.evictions([key]).get(key) if disk is not None else None
+        return None if found is None else (found.when, found.why)
+
+    return evicted
+
+
+def _disk(store: CacheStore) -> DiskStore | None:
+    """The disk among the tiers of a store."""
+    waiting = [store]
+    while waiting:
+        tier = waiting.pop()
+        if isinstance(tier, DiskStore):
+            return tier
+        if isinstance(tier, TieredStore):
+            waiting += [tier.first, tier.second]
+    return None

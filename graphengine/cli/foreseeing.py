@@ -144,7 +144,7 @@ def draw(
 _WHY = {
     "kept": "its result is kept",
     "same content": "what it reads is as before, so its result is kept",
-    "equal": "takes what node {of} gives, which is equal",
+    "equal": "node {of} is equal, and one of them runs",
     "no result": "no result is kept for it",
     "always": "it always runs",
     "cut off": "cut off if node {of} gives the same",

@@ -146,12 +146,12 @@ class Forecast:
         return found
 
     def _equal(self, node_id: NodeId, owner: NodeId) -> Foreseen:
-        """A node takes what another gives that has the same key."""
+        """Nodes with the same key run once; which of them does, the run decides."""
         if owner in self._settled:
             self.digests.settle(node_id, self.digests.known_of(owner) or ())
             self._settled.add(node_id)
         fate = self.of[owner].fate
-        return Foreseen("cached" if fate == "runs" else fate, "equal", owner)
+        return Foreseen("perhaps" if fate == "runs" else fate, "equal", owner)
 
     def _take(self, node_id: NodeId, entry: Entry, foreseen: Foreseen) -> Foreseen:
         self.digests.settle(node_id, entry.digests)

@@ -42,11 +42,11 @@ class Cause:
     text: str = ""
 
 
-#: What became of the outputs kept under a key: "evicted" and when, or None when that is not known.
-Evicted = Callable[[str], float | None]
+#: When and why the outputs kept under a key were removed ("budget", "gc", "damaged", "cleared"), if that is known.
+Evicted = Callable[[str], tuple[float, str] | None]
 
 
-def _unknown(key: str) -> float | None:
+def _unknown(key: str) -> tuple[float, str] | None:
     return None
 
 
@@ -181,7 +181,7 @@ class Causes:
         if gone is not None:
             self._note(Cause("file gone", (node_id,), text=gone))
         elif evicted is not None:
-            self._note(Cause("evicted", (node_id,), at=evicted))
+            self._note(Cause("evicted", (node_id,), at=evicted[0], text=evicted[1]))
         elif kind is None or not kind.is_recipe:
             self._note(Cause("not kept", (node_id,), at=self.past[base].record.started))
 

@@ -14,6 +14,11 @@ from graphengine.provenance.record import Snapshot
 _SHORT = 40  # characters of a text that are shown whole
 _AROUND = 3  # words around a change that are shown
 _MOST_WORDS = 1000
+_REMOVED = {
+    "gc": "was removed by cache gc",
+    "cleared": "was removed as the cache was cleared",
+    "damaged": "was damaged and dropped",
+}
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -42,7 +47,7 @@ def cause_text(cause: Cause, snapshot: Snapshot, now: float) -> str:
         case "unkeyed":
             return f"{label} always runs: an input of it has no content hash"
         case "file gone":
-            return f"what {label} saved, {cause.text}, is gone"
+            return f"what {label} saved, {cause.text}, is gone or was changed"
         case _:
             return _rare(cause, label, when)
 
@@ -50,7 +55,7 @@ def cause_text(cause: Cause, snapshot: Snapshot, now: float) -> str:
 def _rare(cause: Cause, label: str, when: str) -> str:
     match cause.kind:
         case "evicted":
-            return f"the result of {label} was evicted {when}"
+            return f"the result of {label} {_REMOVED.get(cause.text, 'was evicted')} {when}"
         case "not kept":
             return f"the result of {label} is not in this cache any more; it was there {when}"
         case "other version":
