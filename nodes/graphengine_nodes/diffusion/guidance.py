@@ -1,14 +1,16 @@
-"""From conditionings to a denoised latent: weighted regions, classifier-free guidance, inpainting."""
+"""From conditionings to a denoised latent: weighted regions, guidance between several sides, inpainting."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from .combining import Guidance, Predictions
 from .model import DiffusionModel
 from .model_sampling import ModelSampling
 from .regions import Condition
@@ -44,17 +46,41 @@ class Inpainting:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GuidedDenoiser:
-    """A model with positive and negative conditions at a guidance scale (a `Denoiser`); Ho and Salimans (2022).
+class Point:
+    """Where the network was asked: x (B, C, …) at sigma (B,)."""
 
-    At cfg 1 the negative side has no weight and is not evaluated. `check_cancelled` is called before each
-    evaluation of the network and may raise.
+    x: Tensor
+    sigma: Tensor
+
+    def predictions(self, cond: Tensor, uncond: Tensor, cfg: float) -> Predictions:
+        """The two predictions here, to be combined at cfg."""
+        return Predictions(self.x, self.sigma, cond, uncond, cfg)
+
+
+class Rule(Protocol):
+    """Which conditionings are asked, by name ("positive", "negative", …), and how their answers become one."""
+
+    @property
+    def negative(self) -> str | None:
+        """The conditioning whose own prediction CFG++ samplers need; None when there is none."""
+
+    def sides(self, guidance: Guidance) -> Sequence[str]:
+        """The names of the conditionings that have a part in the result."""
+
+    def join(self, guidance: Guidance, point: Point, predicted: Mapping[str, Tensor]) -> Tensor:
+        """The guided prediction, shaped like x, from at least those of `sides`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GuidedDenoiser:
+    """A model with conditions by name and the rule that joins their predictions (a `Denoiser`).
+
+    `check_cancelled` is called before each evaluation of the network and may raise.
     """
 
     model: DiffusionModel
-    positive: Sequence[Condition]
-    negative: Sequence[Condition]
-    cfg: float
+    conditions: Mapping[str, Sequence[Condition]]
+    rule: Rule
     inpainting: Inpainting | None = None
     check_cancelled: Callable[[], None] = never_cancelled
 
@@ -64,25 +90,39 @@ class GuidedDenoiser:
         return self.model.sampling
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The denoised latent for x (B, C, H, W) at sigma (no dimension, or (B,))."""
-        if not math.isclose(self.cfg, 1.0):
-            return self.guided(x, sigma).denoised
-        [denoised] = self._predict(x, sigma, [self.positive])
-        return self._restored(denoised)
+        """The denoised latent for x (B, C, …) at sigma (no dimension, or (B,))."""
+        return self._joined(x, sigma, self.rule.sides(self.model.guidance))[0]
 
     def guided(self, x: Tensor, sigma: Tensor) -> Guided:
-        """The denoised latent, and the prediction of the negative side alone, where nothing is restored."""
-        cond, uncond = self._predict(x, sigma, [self.positive, self.negative])
-        return Guided(self._restored(uncond + (cond - uncond) * self.cfg), uncond)
+        """The denoised latent, and the prediction of the negative side alone, where nothing is restored.
+
+        Raises:
+            ValueError: there is no negative side.
+        """
+        negative = self.rule.negative
+        if negative is None:
+            raise ValueError(
+                "a CFG++ sampler needs the prediction for a negative conditioning, which this guider does not have"
+            )
+        sides = dict.fromkeys([*self.rule.sides(self.model.guidance), negative])
+        denoised, predicted = self._joined(x, sigma, list(sides))
+        return Guided(denoised, predicted[negative])
+
+    def _joined(self, x: Tensor, sigma: Tensor, sides: Sequence[str]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The guided prediction and the one of each side."""
+        sigma = sigma.expand(len(x)) if sigma.ndim == 0 else sigma
+        if self.inpainting:
+            x = self.inpainting.noised(x, sigma, self.sampling)
+        answers = self._predict(x, sigma, [self.conditions[side] for side in sides])
+        predicted = dict(zip(sides, answers, strict=True))
+        denoised = self.rule.join(self.model.guidance, Point(x, sigma), predicted)
+        return self._restored(denoised), predicted
 
     def _restored(self, denoised: Tensor) -> Tensor:
         return self.inpainting.restored(denoised) if self.inpainting else denoised
 
     def _predict(self, x: Tensor, sigma: Tensor, sides: Sequence[Sequence[Condition]]) -> list[Tensor]:
         """The denoised latent of each side: the weighted mean of its conditions."""
-        sigma = sigma.expand(len(x)) if sigma.ndim == 0 else sigma
-        if self.inpainting:
-            x = self.inpainting.noised(x, sigma, self.sampling)
         sums = [torch.zeros_like(x) for _ in sides]
         weights = [torch.full_like(x[:, :1], _NO_WEIGHT) for _ in sides]
         level = float(sigma[0])

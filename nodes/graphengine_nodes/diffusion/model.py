@@ -8,6 +8,7 @@ from typing import Any, NotRequired, Protocol, TypedDict
 
 from torch import Tensor
 
+from .combining import CLASSIFIER_FREE, Guidance
 from .model_sampling import ModelSampling
 
 
@@ -51,6 +52,7 @@ class DiffusionModel:
 
     `load` makes the weights ready on the device (cast, moved), is called once before each sampling run and
     must be cheap when there is nothing left to do. A patched model is a `dataclasses.replace` of this one.
+    guidance: how the predictions for the positive and the negative conditioning become one.
     """
 
     apply: ApplyModel
@@ -58,6 +60,7 @@ class DiffusionModel:
     latent_format: LatentFormat
     device: str = "cpu"
     load: Callable[[], None] = _nothing_to_load
+    guidance: Guidance = CLASSIFIER_FREE
 
 
 class Latent(TypedDict):

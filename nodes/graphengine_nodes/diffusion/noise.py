@@ -6,15 +6,50 @@ Every number follows from the seed alone and torch's global generator is neither
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from .model import Latent
 from .sampling import NoiseSampler
 
 _SEEDS = 2**64
 _BROWNIAN_TOLERANCE = 1e-6
+
+
+class Noise(Protocol):
+    """The NOISE value, as in ComfyUI: the noise that is added before the first step, and a seed for later ones."""
+
+    @property
+    def seed(self) -> int:
+        """What the noise of stochastic samplers follows from."""
+
+    def generate_noise(self, latent: Latent) -> Tensor:
+        """Noise shaped like the samples, on the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeededNoise:
+    """Standard normal noise."""
+
+    seed: int
+
+    def generate_noise(self, latent: Latent) -> Tensor:
+        """Noise shaped like the samples; see `prepare_noise`."""
+        return prepare_noise(latent["samples"], self.seed, latent.get("batch_index"))
+
+
+@dataclass(frozen=True, slots=True)
+class NoNoise:
+    """Zeros: the latent is noisy already, or shall be changed without noise."""
+
+    seed: int = 0
+
+    def generate_noise(self, latent: Latent) -> Tensor:
+        """Zeros shaped like the samples."""
+        return torch.zeros_like(latent["samples"])
 
 
 def prepare_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None = None) -> Tensor:
@@ -69,10 +104,10 @@ def brownian_noise(x: Tensor, seed: int, sigmas: Tensor) -> NoiseSampler:
 
             zeros = torch.zeros_like(x, device="cpu")
             tree.append(torchsde.BrownianTree(low, zeros, high, entropy=seed, tol=_BROWNIAN_TOLERANCE))
-        start, end = (min(max(_rounded(level), low), high) for level in (sigma_next, sigma))
+        start, end = sorted(min(max(_rounded(level), low), high) for level in (sigma_next, sigma))
         increment: Tensor = tree[0](start, end)
-        # The samplers go from high to low sigma, against the time of the motion: hence the sign.
-        return -increment.to(x.device) / (sigma - sigma_next).sqrt()
+        # From high to low sigma the samplers go against the time of the motion: hence the sign.
+        return increment.to(x.device) * torch.sign(sigma_next - sigma) / (sigma - sigma_next).abs().sqrt()
 
     return sample
 

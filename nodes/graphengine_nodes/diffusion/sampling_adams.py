@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -25,7 +26,7 @@ def sample_lms(
     noise_sampler: NoiseSampler | None = None,
     order: int = 4,
 ) -> Tensor:
-    """Linear multistep (Adams-Bashforth) in sigma with uneven steps, order up to 4; the step to 0 is Euler's."""
+    """Linear multistep (Adams-Bashforth) in sigma with uneven steps; the step to 0 is Euler's."""
     nodes = [float(sigma) for sigma in sigmas]
     slopes: list[Tensor] = []
     for i, sigma, sigma_next in levels(sigmas):
@@ -42,16 +43,17 @@ def sample_lms(
 def _adams_bashforth_weight(nodes: list[float], j: int) -> float:
     """The integral, over the last interval of the nodes, of the Lagrange polynomial of the j-th newest slope.
 
-    Two-point Gauss-Legendre quadrature is exact up to degree 3, that is, for up to four slopes.
+    Gauss-Legendre quadrature with n points is exact up to degree 2 n - 1.
     """
     *known, start, end = nodes
     points = [start, *reversed(known)]
     middle, half = (start + end) / 2, (end - start) / 2
+    places, weights = numpy.polynomial.legendre.leggauss(max(2, math.ceil(len(points) / 2)))
 
     def lagrange(tau: float) -> float:
         return math.prod((tau - p) / (points[j] - p) for k, p in enumerate(points) if k != j)
 
-    return half * (lagrange(middle - half / math.sqrt(3)) + lagrange(middle + half / math.sqrt(3)))
+    return half * math.fsum(w * lagrange(middle + half * p) for p, w in zip(places, weights, strict=True))
 
 
 def sample_ipndm(

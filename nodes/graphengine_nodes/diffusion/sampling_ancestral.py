@@ -47,6 +47,7 @@ def sample_euler_ancestral(
     callback: Callback = no_callback,
     noise_sampler: NoiseSampler,
     eta: float = 1.0,
+    s_noise: float = 1.0,
 ) -> Tensor:
     """Ancestral sampling with Euler steps: DDIM of Song et al. (2021) with eta > 0."""
     for i, sigma, sigma_next in levels(sigmas):
@@ -55,7 +56,7 @@ def sample_euler_ancestral(
         down, up, scale = ancestral_step(model.sampling, sigma, sigma_next, eta)
         x = x + to_d(x, sigma, denoised) * (down - sigma)
         if sigma_next > 0:
-            x = scale * x + noise_sampler(sigma, sigma_next) * up
+            x = scale * x + noise_sampler(sigma, sigma_next) * s_noise * up
     return x
 
 
@@ -92,6 +93,7 @@ def sample_dpmpp_2s_ancestral(
     callback: Callback = no_callback,
     noise_sampler: NoiseSampler,
     eta: float = 1.0,
+    s_noise: float = 1.0,
 ) -> Tensor:
     """Ancestral sampling with DPM-Solver++(2S) steps (Lu et al., 2022b, algorithm 1)."""
     for i, sigma, sigma_next in levels(sigmas):
@@ -105,7 +107,7 @@ def sample_dpmpp_2s_ancestral(
             x_2 = sigma_mid / sigma * x + (1 - sigma_mid / sigma) * denoised
             x = down / sigma * x + (1 - down / sigma) * model(x_2, sigma_mid)
         if sigma_next > 0:
-            x = scale * x + noise_sampler(sigma, sigma_next) * up
+            x = scale * x + noise_sampler(sigma, sigma_next) * s_noise * up
     return x
 
 
@@ -135,6 +137,22 @@ def sample_euler_cfg_pp(
     return x
 
 
+def sample_euler_cfg_pp_alternative(
+    model: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    callback: Callback = no_callback,
+    noise_sampler: NoiseSampler | None = None,
+) -> Tensor:
+    """Euler steps along (x - denoised) / sigma of an x that is moved by uncond - denoised first."""
+    for i, sigma, sigma_next in levels(sigmas):
+        denoised, uncond = model.guided(x, sigma)
+        callback(Step(i, sigma, x, denoised))
+        x = x + to_d(x - denoised + uncond, sigma, denoised) * (sigma_next - sigma)
+    return x
+
+
 def sample_euler_ancestral_cfg_pp(
     model: Denoiser,
     x: Tensor,
@@ -143,6 +161,7 @@ def sample_euler_ancestral_cfg_pp(
     callback: Callback = no_callback,
     noise_sampler: NoiseSampler,
     eta: float = 1.0,
+    s_noise: float = 1.0,
 ) -> Tensor:
     """CFG++ of Chung et al. (2024) with the noise of an ancestral Euler step."""
     for i, sigma, sigma_next in levels(sigmas):
@@ -153,7 +172,7 @@ def sample_euler_ancestral_cfg_pp(
         down, up = split_variance(sigma / signal.clamp(min=1e-8), sigma_next / signal_next, eta)
         x = signal_next * (denoised + to_d(x, sigma, signal * uncond) * down)
         if sigma_next > 0:
-            x = x + signal_next * noise_sampler(sigma, sigma_next) * up
+            x = x + signal_next * noise_sampler(sigma, sigma_next) * s_noise * up
     return x
 
 

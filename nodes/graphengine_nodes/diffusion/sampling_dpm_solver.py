@@ -9,6 +9,13 @@ import torch
 from torch import Tensor
 
 from .sampling import Callback, Denoiser, NoiseSampler, Step, no_callback
+from .sampling_ancestral import split_variance
+
+_HIGHEST_FACTOR = 1 + math.pi / 2
+"""The step size grows by less than this at a time."""
+
+_SMALLEST_STEP = 1e-6
+"""In -log(sigma): a smaller step does not move a float32 time."""
 
 
 def sample_dpm_fast(
@@ -37,36 +44,75 @@ def sample_dpm_fast(
     return x
 
 
+@dataclass(frozen=True, slots=True)
+class StepControl:
+    """The first step in -log(sigma) and the weights of the PID controller of the step size.
+
+    Raises:
+        ValueError: the first step is not above 0, or accept_safety is one that no step can reach.
+    """
+
+    h_init: float = 0.05
+    pcoeff: float = 0.0
+    icoeff: float = 1.0
+    dcoeff: float = 0.0
+    accept_safety: float = 0.81
+
+    def __post_init__(self) -> None:
+        if self.h_init <= 0:
+            raise ValueError(f"h_init is {self.h_init:g}; the first step must be above 0")
+        if self.accept_safety >= _HIGHEST_FACTOR:
+            raise ValueError(
+                f"accept_safety is {self.accept_safety:g}; no step is accepted from {_HIGHEST_FACTOR:.3g} on"
+            )
+
+
 def sample_dpm_adaptive(
     model: Denoiser,
     x: Tensor,
     sigmas: Tensor,
     *,
     callback: Callback = no_callback,
-    noise_sampler: NoiseSampler | None = None,
+    noise_sampler: NoiseSampler,
+    control: StepControl | None = None,
+    order: int = 3,
     rtol: float = 0.05,
     atol: float = 0.0078,
-    h_init: float = 0.05,
+    eta: float = 0.0,
+    s_noise: float = 1.0,
 ) -> Tensor:
-    """DPM-Solver-23 of Lu et al. (2022a): the step size follows from the error of order 2 against 3.
+    """DPM-Solver-12 and -23 of Lu et al. (2022a): the step size follows from the error of two orders.
 
-    Of the sigmas only the ends (0 excepted) count; the number of steps is not known before.
+    Of the sigmas only the ends (0 excepted) count; the number of steps is not known before. For eta > 0 each step
+    goes down to less noise and adds fresh noise.
+
+    Raises:
+        ValueError: no step is small enough for the tolerances, or the model gives values that are not finite.
     """
     if len(sigmas) < 2:
         return x
     t, t_end = _ends(sigmas)
-    controller = _StepSize(h_init)
+    controller = _StepSize(control or StepControl(), 1.5 if eta else order)
     x_low_last = x
     index = 0
     while t < t_end - 1e-5:
         t_next = torch.minimum(t_end, t + controller.h)
-        solver = _SolverStep(model, x, t, t_next)
-        x_low, x_high = solver.second_order(r1=1 / 3), solver.third_order()
+        t_down = t_next
+        if eta:
+            down, _ = split_variance(_sigma(t), _sigma(t_next), eta)
+            t_down = torch.minimum(t_end, -down.log())
+        solver = _SolverStep(model, x, t, t_down)
+        low, high = (1, 2) if order == 2 else (2, 3)
+        x_low, x_high = solver.to_order(low, r1=1 / 3), solver.to_order(high)
         callback(Step(index, _sigma(t), x, x - _sigma(t) * solver.eps))
         scale = torch.clamp(rtol * torch.maximum(x_low.abs(), x_low_last.abs()), min=atol)
         error = torch.linalg.vector_norm((x_low - x_high) / scale) / x.numel() ** 0.5
         if controller.accepts(float(error)):
-            x, x_low_last, t = x_high, x_low, t_next
+            x, x_low_last = x_high, x_low
+            if eta:
+                up = (_sigma(t_next) ** 2 - _sigma(t_down) ** 2) ** 0.5
+                x = x + up * s_noise * noise_sampler(_sigma(t), _sigma(t_next))
+            t = t_next
         index += 1
     return x
 
@@ -93,11 +139,12 @@ class _SolverStep:
         self._eps_at: dict[float, Tensor] = {}
         self.eps = self._noise(x, t)
 
-    def to_order(self, order: int) -> Tensor:
-        """x at t_next by the solver of this order, 1 to 3."""
+    def to_order(self, order: int, r1: float | None = None) -> Tensor:
+        """x at t_next by the solver of this order, 1 to 3; r1 is the place of its second stage, if not its own."""
         if order == 1:
             return self._x - self._sigma_next * self._h.expm1() * self.eps
-        return self.second_order() if order == 2 else self.third_order()
+        solver, own = (self.second_order, 0.5) if order == 2 else (self.third_order, 1 / 3)
+        return solver(own if r1 is None else r1)
 
     def second_order(self, r1: float = 0.5) -> Tensor:
         """x at t_next by DPM-Solver-2, whose second stage is at t + r1 * h."""
@@ -126,17 +173,36 @@ class _SolverStep:
         return (x - self._model(x, sigma)) / sigma
 
 
-@dataclass(slots=True)
 class _StepSize:
-    """The integral controller of the step size h that k-diffusion uses (MIT licence, Katherine Crowson)."""
+    """The controller of the step size h that k-diffusion uses (MIT licence, Katherine Crowson)."""
 
-    h: float
-    order: int = 3
-    accept_safety: float = 0.81
-    eps: float = 1e-8
+    def __init__(self, control: StepControl, order: float, eps: float = 1e-8) -> None:
+        self.h = control.h_init
+        p, i, d = control.pcoeff, control.icoeff, control.dcoeff
+        self._powers = ((p + i + d) / order, -(p + 2 * d) / order, d / order)
+        self._accept_safety = control.accept_safety
+        self._eps = eps
+        self._inverse_errors: list[float] = []  # of this step and the two accepted before
 
     def accepts(self, error: float) -> bool:
-        """Whether a step of this relative error counts; sets h for the next one either way."""
-        factor = 1 + math.atan((1 / (error + self.eps)) ** (1 / self.order) - 1)
+        """Whether a step of this relative error counts; sets h for the next one either way.
+
+        Raises:
+            ValueError: the error is not a number, or h would be too small to move on.
+        """
+        if math.isnan(error):
+            raise ValueError("the model gave values that are not numbers, so that no step size can be chosen")
+        inverse = 1 / (error + self._eps)
+        self._inverse_errors = [inverse, *(self._inverse_errors[1:] or (inverse, inverse))]
+        change = math.prod(e**power for e, power in zip(self._inverse_errors, self._powers, strict=True) if power)
+        factor = 1 + math.atan(change - 1)
         self.h *= factor
-        return factor >= self.accept_safety
+        accepted = factor >= self._accept_safety
+        if accepted:
+            self._inverse_errors[1:] = self._inverse_errors[:2]
+        elif self.h < _SMALLEST_STEP or factor > 1:
+            raise ValueError(
+                f"no step of sampler 'dpm_adaptive' is accepted (relative error {error:g}, step {self.h:g}); "
+                "raise rtol and atol, or lower accept_safety"
+            )
+        return accepted

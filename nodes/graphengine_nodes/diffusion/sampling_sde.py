@@ -51,6 +51,7 @@ def sample_dpmpp_sde(
     callback: Callback = no_callback,
     noise_sampler: NoiseSampler,
     eta: float = 1.0,
+    s_noise: float = 1.0,
     r: float = 0.5,
 ) -> Tensor:
     """DPM-Solver++ (2S), stochastic: algorithm 1 of Lu et al. (2022b), each stage an ancestral step."""
@@ -63,10 +64,10 @@ def sample_dpmpp_sde(
             return denoised
         lam, lam_next = half_log_snr(model.sampling, sigma), half_log_snr(model.sampling, sigma_next)
         sigma_mid = sigma_of_half_log_snr(model.sampling, torch.lerp(lam, lam_next, r))
-        noise = noise_sampler(sigma, sigma_mid)
+        noise = noise_sampler(sigma, sigma_mid) * s_noise
         x_2 = _ancestral_stage(model.sampling, x, denoised, noise, (sigma, sigma_mid), eta)
         target = (1 - fac) * denoised + fac * model(x_2, sigma_mid)
-        noise = noise_sampler(sigma, sigma_next)
+        noise = noise_sampler(sigma, sigma_next) * s_noise
         x = _ancestral_stage(model.sampling, x, target, noise, (sigma, sigma_next), eta)
     return x
 
@@ -92,6 +93,7 @@ def sample_dpmpp_2m_sde(
     callback: Callback = no_callback,
     noise_sampler: NoiseSampler,
     eta: float = 1.0,
+    s_noise: float = 1.0,
     heun: bool = False,
 ) -> Tensor:
     """DPM-Solver++(2M) SDE of Lu et al. (2022b); midpoint or Heun form of the correction."""
@@ -112,7 +114,7 @@ def sample_dpmpp_2m_sde(
             factor = (-h_eta).expm1() / h_eta + 1 if heun else -0.5 * (-h_eta).expm1()
             x = x + signal_next * factor * (h / h_last) * (denoised - old_denoised)
         if eta:
-            x = x + noise_sampler(sigma, sigma_next) * _noise_size(sigma_next, h, eta)
+            x = x + noise_sampler(sigma, sigma_next) * _noise_size(sigma_next, h, eta) * s_noise
         old_denoised, h_last = denoised, h
     return x
 
@@ -137,6 +139,7 @@ def sample_dpmpp_3m_sde(
     callback: Callback = no_callback,
     noise_sampler: NoiseSampler,
     eta: float = 1.0,
+    s_noise: float = 1.0,
 ) -> Tensor:
     """DPM-Solver++(3M) SDE: as 2M, with the second difference of the last three denoised latents."""
     sigmas = finite_snr(model.sampling, sigmas)
@@ -152,7 +155,7 @@ def sample_dpmpp_3m_sde(
         x = exponential_step(model.sampling, x, denoised, (sigma, sigma_next), eta)
         x = x + signal_next * _third_order(denoised, h, h * (eta + 1), history)
         if eta:
-            x = x + noise_sampler(sigma, sigma_next) * _noise_size(sigma_next, h, eta)
+            x = x + noise_sampler(sigma, sigma_next) * _noise_size(sigma_next, h, eta) * s_noise
         history = [(denoised, h), *history[:1]]
     return x
 

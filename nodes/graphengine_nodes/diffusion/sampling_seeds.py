@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,19 @@ from .sampling import Callback, Denoiser, NoiseSampler, Step, levels, no_callbac
 from .sampling_sde import exponential_step, finite_snr, half_log_snr, sigma_of_half_log_snr
 
 _ER_POINTS = 200
+
+NoiseScale = Callable[[Tensor], Tensor]
+"""How much noise an extended SDE has had added, as a function of noise over signal."""
+
+
+def er_scale(ratio: Tensor) -> Tensor:
+    """The noise scale function that Cui et al. (2023) found best."""
+    return ratio * ((ratio**0.3).exp() + 10.0)
+
+
+def reverse_time_scale(ratio: Tensor, eta: float = 1.0) -> Tensor:
+    """The noise scale function of the ODE (eta 0) and of the reverse-time SDE (eta 1)."""
+    return ratio ** (eta + 1.0)
 
 
 def sample_seeds_2(
@@ -115,8 +130,11 @@ def sample_er_sde(
     *,
     callback: Callback = no_callback,
     noise_sampler: NoiseSampler,
+    s_noise: float = 1.0,
+    max_stage: int = 3,
+    scale: NoiseScale = er_scale,
 ) -> Tensor:
-    """Extended reverse-time SDE: ER-SDE-Solver-3 of Cui et al. (2023)."""
+    """Extended reverse-time SDE: ER-SDE-Solver-3 of Cui et al. (2023), or -1, -2 for a lower max_stage."""
     sampling = model.sampling
     sigmas = finite_snr(sampling, sigmas)
     ratios = (-half_log_snr(sampling, sigmas[sigmas > 0])).exp()  # noise over signal
@@ -128,15 +146,18 @@ def sample_er_sde(
             return denoised
         ratio, ratio_next = ratios[i], ratios[i + 1]
         signal, signal_next = sigma / ratio, sigma_next / ratio_next
-        r = _er_scale(ratio_next) / _er_scale(ratio)
-        change, history = _er_change(denoised, history, ratios[max(i - 2, 0) : i + 2])
+        r = scale(ratio_next) / scale(ratio)
+        change, history = _er_change(denoised, history[: max_stage - 1], ratios[max(i - 2, 0) : i + 2], scale)
         x = signal_next * (r * x / signal + (1 - r) * denoised + change)
         variance = (ratio_next**2 - ratio**2 * r**2).clamp(min=0)
-        x = x + signal_next * variance.sqrt() * noise_sampler(sigma, sigma_next)
+        if s_noise:
+            x = x + signal_next * variance.sqrt() * noise_sampler(sigma, sigma_next) * s_noise
     return x
 
 
-def _er_change(denoised: Tensor, history: list[Tensor], ratios: Tensor) -> tuple[Tensor, list[Tensor]]:
+def _er_change(
+    denoised: Tensor, history: list[Tensor], ratios: Tensor, scale: NoiseScale
+) -> tuple[Tensor, list[Tensor]]:
     """What the first and second derivative of the denoised latent add to a step, and the history for the next.
 
     ratios: up to two levels before this one, this one, the next.
@@ -147,16 +168,11 @@ def _er_change(denoised: Tensor, history: list[Tensor], ratios: Tensor) -> tuple
     dt = ratio_next - ratio
     width = -dt / _ER_POINTS
     points = ratio_next + torch.arange(_ER_POINTS, device=ratios.device) * width
-    scale = _er_scale(ratio_next)
+    scale_next = scale(ratio_next)
     slope = (denoised - history[0]) / (ratio - ratios[-3])
-    change = (dt + (1 / _er_scale(points)).sum() * width * scale) * slope
+    change = (dt + (1 / scale(points)).sum() * width * scale_next) * slope
     if len(history) > 1:
         curvature = (slope - history[1]) / ((ratio - ratios[-4]) / 2)
-        integral = ((points - ratio) / _er_scale(points)).sum() * width
-        change = change + (dt**2 / 2 + integral * scale) * curvature
+        integral = ((points - ratio) / scale(points)).sum() * width
+        change = change + (dt**2 / 2 + integral * scale_next) * curvature
     return change, [denoised, slope]
-
-
-def _er_scale(ratio: Tensor) -> Tensor:
-    """The noise scale function that Cui et al. found best: it fixes how much noise the SDE adds at each level."""
-    return ratio * ((ratio**0.3).exp() + 10.0)

@@ -18,6 +18,7 @@ ASSETS = Path(__file__).parent / "assets"
 MODEL_SAMPLINGS: Mapping[str, ModelSampling] = {
     "eps": DiscreteSampling.linear(),
     "eps_zsnr": DiscreteSampling.linear("v", zero_terminal_snr=True),
+    "flow_shift1": FlowSampling.shifted(1.0),
     "flow_shift3": FlowSampling.shifted(3.0),
     "flux_shift1.15": FlowSampling.exponentially_shifted(1.15),
 }

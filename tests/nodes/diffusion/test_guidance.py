@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphengine_nodes.diffusion.guidance import GuidedDenoiser, Inpainting
+from graphengine_nodes.diffusion.guiders import ClassifierFree
 from graphengine_nodes.diffusion.model import Conditioning
 from graphengine_nodes.diffusion.regions import prepare_conditions, resize_mask
 
@@ -20,7 +21,7 @@ def denoiser(
     positive: Conditioning, negative: Conditioning, cfg: float = 1.0, network: RecordingNetwork | None = None
 ) -> GuidedDenoiser:
     cond, uncond = (prepare_conditions(side, SAMPLING, X.shape, "cpu") for side in (positive, negative))
-    return GuidedDenoiser(tiny_model(network), cond, uncond, cfg)
+    return GuidedDenoiser(tiny_model(network), {"positive": cond, "negative": uncond}, ClassifierFree(cfg))
 
 
 def expected(value: float) -> Tensor:

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 import torch
 
-from graphengine_nodes.diffusion.ksampler import cut_sigmas, find_sampler, is_max_denoise, run_sigmas, sample
+from graphengine_nodes.diffusion.custom_sampling import is_max_denoise
+from graphengine_nodes.diffusion.ksampler import cut_sigmas, find_sampler, run_sigmas, sample
 from graphengine_nodes.diffusion.model import DiffusionModel, Latent
 from graphengine_nodes.diffusion.names import SAMPLERS
 from graphengine_nodes.diffusion.noise import prepare_noise

@@ -1,0 +1,150 @@
+"""How the predictions for a positive and a negative conditioning become one: classifier-free guidance and its kin.
+
+All predictions are denoised latents. They are linear in the noise and in the velocity, so a formula that its paper
+states for those reads the same here, unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """What the network says about x (B, C, …) at sigma (B,).
+
+    cond and uncond are shaped like x. Where the negative side need not be asked (cfg 1), uncond is cond.
+    """
+
+    x: Tensor
+    sigma: Tensor
+    cond: Tensor
+    uncond: Tensor
+    cfg: float
+
+
+Combine = Callable[[Predictions], Tensor]
+"""The guided prediction, shaped like x."""
+
+AfterGuidance = Callable[[Predictions, Tensor], Tensor]
+"""A changed guided prediction, given it and what it was made of."""
+
+
+def classifier_free(predictions: Predictions) -> Tensor:
+    """uncond + cfg * (cond - uncond); Ho and Salimans (2022)."""
+    return predictions.uncond + (predictions.cond - predictions.uncond) * predictions.cfg
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """What is done with the two predictions: one function combines them, any number change the result in turn.
+
+    always_negative: the negative side is asked even at cfg 1. Patched by `dataclasses.replace`.
+    """
+
+    combine: Combine = classifier_free
+    after: tuple[AfterGuidance, ...] = ()
+    always_negative: bool = False
+
+    def asks_negative(self, cfg: float) -> bool:
+        """Whether the negative side has a part in the result at this cfg."""
+        return self.always_negative or abs(cfg - 1.0) > 1e-9
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        """The guided prediction, shaped like x."""
+        denoised = self.combine(predictions)
+        for change in self.after:
+            denoised = change(predictions, denoised)
+        return denoised
+
+
+CLASSIFIER_FREE = Guidance()
+"""What every model does unless it is patched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescaled:
+    """Guidance whose velocity has the standard deviation of the positive one; Lin et al. (2024), section 3.4.
+
+    multiplier: the share of the rescaled velocity, phi in the paper, 0..1. The velocity is that of a variance
+    preserving process, (x / (sigma^2 + 1) - denoised) * sqrt(sigma^2 + 1) / sigma.
+    """
+
+    multiplier: float
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        """The guided prediction, shaped like x."""
+        x, sigma = predictions.x, _over(predictions.x, predictions.sigma)
+        scale = (sigma**2 + 1.0).sqrt() / sigma
+        clean = x / (sigma**2 + 1.0)
+        cond, uncond = ((clean - side) * scale for side in (predictions.cond, predictions.uncond))
+        velocity = uncond + predictions.cfg * (cond - uncond)
+        dimensions = tuple(range(1, x.ndim))
+        ratio = cond.std(dim=dimensions, keepdim=True) / velocity.std(dim=dimensions, keepdim=True)
+        # a constant velocity has no deviation to rescale
+        rescaled = torch.where(ratio.isfinite(), ratio, torch.ones_like(ratio)) * velocity
+        return clean - (self.multiplier * rescaled + (1.0 - self.multiplier) * velocity) / scale
+
+
+@dataclass(frozen=True, slots=True)
+class LinearFrames:
+    """Guidance that grows linearly over the frames (dimension 0) from min_cfg to cfg; Stable Video Diffusion."""
+
+    min_cfg: float
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        """The guided prediction, shaped like x."""
+        frames = len(predictions.cond)
+        scale = torch.linspace(self.min_cfg, predictions.cfg, frames, device=predictions.cond.device)
+        return _guided_by(predictions, scale)
+
+
+@dataclass(frozen=True, slots=True)
+class TriangleFrames:
+    """Guidance that goes over the frames (dimension 0) from min_cfg up to cfg in the middle and back; SV3D."""
+
+    min_cfg: float
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        """The guided prediction, shaped like x."""
+        place = torch.linspace(0, 1, len(predictions.cond), device=predictions.cond.device)
+        triangle = 2 * (place - torch.floor(place + 0.5)).abs()
+        return _guided_by(predictions, triangle * (predictions.cfg - self.min_cfg) + self.min_cfg)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedNorm:
+    """No cell's vector over the channels is longer than the positive prediction's; then times strength."""
+
+    strength: float
+
+    def __call__(self, predictions: Predictions, denoised: Tensor) -> Tensor:
+        """The changed guided prediction, shaped like x."""
+        allowed: Tensor = torch.linalg.vector_norm(predictions.cond, dim=1, keepdim=True)
+        given: Tensor = torch.linalg.vector_norm(denoised, dim=1, keepdim=True)
+        return denoised * (allowed / (given + 1e-8)).clamp(0.0, 1.0) * self.strength
+
+
+def zero_star(predictions: Predictions, denoised: Tensor) -> Tensor:
+    """CFG-Zero* of Fan et al. (2025): the negative side is scaled to be nearest to the positive one.
+
+    The scale alpha = <c, u> / |u|^2, with c and u the noise in x that either side sees, is taken per sample.
+    """
+    cond, uncond = ((predictions.x - side).flatten(1) for side in (predictions.cond, predictions.uncond))
+    alpha = (cond * uncond).sum(dim=1) / ((uncond**2).sum(dim=1) + 1e-8)
+    alpha = _over(denoised, alpha)
+    return denoised + predictions.uncond * (alpha - 1.0) * (1.0 - predictions.cfg)
+
+
+def _guided_by(predictions: Predictions, scale: Tensor) -> Tensor:
+    scale = _over(predictions.cond, scale)
+    return predictions.uncond + scale * (predictions.cond - predictions.uncond)
+
+
+def _over(x: Tensor, values: Tensor) -> Tensor:
+    """One value per sample, with as many dimensions as x."""
+    return values.reshape(-1, *[1] * (x.ndim - 1))
