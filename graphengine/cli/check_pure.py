@@ -16,6 +16,7 @@ from graphengine.cli.console import plural, say, say_json
 from graphengine.cli.option_groups import OptionGroup
 from graphengine.errors import node_label
 from graphengine.execution.policy import RunOptions
+from graphengine.settings import DEFAULT_MEMORY_BYTES
 from graphengine.workflow.models import NodeId, Workflow
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def checking_engine(
     with TemporaryDirectory(prefix="graphengine_pure_") as scratch:
         executor = PurityExecutor(workflow.nodes, engine.registry.get, Path(scratch), tolerance)
         try:
-            yield replace(engine, store=MemoryStore(limit_bytes=0), executor=executor), executor
+            yield replace(engine, store=MemoryStore(DEFAULT_MEMORY_BYTES), executor=executor), executor
         finally:
             executor.close()
 
