@@ -30,6 +30,7 @@ from graphengine.execution.known import KnownNodes
 from graphengine.execution.policy import RunOptions
 from graphengine.execution.result import RunResult
 from graphengine.execution.run import Run
+from graphengine.execution.shown import SavedFiles
 from graphengine.execution.threads import ThreadExecutor
 from graphengine.foresight import Foresight, foresee, past_runs, recorded
 from graphengine.graph.advice import with_sources
@@ -202,7 +203,7 @@ class Engine:
                 known=KnownNodes(plan, self._keys(), DynamicPrompt(workflow), self._define),
                 store=self.store,
                 executor=executor,
-                folders=self.folders,
+                saved=SavedFiles(self.folders, self.memo),
                 options=options,
                 extra=extra or RunExtra(),
                 hooks=hooks,
@@ -229,7 +230,7 @@ class Engine:
         """
         known = KnownNodes(self.plan(workflow, targets), self._keys(), DynamicPrompt(workflow), self._define)
         past = past_runs(self.records, workflow, record_as)
-        return foresee(known, self.store, self.folders, past, record_as, ask=ask)
+        return foresee(known, self.store, SavedFiles(self.folders, self.memo), past, record_as, ask=ask)
 
     def _checked_plan(self, workflow: Workflow, targets: Collection[NodeId] | None) -> Plan:
         """The plan, with the packs loaded that it needs and the nodes asked about their inputs."""

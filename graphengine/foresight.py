@@ -28,6 +28,7 @@ from graphengine.execution.known import KnownNodes
 from graphengine.execution.parts import SharedParts, file_paths, shared_parts
 from graphengine.execution.recall import Recall
 from graphengine.execution.run import Run
+from graphengine.execution.shown import SavedFiles
 from graphengine.graph.plan import Plan
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
@@ -74,7 +75,7 @@ def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Itera
         ended = _Ended(started, time.perf_counter() - before, status, failure)
         _log(run, file, started)
         with collector_paused():
-            records.write(_record(run.account, run.folders, file, ended))
+            records.write(_record(run.account, run.saved.folders, file, ended))
 
 
 def _log(run: Run, file: Path | None, started: float) -> None:
@@ -269,7 +270,7 @@ def past_runs(records: RecordFolder | None, workflow: Workflow, file: Path | Non
 def foresee(
     known: KnownNodes,
     store: CacheStore,
-    folders: Folders,
+    saved: SavedFiles,
     past: tuple[Snapshot, ...],
     file: Path | None,
     *,
@@ -277,13 +278,13 @@ def foresee(
 ) -> Foresight:
     """What a run of the plan would do. With `ask`, `IS_CHANGED` of nodes is called, which runs their code."""
     with collector_paused():
-        return _foresee(known, store, folders, past, file, Guesses(past), ask=ask)
+        return _foresee(known, store, saved, past, file, Guesses(past), ask=ask)
 
 
 def _foresee(
     known: KnownNodes,
     store: CacheStore,
-    folders: Folders,
+    saved: SavedFiles,
     past: tuple[Snapshot, ...],
     file: Path | None,
     guesses: Guesses,
@@ -295,7 +296,8 @@ def _foresee(
     asks = frozenset(guesses.unasked)
     known.keys.always -= asks
     digests = NodeDigests(known, HeldOutputs(store))
-    recall = Recall(store, known, digests, folders)
+    folders = saved.folders
+    recall = Recall(store, known, digests, saved)
     account = Account(known, recall, digests, {}, ())
     record = _record(account, folders, file, _Ended(time.time(), 0.0, "planned"))
     now = Snapshot(record, known.nodes)

@@ -9,9 +9,8 @@ from graphengine.cache.content import slot_digests
 from graphengine.cache.store import CacheStore, Entry, Outputs, estimate_bytes
 from graphengine.execution.digests import NodeDigests
 from graphengine.execution.known import KnownNodes
-from graphengine.execution.shown import missing_file
+from graphengine.execution.shown import SavedFiles
 from graphengine.execution.steps import Step
-from graphengine.node.folders import Folders
 from graphengine.workflow.models import NodeId
 
 _SMALL = (int, str, float, bool, NoneType)
@@ -22,14 +21,14 @@ class Recall:
     """Entries of the store for nodes of a run, and what the run adds.
 
     `contents` are the content keys that were looked for, `sizes` the bytes of outputs of nodes that ran (numbers
-    and texts are not counted), `gone` files that nodes had saved and that are not there any more, `unkept` nodes
+    and texts are not counted), `gone` files that nodes had saved and that are gone or changed, `unkept` nodes
     whose outputs the store did not take. `_lost` are keys whose outputs are gone.
     """
 
     store: CacheStore
     known: KnownNodes
     digests: NodeDigests
-    folders: Folders
+    saved: SavedFiles
     contents: dict[NodeId, str] = field(default_factory=dict)
     sizes: dict[NodeId, int] = field(default_factory=dict)
     gone: dict[NodeId, Path] = field(default_factory=dict)
@@ -49,7 +48,8 @@ class Recall:
     def by_recipe(self, node_id: NodeId) -> Entry | None:
         """The entry under the node's recipe key, if it still stands."""
         entry = self._entries.get(self.known.keys.of[node_id])
-        return entry if entry is not None and self._stands(node_id, entry) else None
+        key = self.known.keys.of[node_id]
+        return entry if entry is not None and self._stands(node_id, key, entry) else None
 
     def by_content(self, step: Step) -> Entry | None:
         """The entry under the step's content key, if it stands; it is found by the recipe from now on."""
@@ -72,7 +72,7 @@ class Recall:
     def peek(self, node_id: NodeId, key: str) -> Entry | None:
         """The entry under a key of the node, if it stands; nothing is changed."""
         entry = self.store.peek(key)
-        return entry if entry is not None and self._stands(node_id, entry) else None
+        return entry if entry is not None and self._stands(node_id, key, entry) else None
 
     def forget(self, node_id: NodeId) -> None:
         """The node's outputs were promised and are gone."""
@@ -101,13 +101,16 @@ class Recall:
             self.unkept.add(step.node_id)
         if stored and step.content is not None and step.content != step.key:
             self.store.alias(step.content, step.key)
+        if stored and outputs.ui and step.definition.is_output:
+            for key in {step.key, step.content or step.key}:
+                self.saved.note(key, outputs.ui)
         return stored
 
-    def _stands(self, node_id: NodeId, entry: Entry) -> bool:
-        """Whether an entry still stands: what an output node saved must still be there."""
+    def _stands(self, node_id: NodeId, key: str, entry: Entry) -> bool:
+        """Whether an entry still stands: what an output node saved must still be there, as it was."""
         if not entry.ui or not self.known.definitions[node_id].is_output:
             return True
-        gone = missing_file(entry.ui, self.folders)
+        gone = self.saved.spoilt(key, entry.ui)
         if gone is not None:
             self.gone[node_id] = gone
         return gone is None

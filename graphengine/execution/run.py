@@ -57,8 +57,8 @@ from graphengine.execution.known import KnownNodes
 from graphengine.execution.policy import RunOptions
 from graphengine.execution.recall import Recall
 from graphengine.execution.result import RunResult
+from graphengine.execution.shown import SavedFiles
 from graphengine.execution.steps import Agenda, Step
-from graphengine.node.folders import Folders
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.models import Link, NodeId
 
@@ -70,7 +70,7 @@ class Run:
     known: KnownNodes
     store: CacheStore
     executor: Executor
-    folders: Folders
+    saved: SavedFiles
     options: RunOptions = field(default_factory=RunOptions)
     extra: RunExtra = field(default_factory=RunExtra)
     hooks: RunHooks = field(default_factory=RunHooks)
@@ -94,10 +94,12 @@ class Run:
         self._flights = Flights(self.executor)
         self._held = HeldOutputs(self.store)
         self._digests = NodeDigests(self.known, self._held)
-        self._recall = Recall(self.store, self.known, self._digests, self.folders)
+        self._recall = Recall(self.store, self.known, self._digests, self.saved)
         self._demand = Demand(self.known, self._recall, self._digests, self._held, self._agenda, self._take_cached)
         hidden = HiddenValues(self.known.prompt, self.extra)
-        self._calls = CallMaker(self.folders, hidden, self.hooks.choose_device, self._is_stopping, self._emit)
+        self._calls = CallMaker(
+            self.saved.folders, hidden, self.hooks.choose_device, self._is_stopping, self._emit
+        )
 
     def execute(self) -> RunResult:
         """Run what the targets need.

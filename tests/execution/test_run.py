@@ -1,8 +1,9 @@
+import os
 from dataclasses import dataclass, field
 
 import pytest
 
-from graphengine.cache.hashing import fingerprint_file
+from graphengine.cache.hashing import FileStamp, fingerprint_file
 from graphengine.cache.store import CacheStore, MemoryStore, Outputs
 from graphengine.errors import NodeExecutionError, RunCancelled
 from graphengine.execution.dynamic_prompt import DynamicPrompt
@@ -13,6 +14,7 @@ from graphengine.execution.keys import NodeKeys
 from graphengine.execution.known import KnownNodes
 from graphengine.execution.result import RunResult
 from graphengine.execution.run import Run
+from graphengine.execution.shown import SavedFiles
 from graphengine.graph.graph import build_graph
 from graphengine.graph.plan import make_plan
 from graphengine.node.folders import Folders
@@ -30,6 +32,19 @@ SUM = workflow(
 )
 
 
+class DictMemo:
+    """Remembers fingerprints of files in a dict."""
+
+    def __init__(self) -> None:
+        self.known: dict[FileStamp, str] = {}
+
+    def recall(self, stamp: FileStamp) -> str | None:
+        return self.known.get(stamp)
+
+    def remember(self, stamp: FileStamp, fingerprint: str) -> None:
+        self.known[stamp] = fingerprint
+
+
 @dataclass
 class Bench:
     """A store and the events of the last run."""
@@ -38,6 +53,7 @@ class Bench:
     folders: Folders = field(default_factory=Folders)
     events: list[Event] = field(default_factory=list)
     cancel_at: type[Event] | None = None
+    memo: DictMemo | None = None
 
     def run(self, given: Workflow) -> RunResult:
         self.events.clear()
@@ -46,7 +62,7 @@ class Bench:
             plan, NodeKeys(self.folders, fingerprint_file), DynamicPrompt(given), sample_registry().get
         )
         hooks = RunHooks(self.events.append, self.is_cancelled)
-        return Run(known, self.store, LocalExecutor(), self.folders, hooks=hooks).execute()
+        return Run(known, self.store, LocalExecutor(), SavedFiles(self.folders, self.memo), hooks=hooks).execute()
 
     def is_cancelled(self) -> bool:
         return self.cancel_at is not None and any(isinstance(event, self.cancel_at) for event in self.events)
@@ -229,6 +245,20 @@ def test_an_output_whose_file_is_gone_is_written_again(bench: Bench) -> None:
     (bench.folders.output / "6.txt").unlink()
     assert list(bench.run(saving).executed) == ["2"]
     assert (bench.folders.output / "6.txt").read_text() == "6"
+
+
+def test_an_output_whose_file_was_changed_is_written_again_but_not_when_it_was_touched(
+    bench: Bench,
+) -> None:
+    bench.memo = DictMemo()
+    saving = workflow({"1": ("Number", {"value": 6}), "2": ("Save", {"value": ["1", 0]})})
+    bench.run(saving)
+    saved = bench.folders.output / "6.txt"
+    os.utime(saved, (1, 1))
+    assert bench.run(saving).executed == {}
+    saved.write_text("spoilt")
+    assert list(bench.run(saving).executed) == ["2"]
+    assert saved.read_text() == "6"
 
 
 def test_a_value_without_a_hash_makes_its_node_run_every_time(bench: Bench) -> None:
