@@ -222,7 +222,7 @@ class BufferedIndex:
                 self._blobs.discard(staged)
             self._waiting = _Batch()
 
-    def write(self, change: Callable[[Index], None]) -> bool:
+    def write(self, change: Callable[[Index], object]) -> bool:
         """Make a change at once, in one transaction; False when the index fails. What `change` raises passes."""
         if not self.is_open:
             return False

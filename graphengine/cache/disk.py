@@ -35,7 +35,7 @@ from graphengine.cache.compression import Codec, CodecMissing, compress
 from graphengine.cache.encoding import Blob, DamagedEncoding, NotStorable, decode, encode_parts
 from graphengine.cache.hashing import FileStamp
 from graphengine.cache.index import Index
-from graphengine.cache.rows import Action, Content, Eviction, Found, Timing, marked
+from graphengine.cache.rows import Action, Content, Eviction, Found, Timing, is_sound, marked
 from graphengine.cache.run_log import RunLog
 from graphengine.cache.schema import SCHEMA
 from graphengine.cache.store import Entry, Made, Outputs, StoreStats
@@ -243,7 +243,7 @@ class DiskStore:
             dropped = current is not None and current.action.content == found.action.content
             if not dropped:
                 return
-            content = found.content
+            content = found.content if is_sound(found.action) else None  # which content it is, is not known then
             if content is not None and content.data is None:
                 self.blobs.set_aside(content)
             keys, digests = ([found.action.key], []) if content is None else ([], [content.digest])

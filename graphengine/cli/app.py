@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from graphengine.cli import convert, doctor, draw, explain, models, nodes, plan, run, schema, serve, validate
+from graphengine.cli import (
+    cache,
+    convert,
+    doctor,
+    draw,
+    explain,
+    models,
+    nodes,
+    plan,
+    run,
+    schema,
+    serve,
+    validate,
+)
 from graphengine.cli.console import complain, report, say
 from graphengine.cli.options import DebugOption, examples
 from graphengine.cli.version import installed_version
@@ -97,6 +110,20 @@ def build_app() -> typer.Typer:
         [
             ("list", nodes.list_command, nodes.LIST_EXAMPLES),
             ("show", nodes.show_command, nodes.SHOW_EXAMPLES),
+        ],
+    )
+    _group(
+        app,
+        "cache",
+        "Results kept between runs.",
+        [
+            ("info", cache.info_command, cache.INFO_EXAMPLES),
+            ("gc", cache.gc_command, cache.GC_EXAMPLES),
+            ("verify", cache.verify_command, cache.VERIFY_EXAMPLES),
+            ("clear", cache.clear_command, cache.CLEAR_EXAMPLES),
+            ("pin", cache.pin_command, cache.PIN_EXAMPLES),
+            ("unpin", cache.unpin_command, cache.UNPIN_EXAMPLES),
+            ("set", cache.set_command, cache.SET_EXAMPLES),
         ],
     )
     _group(app, "models", "Model files.", [("list", models.list_command, models.LIST_EXAMPLES)])
