@@ -186,20 +186,23 @@ def _of_objects(one: Any, other: Any) -> Any:
 
 
 def _of_tensors(place: str, one: Any, other: Any, tolerance: float) -> Any:
-    import torch  # a value of it is at hand, so it is imported
-
-    if one.layout is not torch.strided or one.is_quantized:
-        return NotImplemented
-    kinds = [f"{tuple(tensor.shape)} {tensor.dtype} on {tensor.device}" for tensor in (one, other)]
+    kinds = [f"{tuple(t.shape)} {t.dtype} {t.layout} on {t.device}" for t in (one, other)]
     if kinds[0] != kinds[1]:
         return f"is {kinds[0]}, then {kinds[1]}"
-    raw = [
-        t.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8) for t in (one, other)
-    ]
-    if torch.equal(*raw):
+    try:
+        return _of_like_tensors(one, other, tolerance)
+    except (RuntimeError, TypeError):  # torch has no bytes for it: sparse, quantized, without storage
+        return NotImplemented
+
+
+def _of_like_tensors(one: Any, other: Any, tolerance: float) -> str | None:
+    import torch  # a value of it is at hand, so it is imported
+
+    raw = [t.detach().resolve_conj().resolve_neg().contiguous().reshape(-1) for t in (one, other)]
+    if torch.equal(*(t.view(torch.uint8) for t in raw)):
         return None
     wide = torch.complex128 if one.is_complex() else torch.float64
-    numbers = [tensor.detach().cpu().to(wide).resolve_conj().numpy() for tensor in (one, other)]
+    numbers = [t.to("cpu").to(wide).numpy() for t in raw]
     return _of_numbers(numbers[0], numbers[1], tolerance)
 
 

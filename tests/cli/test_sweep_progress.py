@@ -1,7 +1,7 @@
 """What a sweep writes to stderr while it runs."""
 
 import io
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,8 +14,16 @@ SAMPLER = NodeId("3")
 
 
 def cell(**changes: Any) -> Cell:
-    empty: Any = {"values": {}, "status": "success", "files": [], "texts": [], "seconds": 1.25}
-    return {**empty, "executed": 3, "cached": 5, **changes}
+    done = {
+        "values": {},
+        "status": "success",
+        "files": [],
+        "texts": [],
+        "seconds": 1.25,
+        "executed": 3,
+        "cached": 5,
+    }
+    return cast(Cell, {**done, **changes})
 
 
 FAILED = cell(

@@ -305,8 +305,12 @@ def test_tensors_weights_and_pictures_are_compared() -> None:
     assert "['bias']" in compare(layer, other).differences[0]
     half = torch.zeros(2, dtype=torch.bfloat16)
     assert compare(half, half.clone()) == Comparison()
-    assert compare(half, half.float()).differences[0].startswith("is (2,) torch.bfloat16 on cpu, then")
+    assert (
+        compare(half, half.float()).differences[0].startswith("is (2,) torch.bfloat16 torch.strided on cpu, then")
+    )
     assert compare(torch.tensor(1 + 2j), torch.tensor(1 + 3j)).differences[0].startswith("1 of 1 numbers differ")
+    for odd in (torch.eye(2).to_sparse(), torch.empty(2, device="meta")):
+        assert compare(odd, odd.clone()) == Comparison(unknown=("Tensor",))
     red, blue = (Image.new("RGB", (2, 2), colour) for colour in ("red", "blue"))
     assert compare(red, blue).differences == ("has other pixels",)
     assert compare(red, red.copy()) == Comparison()
