@@ -18,9 +18,12 @@ from graphengine.node.api import CONTEXT, NodeContext
 from graphengine.node.comfy_classes import define
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
+from tests.execution.flow import Flow
 from tests.workflows import workflow
 
 # Any throughout: nodes are written as authors write them.
+
+SHOW = ("FlowShow", {"value": ["2", 0]})
 
 
 class _Node:
@@ -340,3 +343,12 @@ def test_a_deep_value_needs_no_recursion() -> None:
     for _ in range(100_000):
         value = [value]
     assert compare(value, copy_value(value)) == Comparison()
+
+
+def test_nodes_that_others_put_in_their_place_are_checked_themselves(flow: Flow, tmp_path: Path) -> None:
+    given = workflow({"1": ("FlowInt", {"value": 5}), "2": ("FlowExpand", {"value": ["1", 0]}), "3": SHOW})
+    executor = PurityExecutor(given.nodes, flow.engine.registry.get, tmp_path)
+    result = replace(flow.engine, executor=executor).run(given)
+    assert result.ui["3"] == {"value": [16]}
+    verdicts = {found.class_type: found.verdict for found in executor.found}
+    assert verdicts == {"FlowInt": "pure", "FlowExpand": "not compared", "FlowAdd": "pure", "FlowShow": "pure"}
