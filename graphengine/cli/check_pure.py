@@ -1,6 +1,6 @@
 """`graphengine run --check-pure`: which nodes give the same when they are called twice."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,9 +103,15 @@ def checking_engine(
 
 
 def tell_purity(
-    found: "Sequence[NodePurity]", workflow: Workflow, tolerance: float, *, as_json: bool, quiet: bool
+    found: "Sequence[NodePurity]",
+    workflow: Workflow,
+    tolerance: float,
+    *,
+    as_json: bool,
+    quiet: bool,
+    write: Callable[[str], None] = say,
 ) -> None:
-    """Write what was found to stdout.
+    """Write what was found: lines with `write`, JSON to stdout.
 
     Raises:
         Exit: a node gave something else, or changed its inputs.
@@ -115,7 +121,7 @@ def tell_purity(
         say_json(report)
     else:
         for line in _lines(report["nodes"], quiet=quiet):
-            say(line)
+            write(line)
     if report["status"] == "impure":
         raise typer.Exit(1)
 

@@ -160,7 +160,16 @@ class _How:
     quiet: bool
     as_json: bool
 
+    def write(self, line: str) -> None:
+        """Write a line of the result; stdout may be taken by events."""
+        (complain if self.events == "-" else say)(line)
+
     def check(self) -> None:
+        """Refuse two kinds of JSON on stdout.
+
+        Raises:
+            BadParameter: both are asked for.
+        """
         if self.as_json and self.events == "-":
             raise typer.BadParameter("stdout takes one of --json and --events -", param_hint="--events")
 
@@ -203,13 +212,14 @@ class _Request:
             raise typer.BadParameter("a sweep runs what has no errors only", param_hint="--partial")
         asked = HowToSweep(how.options, goals, how.events, how.quiet)
         manifest, folder = sweep_workflow(self.engine, workflow, self.file, self.sweeping, asked)
-        tell_result(manifest, folder, as_json=how.as_json, quiet=how.quiet)
+        tell_result(manifest, folder, as_json=how.as_json, quiet=how.quiet, write=how.write)
 
     def _check_pure(self, workflow: Workflow, goals: Collection[NodeId] | None, record: RunRecord) -> None:
         tolerance = self.purity.pure_tolerance or 0.0
         with checking_engine(self.engine, workflow, tolerance) as (engine, executor):
             _run(engine, workflow, goals, record, self.how)
-        tell_purity(executor.found, workflow, tolerance, as_json=self.how.as_json, quiet=self.how.quiet)
+        told = self.how
+        tell_purity(executor.found, workflow, tolerance, as_json=told.as_json, quiet=told.quiet, write=told.write)
 
 
 def _prepare(
@@ -274,12 +284,11 @@ def _run(
 
 def _summarise(record: RunRecord, engine: "Engine", how: _How) -> None:
     current = Path.cwd()
-    write = complain if how.events == "-" else say
     if how.as_json:
         say_json(summary_json(record, engine.folders))
     elif how.quiet:
         for line in file_lines(record, engine.folders, current):
-            write(line)
+            how.write(line)
     else:
         for line in summary_lines(record, engine.folders, current):
-            write(line)
+            how.write(line)

@@ -76,9 +76,10 @@ def sweep_workflow(
     write_manifest(folder, manifest)
     begun = time.monotonic()
     try:
-        manifest["status"] = "error"  # unless it comes to an end
         runs.run_all()
     finally:
+        if manifest["status"] == "running":  # it did not come to an end
+            manifest["status"] = "error"
         manifest["seconds"] = round(time.monotonic() - begun, 3)
         write_manifest(folder, manifest)
     _add_sheet(folder, sweep, manifest)
@@ -222,8 +223,10 @@ def _add_sheet(folder: Path, sweep: Sweep, manifest: SweepManifest) -> None:
     write_manifest(folder, manifest)
 
 
-def tell_result(manifest: SweepManifest, folder: Path, *, as_json: bool, quiet: bool) -> None:
-    """Write what came of a sweep to stdout.
+def tell_result(
+    manifest: SweepManifest, folder: Path, *, as_json: bool, quiet: bool, write: Callable[[str], None] = say
+) -> None:
+    """Write what came of a sweep: lines with `write`, JSON to stdout.
 
     Raises:
         Exit: some runs failed or were not made.
@@ -233,7 +236,7 @@ def tell_result(manifest: SweepManifest, folder: Path, *, as_json: bool, quiet: 
         say_json({**manifest, "folder": str(folder.absolute())})
     else:
         for line in _lines(manifest, place, quiet=quiet):
-            say(line)
+            write(line)
     states = [cell["status"] for cell in manifest["cells"]]
     if manifest["status"] == "cancelled" or "cancelled" in states:
         complain(f"error: the sweep was stopped after {states.count('success')} of {plural(len(states), 'run')}")

@@ -282,6 +282,24 @@ def test_events_of_all_runs_are_written(graphengine: CommandLine, steps: str, pl
     assert kinds.count("run_started") == kinds.count("run_finished") == 2
 
 
+def test_events_on_stdout_leave_it_to_no_other(graphengine: CommandLine, steps: str) -> None:
+    done = graphengine("run", steps, "--sweep", "seed=1,2", "--events", "-")
+    assert {json.loads(line)["kind"] for line in done.out.splitlines()} >= {"run_started", "run_finished"}
+    assert "2 of 2 runs done" in done.err
+
+
+def test_the_manifest_is_written_while_the_sweep_runs(
+    graphengine: CommandLine, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphengine.cli.sweep._WRITE_SECONDS", -1.0)
+    (place / "packs").mkdir()
+    (place / "packs" / "peek_nodes.py").write_text(PEEK)
+    flow = save(place / "flow.json", {"1": {"class_type": "TrialPeek", "inputs": {"number": 0}}})
+    graphengine("run", flow, "--custom-nodes", "packs", "--sweep", "number=1,2")
+    cells = manifest(place / "output" / "sweep_001")["cells"]
+    assert [cell["texts"] for cell in cells] == [["running: not_run not_run"], ["running: success not_run"]]
+
+
 def test_a_folder_of_pictures_is_run_one_by_one(graphengine: CommandLine, place: Path) -> None:
     flow = save(place / "flow.json", {"1": {"class_type": "TrialPicture", "inputs": {"image": "there.png"}}})
     (place / "packs").mkdir()
@@ -314,4 +332,24 @@ class TrialPicture:
 
 
 NODE_CLASS_MAPPINGS = {"TrialPicture": TrialPicture}
+"""
+
+PEEK = """
+import json
+
+
+class TrialPeek:
+    RETURN_TYPES, FUNCTION, CATEGORY, OUTPUT_NODE = (), "peek", "trial", True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"number": ("INT", {})}, "hidden": {"c": "GRAPHENGINE_CONTEXT"}}
+
+    def peek(self, number, c):
+        seen = json.loads((c.folders.output / "sweep_001" / "manifest.json").read_text())
+        states = " ".join(cell["status"] for cell in seen["cells"])
+        return {"ui": {"text": [f"{seen['status']}: {states}"]}}
+
+
+NODE_CLASS_MAPPINGS = {"TrialPeek": TrialPeek}
 """

@@ -18,6 +18,7 @@ from graphengine.node.api import CONTEXT, NodeContext
 from graphengine.node.comfy_classes import define
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
+from graphengine.workflow.models import NodeId
 from tests.execution.flow import Flow
 from tests.workflows import workflow
 
@@ -349,6 +350,6 @@ def test_nodes_that_others_put_in_their_place_are_checked_themselves(flow: Flow,
     given = workflow({"1": ("FlowInt", {"value": 5}), "2": ("FlowExpand", {"value": ["1", 0]}), "3": SHOW})
     executor = PurityExecutor(given.nodes, flow.engine.registry.get, tmp_path)
     result = replace(flow.engine, executor=executor).run(given)
-    assert result.ui["3"] == {"value": [16]}
+    assert result.ui[NodeId("3")] == {"value": [16]}
     verdicts = {found.class_type: found.verdict for found in executor.found}
     assert verdicts == {"FlowInt": "pure", "FlowExpand": "not compared", "FlowAdd": "pure", "FlowShow": "pure"}
