@@ -1,11 +1,12 @@
-"""Pictures: load, scale, save, show."""
+"""Pictures: load, make, join, cut, scale, change, filter, save, show."""
 
+from . import batch_nodes, colour_nodes, compositing_nodes, filter_nodes, transform_nodes
 from .nodes import ImageScale, ImageScaleBy, LoadImage, LoadImageMask, PreviewImage, SaveImage
 
 __all__ = ["GRAPHENGINE_PACKAGES", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
 
 #: What the results of the nodes depend on.
-GRAPHENGINE_PACKAGES: tuple[str, ...] = ("numpy", "pillow", "torch")
+GRAPHENGINE_PACKAGES: tuple[str, ...] = ("numpy", "pillow", "scipy", "torch")
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "LoadImage": LoadImage,
@@ -14,6 +15,11 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "ImageScaleBy": ImageScaleBy,
     "SaveImage": SaveImage,
     "PreviewImage": PreviewImage,
+    **batch_nodes.NODE_CLASS_MAPPINGS,
+    **transform_nodes.NODE_CLASS_MAPPINGS,
+    **colour_nodes.NODE_CLASS_MAPPINGS,
+    **filter_nodes.NODE_CLASS_MAPPINGS,
+    **compositing_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -23,4 +29,9 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "ImageScaleBy": "Upscale Image By",
     "SaveImage": "Save Image",
     "PreviewImage": "Preview Image",
+    **batch_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **transform_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **colour_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **filter_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **compositing_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }

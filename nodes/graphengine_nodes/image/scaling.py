@@ -1,5 +1,6 @@
 """Pictures and latents in another size, by the methods that the upscale nodes offer."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +25,26 @@ def scale_images(images: Tensor, method: str, width: int, height: int, crop: str
 def scale_images_by(images: Tensor, method: str, factor: float) -> Tensor:
     """IMAGE (B, H, W, C) → (B, H * factor, W * factor, C), rounded, at least one pixel."""
     height, width = (max(1, round(size * factor)) for size in images.shape[1:3])
+    return resize(images.movedim(-1, 1), width, height, method).movedim(1, -1)
+
+
+def scale_images_to_pixels(images: Tensor, method: str, megapixels: float) -> Tensor:
+    """IMAGE (B, H, W, C) in the same proportions with about megapixels * 1024 * 1024 pixels, at least one."""
+    height, width = images.shape[1:3]
+    factor = math.sqrt(int(megapixels * 1024 * 1024) / (width * height))
+    return _scaled(images, max(1, round(width * factor)), max(1, round(height * factor)), method)
+
+
+def scale_images_to_longer_side(images: Tensor, method: str, size: int) -> Tensor:
+    """IMAGE (B, H, W, C) in the same proportions with a longer side of `size` pixels; 0 changes nothing."""
+    height, width = images.shape[1:3]
+    if size == 0:
+        return images
+    longer = max(height, width)
+    return _scaled(images, max(1, round(width / longer * size)), max(1, round(height / longer * size)), method)
+
+
+def _scaled(images: Tensor, width: int, height: int, method: str) -> Tensor:
     return resize(images.movedim(-1, 1), width, height, method).movedim(1, -1)
 
 
