@@ -91,13 +91,16 @@ class PurityReport(TypedDict):
 def checking_engine(
     engine: "Engine", workflow: Workflow, tolerance: float
 ) -> "Iterator[tuple[Engine, PurityExecutor]]":
-    """An engine that calls each node twice, with nothing from the cache, and the executor with the findings."""
+    """An engine that calls each node twice, keeps neither results nor records, and its executor."""
     from graphengine.execution.purity import PurityExecutor
 
     with TemporaryDirectory(prefix="graphengine_pure_") as scratch:
         executor = PurityExecutor(workflow.nodes, engine.registry.get, Path(scratch), tolerance)
         try:
-            yield replace(engine, store=MemoryStore(DEFAULT_MEMORY_BYTES), executor=executor), executor
+            yield (
+                replace(engine, store=MemoryStore(DEFAULT_MEMORY_BYTES), executor=executor, records=None),
+                executor,
+            )
         finally:
             executor.close()
 
