@@ -193,10 +193,7 @@ def _import(pack: Pack, source: PackSource, surroundings: Surroundings | None) -
 
 def _is_imported(pack: Pack, source: PackSource) -> bool:
     """Whether the pack is imported as its source is now; what was imported of another source is let go of."""
-    module = sys.modules.get(pack.module)
-    if module is None:
-        return False
-    known = getattr(module, _SOURCE, None)
+    known = getattr(sys.modules.get(pack.module), _SOURCE, None)
     if isinstance(known, PackSource) and (known.root, known.version) == (source.root, source.version):
         return True
     for name in [name for name in sys.modules if name == pack.module or name.startswith(f"{pack.module}.")]:

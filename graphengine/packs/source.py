@@ -20,7 +20,12 @@ logger = logging.getLogger(__name__)
 _SKIPPED = frozenset({"__pycache__", "node_modules", "tests", "venv"})
 _ENDINGS = (".py", *EXTENSION_SUFFIXES)
 _RECENT_NS = 2 * 10**9
-_WORD = re.compile(r"""["'](?=([^"'\n]{1,120})["'])|^\s*class\s+(\w+)""", re.MULTILINE)
+_WORD = re.compile(
+    r"""
+    "(?=([^"\n]{1,120})") | '(?=([^'\n]{1,120})') | ^[ \t]*class[ \t]+(\w+)
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
 
 #: Size, modification time (ns), inode and digest of a file when it was read.
 Seen = tuple[int, int, int, str]
@@ -71,7 +76,7 @@ class PackSource:
             for file in self.files
             if file.endswith(".py")
         )
-        return frozenset(match[1] or match[2] for text in texts for match in _WORD.finditer(text))
+        return frozenset(match[match.lastindex or 0] for text in texts for match in _WORD.finditer(text))
 
 
 class SourceReader:

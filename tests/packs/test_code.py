@@ -1,8 +1,14 @@
+import json
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphengine.packs.code import CodeOfPack
 from graphengine.packs.discover import Pack, custom_packs, import_names
@@ -80,7 +86,7 @@ def test_an_import_is_followed_however_it_is_written(custom_nodes: Path, line: s
     pack = write(custom_nodes, {**FILES, "blur.py": f"{line}\n{NODE.format(name='Blur')}"})
     source = SourceReader().read(custom_nodes / "pictures")
     # The module need not be imported for that: its text tells.
-    sys.modules[f"{pack.module}.blur"] = type(sys)("blur")
+    sys.modules[f"{pack.module}.blur"] = ModuleType("blur")
     sys.modules[f"{pack.module}.blur"].__file__ = str(custom_nodes / "pictures/blur.py")
     files = CodeOfPack(source, import_names(pack)).code_of(f"{pack.module}.blur")
     assert list(files) == ["blur.py", "maths/constants.py", "maths/scale.py"]
@@ -156,6 +162,42 @@ def test_another_file_changes_nothing(custom_nodes: Path, file: str) -> None:
     versions = [node.version for node in before]
     text = FILES.get(file, "") + "\n# changed\n"
     assert [node.version for node in load_pack(write(custom_nodes, {file: text})).definitions] == versions
+
+
+#: How a module may reach another one, from the place above both.
+FORMS = (
+    "from {up}{parent} import {name}",
+    "from {up}{parent}.{name} import VALUE",
+    "from {up}{parent}.{name} import *",
+    "import traced.{parent}.{name}",
+    "def late():\n    from {up}{parent} import {name}\nlate()",
+    "try:\n    from {up}{parent}.{name} import VALUE\nexcept ImportError:\n    raise",
+)
+PLACES = ("a", "a.b", "c")
+TRACE = "import json, sys, traced.a.m6; print(json.dumps([m for m in sys.modules if m.startswith('traced.')]))"
+
+
+@settings(max_examples=20, deadline=None)
+@given(links=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5), st.sampled_from(FORMS)), max_size=12))
+def test_the_files_of_a_module_are_those_that_python_imports_for_it(links: list[tuple[int, int, str]]) -> None:
+    texts = dict.fromkeys(range(7), "VALUE = 1\n")
+    for source, target, form in links:
+        if target < source:  # Python itself stumbles over some circles
+            up = "." * (2 + PLACES[source % 3].count("."))
+            texts[source] += form.format(up=up, parent=PLACES[target % 3], name=f"m{target}") + "\n"
+    files = {f"{PLACES[n % 3].replace('.', '/')}/m{n}.py": text for n, text in texts.items()}
+    with TemporaryDirectory() as folder:
+        write(Path(folder), {**files, "__init__.py": "", "a/__init__.py": "", "a/b/__init__.py": ""}, "traced")
+        done = subprocess.run([sys.executable, "-c", TRACE], cwd=folder, capture_output=True, check=True)
+        sys.modules["traced.a.m6"] = module = ModuleType("traced.a.m6")
+        module.__file__ = str(Path(folder, "traced/a/m6.py"))
+        try:
+            source_now = SourceReader().read(Path(folder, "traced"))
+            found = CodeOfPack(source_now, ["traced"]).code_of("traced.a.m6")
+        finally:
+            del sys.modules["traced.a.m6"]
+    imported = {name.removeprefix("traced.").replace(".", "/") + ".py" for name in json.loads(done.stdout)}
+    assert set(found) == imported & files.keys()
 
 
 def test_files_that_import_each_other_are_followed_once(custom_nodes: Path) -> None:

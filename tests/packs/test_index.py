@@ -1,12 +1,15 @@
 import logging
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -387,3 +390,96 @@ def test_a_pack_that_lost_a_node_says_so_when_it_is_called(place: Place) -> None
     assert load is not None
     with pytest.raises(PackError, match="pack 'double' has no node 'Double' any more"):
         load()
+
+
+SCHEMA = """
+from comfy_api.latest import ComfyExtension, io
+
+class Negate(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="Double", display_name="Minus", inputs=[io.Int.Input("value")],
+                         outputs=[io.Int.Output()])
+
+    @classmethod
+    def execute(cls, value):
+        return io.NodeOutput(-value)
+
+class Extension(ComfyExtension):
+    async def get_node_list(self):
+        return [Negate]
+
+async def comfy_entrypoint():
+    return Extension()
+"""
+
+
+def test_schema_based_nodes_are_indexed_as_well(place: Place) -> None:
+    place.write("minus", {"__init__.py": SCHEMA, "unused.py": ""})
+    assert shown(place.engine()) == ["-21"]
+    engine = place.engine()
+    assert (shown(engine), "graphengine_pack_minus" in sys.modules) == (["-21"], False)
+    double = engine.registry["Double"]
+    assert (double.display_name, list(double.code)) == ("Minus", ["__init__.py"])
+    load = double.load
+    assert load is not None
+    assert load().__name__ == "Negate"
+
+
+def test_a_pack_that_several_threads_need_is_imported_once(place: Place) -> None:
+    counted = "with pathlib.Path(__file__).with_name('times').open('a') as times:\n    times.write('x')\n"
+    place.write("double", {"__init__.py": double() + counted})
+    place.engine().load_all_packs()
+    load = place.engine().registry["Double"].load
+    assert load is not None
+    start = Barrier(4)
+
+    def together() -> type[Any]:
+        start.wait()
+        return load()
+
+    with ThreadPoolExecutor(4) as pool:
+        classes = [future.result() for future in [pool.submit(together) for _ in range(4)]]
+    assert len(set(classes)) == 1
+    assert (place.root / "custom_nodes/double/times").read_text() == "xx"
+
+
+def test_a_failed_import_leaves_nothing_for_the_next_try(place: Place) -> None:
+    place.write("double", {"__init__.py": "from .factor import FACTOR\n" + double(), "factor.py": "TYPO = 2\n"})
+    engine = place.engine()
+    assert [problem.code for problem in engine.load_packs(["Double"])] == ["broken_pack"]
+    place.write("double", {"factor.py": "FACTOR = 2\n"})
+    assert engine.load_packs(["Double"]) == []
+    assert shown(engine) == ["42"]
+
+
+def test_a_node_type_with_quotes_in_its_name_is_found_in_the_source(place: Place) -> None:
+    named = double().replace(
+        '{"Double": Double}', """{"It's": Double, 'Say "x"': Double, "Two words, |pipe": Double}"""
+    )
+    place.write("double", {"__init__.py": named})
+    engine = place.engine()
+    wanted = {"It's", 'Say "x"', "Two words, |pipe"}
+    assert engine.packs.mentioning(engine.custom, {*wanted, "Two"}) == {engine.custom[0]: wanted}
+
+
+def test_a_second_process_imports_no_installed_pack(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from graphengine.engine import Engine\nfrom graphengine.settings import Settings\n"
+        "with Engine.from_settings(Settings(packs=Path(sys.argv[1]))) as engine:\n"
+        "    print('CaseConverter' in engine.registry, 'checkpoints' in engine.folders.models, sep=',', end=',')\n"
+        "print([m for m in sys.modules if m.startswith('graphengine_nodes')] != [])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert told == ["True,True,True", "True,True,False"]
