@@ -82,8 +82,8 @@ def _log(run: Run, file: Path | None, started: float) -> None:
     """Have the disk remember which entries the run used, so that it keeps them longer than others."""
     disk, account = _disk(run.store), run.account
     if disk is not None:
-        key_of = account.known.keys.of
-        disk.runs.record(uuid4().hex, file, started, [key_of[each] for each in (*account.executed, *account.cached)])
+        keys = [account.known.keys.of[node_id] for node_id in (*account.executed, *account.cached)]
+        disk.runs.record(uuid4().hex, file, started, keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,9 +147,10 @@ def word_changes(old: str, new: str) -> str:
     if max(len(before), len(after)) > _MOST_WORDS:
         return f"{len(before)} words became {len(after)}"
     parts: list[str] = []
-    for tag, start, end, new_start, new_end in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    steps = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    for index, (tag, start, end, new_start, new_end) in enumerate(steps):
         if tag == "equal":
-            parts += _around(before[start:end], is_first=start == 0, is_last=end == len(before))
+            parts += _around(before[start:end], is_first=index == 0, is_last=index == len(steps) - 1)
             continue
         parts += [f"[-{' '.join(before[start:end])}-]"] if end > start else []
         parts += [f"{{+{' '.join(after[new_start:new_end])}+}}"] if new_end > new_start else []
