@@ -12,11 +12,11 @@ from graphengine.cli.foreseeing import Asked, GraphOption, draw, fate_text
 from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import DebugOption, JsonOption, examples
 from graphengine.cli.overrides import find_node
-from graphengine.cli.plan_models import ExplainedCause, ExplainedRun, Explanation
 from graphengine.cli.run import FileArgument
 from graphengine.workflow.models import NodeId
 
 if TYPE_CHECKING:
+    from graphengine.cli.plan_models import ExplainedCause, ExplainedRun, Explanation
     from graphengine.foresight import Foresight
     from graphengine.provenance.causes import Cause, Causes
     from graphengine.provenance.record import Snapshot
@@ -66,7 +66,7 @@ def command(
         say(line)
 
 
-def _explain(file: Path, foresight: "Foresight", node: NodeId | None) -> Explanation:
+def _explain(file: Path, foresight: "Foresight", node: NodeId | None) -> "Explanation":
     from graphengine.provenance.changes import named_parts  # with pydantic models, which help does not need
 
     fates = {node_id: foreseen.fate for node_id, foreseen in foresight.of.items()}
@@ -88,7 +88,7 @@ def _executed(run: "Snapshot") -> list[NodeId]:
     ]
 
 
-def _run(causes: "Causes", node: NodeId | None, running: Sequence[NodeId]) -> ExplainedRun:
+def _run(causes: "Causes", node: NodeId | None, running: Sequence[NodeId]) -> "ExplainedRun":
     record = causes.now.record
     states = {node_id: entry.state for node_id, entry in record.nodes.items()}
     starts = running if node is None else [node] if node in running else []
@@ -103,7 +103,7 @@ def _run(causes: "Causes", node: NodeId | None, running: Sequence[NodeId]) -> Ex
     }
 
 
-def _cause(cause: "Cause", snapshot: "Snapshot", now: float) -> ExplainedCause:
+def _cause(cause: "Cause", snapshot: "Snapshot", now: float) -> "ExplainedCause":
     from graphengine.provenance.words import cause_text  # as above
 
     return {
@@ -117,14 +117,14 @@ def _cause(cause: "Cause", snapshot: "Snapshot", now: float) -> ExplainedCause:
     }
 
 
-def _notes(run: ExplainedRun) -> dict[str, str]:
+def _notes(run: "ExplainedRun") -> dict[str, str]:
     return {node_id: cause["text"] for cause in run["causes"] for node_id in cause["nodes"]}
 
 
 # Words
 
 
-def _lines(explained: Explanation, foresight: "Foresight", node: NodeId | None) -> Iterator[str]:
+def _lines(explained: "Explanation", foresight: "Foresight", node: NodeId | None) -> Iterator[str]:
     from graphengine.provenance.words import date_text  # as above
 
     if node is not None:
@@ -146,13 +146,13 @@ def _lines(explained: Explanation, foresight: "Foresight", node: NodeId | None) 
             yield f"last run, {when}{ended}: all came from the cache"
 
 
-def _counts(run: ExplainedRun) -> str:
+def _counts(run: "ExplainedRun") -> str:
     runs = f"{plural(len(run['runs']), 'node')} will run" if run["runs"] else ""
     perhaps = f"{plural(len(run['perhaps']), 'node')} perhaps" if run["perhaps"] else ""
     return ", ".join(part for part in (runs, perhaps) if part)
 
 
-def _cause_lines(causes: Sequence[ExplainedCause]) -> Iterator[str]:
+def _cause_lines(causes: "Sequence[ExplainedCause]") -> Iterator[str]:
     for cause in causes[:_MANY]:
         others = len(cause["nodes"]) - 1
         more = f" (and {plural(others, 'other node')})" if others > 0 and cause["kind"] != "first run" else ""
@@ -161,7 +161,7 @@ def _cause_lines(causes: Sequence[ExplainedCause]) -> Iterator[str]:
         yield f"  and {plural(len(causes) - _MANY, 'more cause')}; --json lists all"
 
 
-def _node_lines(node: NodeId, explained: Explanation, foresight: "Foresight") -> Iterator[str]:
+def _node_lines(node: NodeId, explained: "Explanation", foresight: "Foresight") -> Iterator[str]:
     from graphengine.provenance.words import date_text  # as above
 
     label = foresight.now.label(node)
@@ -185,7 +185,7 @@ def _node_lines(node: NodeId, explained: Explanation, foresight: "Foresight") ->
         yield f"it did not run in the last run, {when}"
 
 
-def _lines_before(node: NodeId, run: ExplainedRun, foresight: "Foresight") -> Iterator[str]:
+def _lines_before(node: NodeId, run: "ExplainedRun", foresight: "Foresight") -> Iterator[str]:
     """The causes, with those in nodes before it named so."""
     for cause in run["causes"]:
         at = next((each for each in cause["nodes"] if each != node), None)

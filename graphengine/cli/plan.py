@@ -10,11 +10,11 @@ from graphengine.cli.console import plural, say, say_json, table
 from graphengine.cli.foreseeing import Asked, GraphOption, draw, fate_text
 from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import DebugOption, JsonOption, examples
-from graphengine.cli.plan_models import PlannedNode, PlanReport, PlanTotals
 from graphengine.cli.run import FileArgument
 from graphengine.workflow.models import NodeId, Workflow
 
 if TYPE_CHECKING:
+    from graphengine.cli.plan_models import PlannedNode, PlanReport, PlanTotals
     from graphengine.engine import Engine
     from graphengine.foresight import Foresight
     from graphengine.provenance.estimates import Estimate
@@ -87,7 +87,7 @@ def _reasons(foresight: "Foresight") -> dict[str, str]:
 
 def _report(
     file: Path, foresight: "Foresight", workflow: Workflow, estimates: Mapping[NodeId, "Estimate"]
-) -> PlanReport:
+) -> "PlanReport":
     nodes: list[PlannedNode] = []
     reasons = _reasons(foresight)
     for node_id, foreseen in foresight.of.items():
@@ -110,7 +110,7 @@ def _report(
     return {"file": str(file), "targets": targets, "nodes": nodes, "totals": _totals(nodes, foresight)}
 
 
-def _totals(nodes: list[PlannedNode], foresight: "Foresight") -> PlanTotals:
+def _totals(nodes: "list[PlannedNode]", foresight: "Foresight") -> "PlanTotals":
     from graphengine.provenance.estimates import largest_at_once  # as above
 
     fates = Counter(node["fate"] for node in nodes)
@@ -128,11 +128,11 @@ def _totals(nodes: list[PlannedNode], foresight: "Foresight") -> PlanTotals:
     }
 
 
-def _notes(report: PlanReport) -> dict[str, str]:
+def _notes(report: "PlanReport") -> dict[str, str]:
     return {node["node_id"]: _seconds(node) for node in report["nodes"]}
 
 
-def _seconds(node: PlannedNode) -> str:
+def _seconds(node: "PlannedNode") -> str:
     return "" if node["seconds"] is None else duration(node["seconds"])
 
 
@@ -153,7 +153,7 @@ def size_text(count: int) -> str:
     return f"{size:.0f} {units[-1]}" if size >= 10 or units[-1] == "B" else f"{size:.1f} {units[-1]}"
 
 
-def _lines(report: PlanReport) -> Iterator[str]:
+def _lines(report: "PlanReport") -> Iterator[str]:
     running = [node for node in report["nodes"] if node["fate"] in ("runs", "perhaps")]
     if running:
         rows = [("node", "class", "", "about", "why")]
@@ -169,14 +169,14 @@ def _lines(report: PlanReport) -> Iterator[str]:
     yield from _what_it_takes(running, report["totals"])
 
 
-def _counts(report: PlanReport) -> str:
+def _counts(report: "PlanReport") -> str:
     totals = report["totals"]
     parts = [f"{totals['runs']} run", f"{totals['perhaps']} perhaps" if totals["perhaps"] else ""]
     parts += [f"{totals['cached']} cached", f"{totals['not_needed']} not needed" if totals["not_needed"] else ""]
     return ", ".join(part for part in parts if part)
 
 
-def _what_it_takes(running: list[PlannedNode], totals: PlanTotals) -> Iterator[str]:
+def _what_it_takes(running: "list[PlannedNode]", totals: "PlanTotals") -> Iterator[str]:
     known = [node for node in running if node["seconds"] is not None]
     if known:
         seconds, perhaps = totals["seconds"], totals["seconds_perhaps"]

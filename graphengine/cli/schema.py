@@ -25,6 +25,9 @@ class Schema(StrEnum):
     OBJECT_INFO = "object-info"
     EVENT = "event"
     RUN_SUMMARY = "run-summary"
+    RUN_RECORD = "run-record"
+    PLAN = "plan"
+    EXPLANATION = "explanation"
     SWEEP_MANIFEST = "sweep-manifest"
     PURITY_REPORT = "purity-report"
     VALIDATION_REPORT = "validation-report"
@@ -37,7 +40,8 @@ def command(
         typer.Argument(
             metavar="NAME",
             help="api and ui: workflow documents; object-info: node definitions; event: a line of run --events; "
-            "run-summary: run --json; sweep-manifest: what run --sweep leaves; purity-report: run --check-pure "
+            "run-summary: run --json; run-record: what a run leaves for explain; plan, explanation: plan and explain "
+            "--json; sweep-manifest: what run --sweep leaves; purity-report: run --check-pure "
             "--json; validation-report: validate --format json; openapi: what serve answers.",
         ),
     ] = Schema.API,

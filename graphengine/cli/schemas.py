@@ -25,6 +25,9 @@ FILES: Mapping[str, str] = {
     "object-info": "object-info.schema.json",
     "event": "event.schema.json",
     "run-summary": "run-summary.schema.json",
+    "run-record": "run-record.schema.json",
+    "plan": "plan.schema.json",
+    "explanation": "explanation.schema.json",
     "sweep-manifest": "sweep-manifest.schema.json",
     "purity-report": "purity-report.schema.json",
     "validation-report": "validation-report.schema.json",
@@ -34,12 +37,19 @@ FILES: Mapping[str, str] = {
 # Any throughout: a JSON Schema is open-ended JSON.
 def schemas() -> dict[str, dict[str, Any]]:
     """All JSON Schemas by name."""
+    # bring networkx (0.2 s), which other commands that come by here do not need
+    from graphengine.cli.plan_models import Explanation, PlanReport
+    from graphengine.provenance.record import RECORD
+
     return {
         "api": _schema("API document", API_DOCUMENT.json_schema(by_alias=True)),
         "ui": _schema("UI document", UiDocument.model_json_schema(by_alias=True)),
         "object-info": _schema("Node definitions (object_info)", OBJECT_INFO.json_schema()),
         "event": _schema("Event of a run", _event_schema()),
         "run-summary": _schema("Summary of a run", _written(TypeAdapter(RunSummary))),
+        "run-record": _schema("Record of a run", RECORD.json_schema()),
+        "plan": _schema("What a run would do", _written(TypeAdapter(PlanReport))),
+        "explanation": _schema("Why nodes run", _written(TypeAdapter(Explanation))),
         "sweep-manifest": _schema("Manifest of a sweep", _written(TypeAdapter(SweepManifest))),
         "purity-report": _schema("Report of nodes called twice", _written(TypeAdapter(PurityReport))),
         "validation-report": _schema("Validation report", _written(TypeAdapter(ValidationReport))),
