@@ -1,33 +1,16 @@
-import logging
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
-from hashlib import sha256
-from itertools import count
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
-import pytest
-
-from graphengine.cache.store import MemoryStore
-from graphengine.engine import Engine
-from graphengine.errors import PackError, ValidationFailed
-from graphengine.execution.executor import LocalExecutor
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.files import Files
 from graphengine.node.folders import Folders
-from graphengine.node.registry import NodeRegistry
-from graphengine.packs.definitions import PackDefinitions
-from graphengine.packs.discover import custom_packs
-from graphengine.packs.records import Records
-from graphengine.workflow.models import NodeId
-from tests.sample_nodes import sample_registry
-from tests.workflows import workflow
+from tests.packs.place import TWICE, Place, double, shown
 
 FULL = """
 import folder_paths
@@ -91,78 +74,6 @@ class Full:
 NODE_CLASS_MAPPINGS = {"Full": Full}
 NODE_DISPLAY_NAME_MAPPINGS = {"Full": "Everything"}
 """
-
-DOUBLE = """
-import pathlib
-pathlib.Path(__file__).with_name("imported").touch()
-
-class Double:
-    RETURN_TYPES = ("INT",)
-    FUNCTION = "run"
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {{"required": {{"value": ({choices!r}, {{}})}}}}
-    def run(self, value):
-        return ({factor} * int(value),)
-
-NODE_CLASS_MAPPINGS = {{"Double": Double}}
-"""
-
-
-def double(factor: int = 2, choices: object = "INT") -> str:
-    return DOUBLE.format(factor=factor, choices=choices)
-
-
-TWICE = workflow({"1": ("Double", {"value": 21}), "2": ("Show", {"value": ["1", 0]})})
-
-
-class Place:
-    """Packs and a cache in a folder; each engine of it is as in a new process."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.cache = root / "cache"
-        self.store = MemoryStore()
-        # Files that were just written are read again each time; Python takes two of one second for the same.
-        self._seconds = count(int(time.time()) - 10_000)
-
-    def write(self, pack: str, files: Mapping[str, str]) -> None:
-        for file, text in files.items():
-            path = self.root / "custom_nodes" / pack / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-            os.utime(path, (seconds := next(self._seconds), seconds))
-
-    def engine(self) -> Engine:
-        forget_packs()
-        for mark in self.root.glob("custom_nodes/*/imported"):
-            mark.unlink()
-        custom = tuple(custom_packs([self.root / "custom_nodes"]))
-        packs = PackDefinitions(custom, Records(self.cache))
-        registry = NodeRegistry(sample_registry().values(), packs)
-        return Engine(registry, self.store, Folders(), LocalExecutor(), "cpu", custom, packs=packs)
-
-    def imported(self) -> list[str]:
-        """The packs that were imported since the last engine was made."""
-        return sorted(mark.parent.name for mark in self.root.glob("custom_nodes/*/imported"))
-
-    def records(self, kind: str) -> list[Path]:
-        return sorted(self.cache.glob(f"*.{kind}"))
-
-
-def forget_packs() -> None:
-    for name in [name for name in sys.modules if name.startswith("graphengine_pack_")]:
-        del sys.modules[name]
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    yield Place(tmp_path)
-    forget_packs()
-
-
-def shown(engine: Engine) -> Any:
-    return engine.run(TWICE).ui[NodeId("2")]["text"]
 
 
 def test_a_definition_is_the_same_from_the_index(place: Place, tmp_path: Path) -> None:
@@ -268,128 +179,6 @@ def test_a_pack_that_was_removed_is_not_known_any_more(place: Place) -> None:
     assert place.records("index")
     assert "Double" not in engine.registry
     assert [problem.code for problem in engine.validate(TWICE)] == ["unknown_node"]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[:-20],
-        lambda content: b"",
-        lambda content: content.replace(b"Double", b"Treble"),
-        lambda content: b"\xff" * 100,
-        lambda content: content.partition(b"\n")[2],
-    ],
-)
-def test_a_damaged_index_is_a_miss(place: Place, damage: Any, caplog: pytest.LogCaptureFixture) -> None:
-    place.write("double", {"__init__.py": double()})
-    shown(place.engine())
-    (record,) = place.records("index")
-    whole = record.read_bytes()
-    record.write_bytes(damage(whole))
-    with caplog.at_level(logging.WARNING):
-        assert (shown(place.engine()), place.imported()) == (["42"], ["double"])
-    assert [entry.getMessage() for entry in caplog.records] == [
-        "the index of pack 'double' is damaged; it is made anew when the pack is imported"
-    ]
-    assert record.read_bytes() == whole
-
-
-@pytest.mark.parametrize("kind", ["files", "words"])
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"format":1,"files":{"a":[1]},"version":1,"words":3}', b"\xff"])
-def test_damaged_records_of_the_source_are_made_anew(
-    place: Place, kind: str, content: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    place.write("double", {"__init__.py": double()})
-    shown(place.engine())
-    (record,) = place.records("files")
-    record.with_suffix(f".{kind}").write_bytes(content)
-    with caplog.at_level(logging.WARNING):
-        engine = place.engine()
-        assert engine.packs.mentioning(engine.custom, ["Double"])
-        assert shown(engine) == ["42"]
-    assert len(caplog.records) == 1
-
-
-def test_an_index_of_another_format_or_python_does_not_count(place: Place) -> None:
-    place.write("double", {"__init__.py": double()})
-    shown(place.engine())
-    (record,) = place.records("index")
-    for old, new in [(b'{"form":"1 3.', b'{"form":"999 3.'), (b'{"form":"1 3.', b'{"form":"1 2.')]:
-        rest = record.read_bytes().partition(b"\n")[2].replace(old, new, 1)
-        record.write_bytes(sha256(rest).hexdigest().encode() + b"\n" + rest)
-        assert (shown(place.engine()), place.imported()) == (["42"], ["double"])
-
-
-def test_a_cache_folder_that_cannot_be_written_costs_only_time(place: Place) -> None:
-    place.cache.write_text("a file where the folder would be")
-    place.write("double", {"__init__.py": double()})
-    for _ in range(2):
-        assert shown(place.engine()) == ["42"]
-        assert place.engine().load_all_packs() == []
-
-
-def test_a_value_that_was_no_choice_when_a_pack_was_indexed_is_asked_again(place: Place) -> None:
-    listed = double().replace("'INT'", "sorted(p.stem for p in pathlib.Path(__file__).parent.glob('*.txt'))")
-    place.write("double", {"__init__.py": listed, "1.txt": ""})
-    place.engine().load_all_packs()
-    place.write("double", {"21.txt": ""})
-    text = workflow({"1": ("Double", {"value": "21"}), "2": ("Show", {"value": ["1", 0]})})
-    engine = place.engine()
-    (problem,) = engine.validate(text)
-    assert (problem.code, problem.severity) == ("not_in_list", "warning")
-    assert "as of when pack 'double' was indexed" in problem.message
-    assert place.imported() == []
-    assert engine.check(text) == []
-    assert place.engine().run(text).ui[NodeId("2")]["text"] == ["42"]
-    wrong = workflow({"1": ("Double", {"value": "9"}), "2": ("Show", {"value": ["1", 0]})})
-    with pytest.raises(ValidationFailed) as caught:
-        place.engine().run(wrong)
-    assert [problem.code for problem in caught.value.problems] == ["not_in_list"]
-
-
-@pytest.mark.parametrize("choices", ["[object()]", "Odd('ODD')", "(['a'], {'how': {1: 2}})"])
-def test_what_json_cannot_hold_is_left_to_the_import(place: Place, choices: str) -> None:
-    odd = "class Odd(str):\n    def __ne__(self, other):\n        return other != 'INT'\n"
-    kind = choices if choices.startswith("([") else f"({choices}, {{}})"
-    place.write("double", {"__init__.py": odd + double().replace("('INT', {})", kind)})
-    place.engine().load_all_packs()
-    engine = place.engine()
-    assert "Double" not in engine.registry
-    assert [problem.code for problem in engine.validate(TWICE)] == ["pack_not_loaded"]
-    engine.load_packs(["Double"])
-    assert ("Double" in engine.registry, place.imported()) == (True, ["double"])
-
-
-def test_a_node_that_cannot_be_read_is_told_although_its_pack_is_indexed(place: Place) -> None:
-    broken = double() + "\nclass Broken:\n    pass\nNODE_CLASS_MAPPINGS['Broken'] = Broken\n"
-    place.write("double", {"__init__.py": broken})
-    place.engine().load_all_packs()
-    assert place.engine().load_packs(["Double"]) == []
-    assert [problem.code for problem in place.engine().load_packs(["Broken"])] == ["unreadable_node"]
-
-
-def test_a_pack_that_changes_between_start_and_call_is_not_taken_for_the_old_one(place: Place) -> None:
-    place.write("double", {"__init__.py": double()})
-    place.engine().load_all_packs()
-    engine = place.engine()
-    load = engine.registry["Double"].load
-    place.write("double", {"__init__.py": double(factor=300)})
-    assert load is not None
-    with pytest.raises(PackError, match="pack 'double' changed while graphengine runs"):
-        load()
-
-
-def test_a_pack_that_lost_a_node_says_so_when_it_is_called(place: Place) -> None:
-    fickle = (
-        double() + "\nif pathlib.Path(__file__).with_name('missing').exists():\n    NODE_CLASS_MAPPINGS = {}\n"
-    )
-    place.write("double", {"__init__.py": fickle})
-    place.engine().load_all_packs()
-    place.write("double", {"missing": ""})
-    load = place.engine().registry["Double"].load
-    assert load is not None
-    with pytest.raises(PackError, match="pack 'double' has no node 'Double' any more"):
-        load()
 
 
 SCHEMA = """
