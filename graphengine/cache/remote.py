@@ -14,12 +14,13 @@ tells these.
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from threading import Lock
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from graphengine.cache.content import slot_digests
+from graphengine.cache.content import recipe_digest, slot_digests
 from graphengine.cache.encoding import DamagedEncoding, decode, encode
 from graphengine.cache.remote_health import RemoteFailure, RemoteHealth, RemoteTroubles
 from graphengine.cache.remote_lookup import RemoteLookup, UnwrittenBatch, action_name
@@ -95,7 +96,7 @@ class RemoteStore:
                 self._lookup.forget(key)
                 self._note_damaged(record.content)
             return None
-        return Outputs(slots, record.entry().ui, record.digests)
+        return Outputs(slots, record.entry().ui, record.digests, record.made)
 
     def put(self, key: str, outputs: Outputs) -> bool:
         """Send the outputs in the background; False when they are not to be shared, or too much waits.
@@ -106,13 +107,14 @@ class RemoteStore:
             return False
         if self._lookup.known(key) is not None:
             return True
-        encoded = encode(outputs) if self._writing.is_well() else None
+        encoded = self._encoded(outputs) if self._writing.is_well() else None
         if encoded is None or len(encoded) > self._limits.max_bytes:
             return False
+        record = Record(outputs.digests, outputs.ui, made=outputs.made)
         if isinstance(encoded, str):
-            return self._share(key, Record(outputs.digests, outputs.ui, encoded), None)
-        reference = ContentReference(sha256(encoded).hexdigest(), len(encoded))
-        return self._share(key, Record(outputs.digests, outputs.ui, None, reference), encoded)
+            return self._share(key, replace(record, values=encoded), None)
+        content = ContentReference(sha256(encoded).hexdigest(), len(encoded))
+        return self._share(key, replace(record, content=content), encoded)
 
     def alias(self, key: str, existing: str) -> bool:
         """Find what is kept under `existing` under `key` as well, everywhere unless the store is read-only."""
@@ -143,6 +145,14 @@ class RemoteStore:
         if left:
             self._troubles.tell("late", f"{left} results were not sent in {self._limits.close_s:g} seconds")
 
+    def _encoded(self, outputs: Outputs) -> str | bytes | None:
+        try:
+            encoded = encode(outputs)
+        except (MemoryError, RuntimeError) as error:  # whatever torch says of a tensor that it cannot copy
+            self._troubles.tell("encoding", f"results cannot be prepared for it ({error}): they are not shared")
+            return None
+        return encoded if encoded is None or isinstance(encoded, str) else bytes(encoded)
+
     def _slots(self, record: Record) -> tuple[tuple[object, ...], ...]:
         """The values of a record.
 
@@ -163,7 +173,15 @@ class RemoteStore:
             raise RemoteFailure(
                 "size", f"outputs have {content.size:,} bytes, {self._limits.max_bytes:,} are allowed"
             )
-        data = self._objects.read_exactly(f"contents/{content.digest}", content.size)
+        name = f"contents/{content.digest}"
+        try:
+            data = self._objects.read_exactly(name, content.size)
+        except RemoteFailure as failure:
+            if failure.kind != "failed" or self._objects.size(name) == content.size:
+                raise
+            raise RemoteFailure(
+                "damaged", f"the outputs {content.digest[:12]} of an entry are cut off"
+            ) from failure
         if data is None:
             raise RemoteFailure("missing", f"the outputs {content.digest[:12]} of an entry are gone")
         if sha256(data).hexdigest() != content.digest:
@@ -262,8 +280,23 @@ class RemoteStore:
 def _decoded(encoded: str | bytes, record: Record) -> tuple[tuple[object, ...], ...]:
     try:
         slots = decode(encoded)
-    except DamagedEncoding as error:
+    except (DamagedEncoding, MemoryError) as error:
         raise RemoteFailure("damaged", f"the outputs of an entry cannot be read: {error}") from error
-    if record.digests and slot_digests(slots, "") != record.digests:
-        raise RemoteFailure("damaged", "the outputs of an entry have other digests than it says")
+    if record.digests:
+        _check_digests(slots, record.digests)
     return slots
+
+
+def _check_digests(slots: tuple[tuple[object, ...], ...], promised: tuple[str, ...]) -> None:
+    """Have the outputs the digests that were promised?
+
+    Raises:
+        RemoteFailure: they have others.
+    """
+    found = slot_digests(slots, "")
+    for index, (digest, wanted) in enumerate(zip(found, promised, strict=False)):
+        # what has no digest of its own was promised by its recipe, which is not known here
+        if digest not in (wanted, recipe_digest("", index)):
+            raise RemoteFailure("damaged", "the outputs of an entry have other digests than it says")
+    if len(found) != len(promised):
+        raise RemoteFailure("damaged", f"an entry promises {len(promised)} outputs and has {len(found)}")

@@ -15,11 +15,19 @@ T = TypeVar("T")
 _HARMLESS = frozenset(("missing", "resting", "signature", "unsigned", "version"))
 
 
+_MEANINGS = {
+    "timeout": "it did not answer in time",
+    "offline": "it cannot be reached",
+    "refused": "it refuses; check the address and the credentials",
+    "failed": "it answers with an error",
+}
+
+
 class RemoteFailure(Exception):
     """A shared cache did not do what it was asked. `kind` is one word for what went wrong."""
 
     def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(f"{_MEANINGS[kind]} ({message})" if kind in _MEANINGS else message)
         self.kind = kind
 
 
@@ -81,7 +89,7 @@ class RemoteHealth:
         return answer
 
     def _note(self, failure: RemoteFailure) -> None:
-        self._troubles.tell(failure.kind, f"{failure}; {self._consequence}")
+        self._troubles.tell(failure.kind, f"{failure}: {self._consequence}")
         if failure.kind in _HARMLESS:
             return
         with self._lock:
@@ -92,5 +100,5 @@ class RemoteHealth:
         minutes = self._limits.rest_s / 60
         self._troubles.tell(
             f"rest {self._consequence}",
-            f"it is left alone for {minutes:g} minutes, after {self._failed} failures; {self._consequence}",
+            f"it is left alone for {minutes:g} minutes, after {self._failed} failures: {self._consequence}",
         )

@@ -10,17 +10,19 @@ first of them.
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphengine.cache.remote_health import RemoteFailure
 from graphengine.cache.remote_place import RemoteLimits, RemotePlace
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
+
+T = TypeVar("T")
 
 _PREFIX = "v1/"
 _PART_BYTES = 8 * 2**20
@@ -47,17 +49,17 @@ class RemoteObjects:
         Raises:
             RemoteFailure: no answer, a refusal, or more than `most` bytes.
         """
-        import obstore  # costs 50 ms, which a run that finds everything on this machine spares
 
-        try:
+        def ask() -> bytes:
+            import obstore  # costs 50 ms, which a run that finds everything on this machine spares
+
             found = obstore.get(self._client(self._limits.request_s), _PREFIX + name)
             size = found.meta["size"]
             if size > most:
                 raise RemoteFailure("size", f"{name} has {size:,} bytes, {most:,} are allowed")
             return bytes(found.bytes())
-        except (OSError, ValueError, obstore.exceptions.BaseError) as error:
-            _check_absent(error)
-            return None
+
+        return _answer(ask)
 
     def read_exactly(self, name: str, size: int) -> bytes | None:
         """The first `size` bytes of an object, fewer when it has no more; None when it is not there.
@@ -65,17 +67,18 @@ class RemoteObjects:
         Raises:
             RemoteFailure: no answer in time, or a refusal.
         """
-        import obstore  # as above
 
-        parts = bytearray()
-        try:
+        def ask() -> bytes:
+            import obstore  # as above
+
+            parts = bytearray()
+            client = self._client(self._limits.part_s)
             for start in range(0, size, _PART_BYTES):
                 end = min(start + _PART_BYTES, size)
-                parts += obstore.get_range(self._client(self._limits.part_s), _PREFIX + name, start=start, end=end)
-        except (OSError, ValueError, obstore.exceptions.BaseError) as error:
-            _check_absent(error)
-            return None
-        return bytes(parts)
+                parts += obstore.get_range(client, _PREFIX + name, start=start, end=end)
+            return bytes(parts)
+
+        return _answer(ask)
 
     def size(self, name: str) -> int | None:
         """How many bytes an object has; None when it is not there.
@@ -83,13 +86,13 @@ class RemoteObjects:
         Raises:
             RemoteFailure: no answer, or a refusal.
         """
-        import obstore  # as above
 
-        try:
+        def ask() -> int:
+            import obstore  # as above
+
             return obstore.head(self._client(self._limits.request_s), _PREFIX + name)["size"]
-        except (OSError, ValueError, obstore.exceptions.BaseError) as error:
-            _check_absent(error)
-            return None
+
+        return _answer(ask)
 
     def write(self, name: str, data: bytes, *, replace: bool = False) -> bool:
         """Write an object; False when there is one already, which stays unless it is to be replaced.
@@ -97,16 +100,22 @@ class RemoteObjects:
         Raises:
             RemoteFailure: no answer, or a refusal.
         """
-        import obstore  # as above
 
-        mode: Any = "overwrite" if replace else "create"
-        try:
-            obstore.put(self._client(self._limits.upload_s), _PREFIX + name, data, mode=mode, use_multipart=False)
-        except obstore.exceptions.AlreadyExistsError:
-            return False
-        except (OSError, ValueError, obstore.exceptions.BaseError) as error:
-            raise _failure(error) from error
-        return True
+        def ask() -> bool:
+            import obstore  # as above
+
+            client = self._client(self._limits.upload_s)
+            mode: Any = "overwrite" if replace else "create"
+            try:
+                obstore.put(client, _PREFIX + name, data, mode=mode, use_multipart=False)
+            except obstore.exceptions.AlreadyExistsError:
+                return False
+            return True
+
+        written = _answer(ask)
+        if written is None:
+            raise RemoteFailure("refused", f"{name} cannot be written: there is no such place")
+        return written
 
     def names(self, folder: str, most: int, deadline: float) -> set[str] | None:
         """The names below a folder (without it); None when there are more than `most`, or the time is over.
@@ -116,17 +125,18 @@ class RemoteObjects:
         Raises:
             RemoteFailure: no answer, or a refusal.
         """
-        import obstore  # as above
 
-        found: set[str] = set()
-        try:
+        def ask() -> set[str] | None:
+            import obstore  # as above
+
+            found: set[str] = set()
             for page in obstore.list(self._client(self._limits.request_s), _PREFIX + folder, chunk_size=1000):
                 found.update(item["path"].rpartition("/")[2] for item in page)
                 if len(found) > most or time.monotonic() > deadline:
                     return None
-        except (OSError, ValueError, obstore.exceptions.BaseError) as error:
-            raise _failure(error) from error
-        return found
+            return found
+
+        return _answer(ask)
 
     def _client(self, timeout_s: float) -> "ObjectStore":
         """A client whose requests take at most so long.
@@ -137,6 +147,8 @@ class RemoteObjects:
         from obstore.exceptions import BaseError
 
         folder = self._place.folder
+        if folder is not None:
+            timeout_s = 0.0  # a file system has none, and its folder is to be made once only
         try:
             with self._connecting:
                 if timeout_s not in self._clients:
@@ -159,41 +171,38 @@ class RemoteObjects:
         from obstore.store import from_url
 
         connect_s = min(timeout_s, self._limits.request_s) / 2
-        return from_url(
-            self._place.url,
-            client_options={
-                "timeout": timedelta(seconds=timeout_s),
-                "connect_timeout": timedelta(seconds=connect_s),
-            },
-            retry_config={
-                "max_retries": 1,
-                "retry_timeout": timedelta(seconds=connect_s),
-                "backoff": {
-                    "init_backoff": timedelta(milliseconds=50),
-                    "max_backoff": timedelta(milliseconds=500),
-                    "base": 2,
-                },
-            },
-            **self._options,
-        )
+        backoff = {"init_backoff": timedelta(seconds=0.05), "max_backoff": timedelta(seconds=0.5), "base": 2}
+        retries = {"max_retries": 1, "retry_timeout": timedelta(seconds=connect_s), "backoff": backoff}
+        timeouts = {"timeout": timedelta(seconds=timeout_s), "connect_timeout": timedelta(seconds=connect_s)}
+        # Any: obstore's options are typed for each cloud on its own
+        options: dict[str, Any] = {"retry_config": retries, **self._options}
+        options["client_options"] = timeouts | options.get("client_options", {})
+        return from_url(self._place.url, **options)
 
 
-def _check_absent(error: Exception) -> None:
-    """Do nothing when the error says that the object is not there.
+def _answer(ask: Callable[[], T]) -> T | None:
+    """What the remote gives; None when it says that there is no such object.
 
     Raises:
         RemoteFailure: it says something else, that there is no such bucket for instance.
     """
-    if not isinstance(error, FileNotFoundError) or "NoSuchBucket" in str(error):
-        raise _failure(error) from error
+    from obstore.exceptions import BaseError  # as above
+
+    try:
+        return ask()
+    except (OSError, ValueError, BaseError) as error:
+        if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+            return None
+        raise RemoteFailure(_kind(error), _told(error)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # obstore gave up; it derives from BaseException alone
+            raise
+        raise RemoteFailure("failed", _told(error)) from error
 
 
-def _failure(error: Exception) -> RemoteFailure:
-    return RemoteFailure(_kind(error), _told(error))
-
-
-def _told(error: Exception) -> str:
-    text = str(error).partition("\n")[0].partition(": <?xml")[0]
+def _told(error: BaseException) -> str:
+    text = str(error).partition("\n")[0].partition(": <")[0]  # a page of a proxy, or XML
+    text = text.rpartition(" - ")[2]  # before that, the request and the kind of failure in obstore's words
     return _QUERY.sub("?…", text)[:_SHOWN_CHARS]  # what is signed for one request is nobody's business
 
 

@@ -1,10 +1,11 @@
 """What a shared cache says of one node's outputs: JSON, checked when read, signed where there is a key.
 
-    {"format": 1, "key": …, "digests": […], "ui": {…}, "values": …, "content": {…}, "signature": …}
+    {"format": 1, "key": …, "class": …, "seconds": …, "digests": […], "ui": {…}, "values": …, "content": {…},
+     "signature": …}
 
-`values` is the encoded structure of outputs without tensors and long texts; `content` names the encoded bytes of
-all others. The signature is HMAC-SHA256 over all the rest, the cache key included: an entry that is signed cannot
-be moved to another key.
+`class` is the node's, `seconds` how long it took. `values` is the encoded structure of outputs without tensors and
+long texts; `content` names the encoded bytes of all others. The signature is HMAC-SHA256 over all the rest, the
+cache key included: an entry that is signed cannot be moved to another key.
 """
 
 import hmac
@@ -16,7 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from graphengine.cache.remote_health import RemoteFailure
-from graphengine.cache.store import Entry
+from graphengine.cache.store import UNKNOWN, Entry, Made
 
 #: Largest record, in bytes.
 MAX_RECORD_BYTES = 2**20
@@ -37,12 +38,16 @@ class ContentReference:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of outputs: their digests, what the node showed, and the values or where they are."""
+    """What is known of outputs: their digests, what the node showed, and the values or where they are.
+
+    How they were made does not count when records are compared.
+    """
 
     digests: tuple[str, ...]
     ui: Mapping[str, JsonValue] = field(default_factory=dict)
     values: str | None = None
     content: ContentReference | None = None
+    made: Made = field(default=UNKNOWN, compare=False)
 
     def entry(self) -> Entry:
         """What a store tells of it without reading values; the message is a copy of its own."""
@@ -62,6 +67,8 @@ class _Document(BaseModel):
 
     format: Literal[1]
     key: str
+    made_by: str = Field(default="", alias="class")
+    seconds: float | None = Field(default=None, ge=0)
     digests: list[Digest]
     ui: dict[str, JsonValue]
     values: str | None = None
@@ -84,6 +91,8 @@ def record_document(key: str, record: Record, secret: bytes | None) -> dict[str,
     document: dict[str, JsonValue] = {
         "format": 1,
         "key": key,
+        "class": record.made.class_type,
+        "seconds": record.made.seconds,
         "digests": list(record.digests),
         "ui": dict(record.ui),
     }
@@ -133,7 +142,8 @@ def checked_record(document: JsonValue, key: str, secret: bytes | None) -> Recor
         _check_signature(document, checked.signature, secret)
     content = checked.content
     reference = ContentReference(content.digest, content.size) if content is not None else None
-    return Record(tuple(checked.digests), checked.ui, checked.values, reference)
+    made = Made(checked.made_by, checked.seconds)
+    return Record(tuple(checked.digests), checked.ui, checked.values, reference, made)
 
 
 def batch_bytes(records: Mapping[str, Record], secret: bytes | None) -> bytes:
