@@ -9,10 +9,11 @@ import pytest
 import torch
 from pydantic import JsonValue
 
+from graphengine.cache.content import slot_digests
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.remote import RemoteStore
 from graphengine.cache.remote_place import remote_place
-from graphengine.cache.store import CacheStore, Entry, MemoryStore, Outputs, TieredStore
+from graphengine.cache.store import CacheStore, Entry, Made, MemoryStore, Outputs, TieredStore
 
 
 @pytest.fixture(params=["memory", "disk", "tiered", "remote"])
@@ -97,6 +98,46 @@ def test_many_keys_are_peeked_at_once(store: CacheStore) -> None:
     found = store.peek_many(wanted)
     assert set(found) == set(wanted[:600])
     assert found["key8"] == Entry({"text": ["8"]})
+
+
+def test_digests_come_back_with_the_outputs(store: CacheStore) -> None:
+    slots = ((1,), (torch.ones(2),))
+    outputs = Outputs(slots, {"text": ["shown"]}, slot_digests(slots, ""))
+    assert store.put("key", outputs)
+    for _ in range(2):
+        back, entry = store.get("key"), store.peek("key")
+        assert back is not None
+        assert back.digests == outputs.digests
+        assert entry == Entry({"text": ["shown"]}, outputs.digests)
+        store.flush()
+
+
+def test_how_outputs_came_about_comes_back(store: CacheStore) -> None:
+    store.put("key", Outputs(((1,),), made=Made("KSampler", 2.5)))
+    back = store.get("key")
+    assert back is not None
+    assert back.made == Made("KSampler", 2.5)
+
+
+@pytest.mark.parametrize("size", [10, 10_000, 200_000], ids=["small", "middle", "large"])
+@pytest.mark.parametrize("flushed", [False, True], ids=["waiting", "flushed"])
+def test_an_alias_finds_the_same_outputs(store: CacheStore, size: int, flushed: bool) -> None:
+    slots = ((b"x" * size,),)
+    outputs = Outputs(slots, {"text": ["shown"]}, slot_digests(slots, ""))
+    store.put("key", outputs)
+    if flushed:
+        store.flush()
+    assert store.alias("alias", "key")
+    assert store.alias("second", "alias")
+    for _ in range(2):
+        assert store.get("second") == store.get("alias") == store.get("key") == outputs
+        assert store.peek_many(["key", "alias", "second"]).keys() == {"key", "alias", "second"}
+        store.flush()
+
+
+def test_nothing_has_no_alias(store: CacheStore) -> None:
+    assert not store.alias("alias", "unknown")
+    assert store.get("alias") is None
 
 
 def test_changing_what_was_put_does_not_change_the_store(store: CacheStore) -> None:
