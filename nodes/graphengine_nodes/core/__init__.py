@@ -1,5 +1,6 @@
-"""Values typed into a workflow, texts, and showing any value."""
+"""Values typed into a workflow, texts, a switch, and showing any value."""
 
+from . import logic_nodes, regex_nodes
 from .preview_nodes import PreviewAny
 from .primitive_nodes import (
     PrimitiveBoolean,
@@ -39,6 +40,8 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "StringContains": StringContains,
     "StringCompare": StringCompare,
     "PreviewAny": PreviewAny,
+    **regex_nodes.NODE_CLASS_MAPPINGS,
+    **logic_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -56,4 +59,6 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "StringContains": "Contains",
     "StringCompare": "Compare",
     "PreviewAny": "Preview Any",
+    **regex_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **logic_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }
