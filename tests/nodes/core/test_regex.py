@@ -46,12 +46,12 @@ def test_matches_are_replaced() -> None:
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "*", "a{2,1}", "(?<x"])
 def test_what_is_no_pattern_is_refused_by_name(pattern: str) -> None:
-    with pytest.raises(GraphEngineError, match="cannot be used: invalid group reference 2"):
+    with pytest.raises(GraphEngineError, match=r"input 'regex_pattern': .* is no regular expression"):
         matches("a", pattern, NONE)
 
 
 def test_a_group_that_does_not_exist_is_refused_by_name() -> None:
-    with pytest.raises(GraphEngineError, match=r"input 'replace': '\\\\\\\\2' cannot be used"):
+    with pytest.raises(GraphEngineError, match="input 'replace': .* cannot be used: invalid group reference 2"):
         substitute("a", "(a)", r"\2", 0, NONE)
 
 
