@@ -51,7 +51,7 @@ def test_what_is_no_pattern_is_refused_by_name(pattern: str) -> None:
 
 
 def test_a_group_that_does_not_exist_is_refused_by_name() -> None:
-    with pytest.raises(GraphEngineError, match="input 'replace': .* cannot be used: invalid group reference 2"):
+    with pytest.raises(GraphEngineError, match=r"input 'replace': .* cannot be used: invalid group reference 2"):
         substitute("a", "(a)", r"\2", 0, NONE)
 
 
