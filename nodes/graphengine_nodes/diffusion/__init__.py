@@ -2,7 +2,17 @@
 
 from pathlib import Path
 
-from . import latent_nodes, loader_nodes, sampler_nodes
+from . import (
+    custom_sampling_nodes,
+    guidance_nodes,
+    latent_nodes,
+    loader_nodes,
+    model_sampling_nodes,
+    sampler_nodes,
+    sampler_option_nodes,
+    scheduler_nodes,
+    sigma_nodes,
+)
 
 __all__ = ["GRAPHENGINE_PACKAGES", "MODELS_DIRECTORY", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
 
@@ -24,11 +34,23 @@ MODELS_DIRECTORY = Path(__file__).parent.parent / "models"
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     **loader_nodes.NODE_CLASS_MAPPINGS,
     **sampler_nodes.NODE_CLASS_MAPPINGS,
+    **custom_sampling_nodes.NODE_CLASS_MAPPINGS,
+    **sampler_option_nodes.NODE_CLASS_MAPPINGS,
+    **scheduler_nodes.NODE_CLASS_MAPPINGS,
+    **sigma_nodes.NODE_CLASS_MAPPINGS,
+    **model_sampling_nodes.NODE_CLASS_MAPPINGS,
+    **guidance_nodes.NODE_CLASS_MAPPINGS,
     **latent_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **loader_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **sampler_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **custom_sampling_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **sampler_option_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **scheduler_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **sigma_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **model_sampling_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **guidance_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **latent_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }

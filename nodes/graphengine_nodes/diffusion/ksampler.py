@@ -13,7 +13,7 @@ from .guiders import ClassifierFree, Guider
 from .model import Conditioning, DiffusionModel, Latent
 from .model_sampling import ModelSampling
 from .noise import NoNoise, SeededNoise
-from .samplers import SAMPLER_FUNCTIONS, Sampler
+from .samplers import Sampler, find_sampler
 from .schedules import calculate_sigmas
 
 
@@ -62,18 +62,6 @@ def sample(
         check_cancelled=check_cancelled,
         noise_seed_offset=noise_seed_offset,
     ).output
-
-
-def find_sampler(name: str) -> Sampler:
-    """The sampler of this name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    try:
-        return SAMPLER_FUNCTIONS[name]
-    except KeyError:
-        raise ValueError(f"unknown sampler {name!r}; known: {', '.join(SAMPLER_FUNCTIONS)}") from None
 
 
 def run_sigmas(

@@ -9,10 +9,12 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-Prediction = Literal["eps", "v"]
-"""What the network of a discrete model predicts: the noise, or the velocity of Salimans and Ho (2022)."""
+Prediction = Literal["eps", "v", "x0", "img_to_img"]
+"""What the network of a discrete model predicts: the noise, the velocity of Salimans and Ho (2022), or the clean
+latent, from a scaled ("x0") or unscaled ("img_to_img") x."""
 
 _ABOVE_EVERY_SIGMA = 999999999.9
+_HIGHEST_SHIFT = 80
 
 
 class ModelSampling(Protocol):
@@ -128,7 +130,7 @@ class DiscreteSampling:
 
     def noise_scaling(self, sigma: Tensor, noise: Tensor, latent: Tensor, *, max_denoise: bool) -> Tensor:
         """Latent + sigma * noise; at the highest level the noise has the variance 1 + sigma^2 of training."""
-        sigma = _over(noise, sigma)
+        sigma = over(noise, sigma)
         return noise * (torch.sqrt(1.0 + sigma**2.0) if max_denoise else sigma) + latent
 
     def inverse_noise_scaling(self, sigma: Tensor, latent: Tensor) -> Tensor:
@@ -136,14 +138,18 @@ class DiscreteSampling:
         return latent
 
     def scale_input(self, sigma: Tensor, x: Tensor) -> Tensor:
-        """x / sqrt(sigma^2 + 1), which has variance 1 for a latent of variance 1."""
-        return x / (_over(x, sigma) ** 2 + 1.0) ** 0.5
+        """x / sqrt(sigma^2 + 1), which has variance 1 for a latent of variance 1; x itself for "img_to_img"."""
+        if self.prediction == "img_to_img":
+            return x
+        return x / (over(x, sigma) ** 2 + 1.0) ** 0.5
 
     def denoised(self, sigma: Tensor, output: Tensor, x: Tensor) -> Tensor:
-        """x - sigma * eps, or x / (sigma^2 + 1) - v * sigma / sqrt(sigma^2 + 1)."""
-        sigma = _over(x, sigma)
+        """x - sigma * eps, or x / (sigma^2 + 1) - v * sigma / sqrt(sigma^2 + 1), or the output itself."""
+        sigma = over(x, sigma)
         if self.prediction == "eps":
             return x - output * sigma
+        if self.prediction != "v":
+            return output
         return x / (sigma**2 + 1.0) - output * sigma / (sigma**2 + 1.0) ** 0.5
 
 
@@ -161,7 +167,13 @@ class FlowSampling:
 
     @classmethod
     def shifted(cls, shift: float, multiplier: float = 1000.0) -> FlowSampling:
-        """The schedule of SD3 (shift 3), t * shift / (1 + (shift - 1) * t), with 1,000 levels."""
+        """The schedule of SD3 (shift 3), t * shift / (1 + (shift - 1) * t), with 1,000 levels.
+
+        Raises:
+            ValueError: shift is not above 0.
+        """
+        if shift <= 0:
+            raise ValueError(f"shift is {shift:g}; it must be above 0, for at 0 every noise level is 0")
         times = torch.arange(1, 1001, 1) / 1000 * multiplier
         return cls(_linear_shift(shift, times / multiplier), shift, multiplier, exponential=False)
 
@@ -169,7 +181,7 @@ class FlowSampling:
     def exponentially_shifted(cls, shift: float = 1.15) -> FlowSampling:
         """The schedule of Flux, exp(shift) / (exp(shift) + 1 / t - 1), with 10,000 levels; timestep = sigma."""
         times = torch.arange(1, 10001, 1) / 10000
-        return cls(_exponential_shift(shift, times), shift, 1.0, exponential=True)
+        return cls(exponential_shift(shift, times), shift, 1.0, exponential=True)
 
     @property
     def is_flow(self) -> bool:
@@ -183,7 +195,7 @@ class FlowSampling:
     def sigma(self, timestep: Tensor) -> Tensor:
         """The shifted noise level at the time timestep / multiplier."""
         time = timestep / self.multiplier
-        return _exponential_shift(self.shift, time) if self.exponential else _linear_shift(self.shift, time)
+        return exponential_shift(self.shift, time) if self.exponential else _linear_shift(self.shift, time)
 
     def percent_to_sigma(self, percent: float) -> float:
         """The noise level after this part of the schedule; 1 for percent <= 0."""
@@ -198,12 +210,12 @@ class FlowSampling:
 
     def noise_scaling(self, sigma: Tensor, noise: Tensor, latent: Tensor, *, max_denoise: bool) -> Tensor:
         """The straight line between latent (sigma 0) and noise (sigma 1)."""
-        sigma = _over(noise, sigma)
+        sigma = over(noise, sigma)
         return sigma * noise + (1.0 - sigma) * latent
 
     def inverse_noise_scaling(self, sigma: Tensor, latent: Tensor) -> Tensor:
         """The latent part of x, brought back to full size."""
-        return latent / (1.0 - _over(latent, sigma))
+        return latent / (1.0 - over(latent, sigma))
 
     def scale_input(self, sigma: Tensor, x: Tensor) -> Tensor:
         """x itself."""
@@ -211,7 +223,7 @@ class FlowSampling:
 
     def denoised(self, sigma: Tensor, output: Tensor, x: Tensor) -> Tensor:
         """x - sigma * (noise - latent)."""
-        return x - output * _over(x, sigma)
+        return x - output * over(x, sigma)
 
 
 def _linear_shift(shift: float, time: Tensor) -> Tensor:
@@ -220,10 +232,17 @@ def _linear_shift(shift: float, time: Tensor) -> Tensor:
     return shift * time / (1 + (shift - 1) * time)
 
 
-def _exponential_shift(shift: float, time: Tensor) -> Tensor:
+def exponential_shift(shift: float, time: Tensor) -> Tensor:
+    """The noise level exp(shift) / (exp(shift) + 1 / t - 1) at times t above 0. Same shape.
+
+    Raises:
+        ValueError: the shift is beyond 80 either way, where the levels are all alike.
+    """
+    if abs(shift) > _HIGHEST_SHIFT:
+        raise ValueError(f"shift is {shift:g}; its exponential is taken, so at most {_HIGHEST_SHIFT} makes sense")
     return math.exp(shift) / (math.exp(shift) + (1 / time - 1))
 
 
-def _over(x: Tensor, sigma: Tensor) -> Tensor:
+def over(x: Tensor, sigma: Tensor) -> Tensor:
     """Sigma with as many dimensions as x, one value per sample."""
     return sigma.reshape(sigma.shape[:1] + (1,) * (x.ndim - 1)) if sigma.ndim else sigma

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from .sampling import (
     SamplerFunction,
@@ -24,6 +25,7 @@ from .sampling_ancestral import (
     sample_euler_ancestral,
     sample_euler_ancestral_cfg_pp,
     sample_euler_cfg_pp,
+    sample_euler_cfg_pp_alternative,
 )
 from .sampling_dpm_solver import sample_dpm_adaptive, sample_dpm_fast
 from .sampling_multistep import (
@@ -43,7 +45,7 @@ from .sampling_sde import (
     sample_dpmpp_3m_sde,
     sample_dpmpp_sde,
 )
-from .sampling_seeds import sample_er_sde, sample_seeds_2, sample_seeds_3
+from .sampling_seeds import reverse_time_scale, sample_er_sde, sample_seeds_2, sample_seeds_3
 from .sampling_unipc import sample_uni_pc, sample_uni_pc_bh2
 
 
@@ -111,3 +113,36 @@ _SAMPLERS = (
 SAMPLER_FUNCTIONS: Mapping[str, Sampler] = MappingProxyType({sampler.name: sampler for sampler in _SAMPLERS})
 """Every sampler, in the order of KSampler's list. The names ending in "_gpu" are the same as those without:
 noise is always drawn on the CPU, so that a seed means the same on every device."""
+
+
+def find_sampler(name: str) -> Sampler:
+    """The sampler of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return SAMPLER_FUNCTIONS[name]
+    except KeyError:
+        raise ValueError(f"unknown sampler {name!r}; known: {', '.join(SAMPLER_FUNCTIONS)}") from None
+
+
+# Any: each sampler function has options of its own.
+def with_options(name: str, **options: Any) -> Sampler:
+    """The sampler of this name with keyword arguments of its function set."""
+    sampler = find_sampler(name)
+    return replace(sampler, function=partial(sampler.function, **options))
+
+
+def alternative_euler_cfg_pp() -> Sampler:
+    """The other form of "euler_cfg_pp"; see `sample_euler_cfg_pp_alternative`."""
+    return replace(find_sampler("euler_cfg_pp"), function=sample_euler_cfg_pp_alternative)
+
+
+def er_sde(solver_type: str, max_stage: int, eta: float, s_noise: float) -> Sampler:
+    """ "er_sde" as "ER-SDE", "Reverse-time SDE" (with noise eta) or "ODE"; Cui et al. (2023), table 1."""
+    if solver_type == "ER-SDE":
+        return with_options("er_sde", max_stage=max_stage, s_noise=s_noise)
+    eta = eta if solver_type == "Reverse-time SDE" else 0.0
+    scale = partial(reverse_time_scale, eta=eta)
+    return with_options("er_sde", max_stage=max_stage, s_noise=s_noise if eta else 0.0, scale=scale)

@@ -25,19 +25,19 @@ def sample_sa_solver(
     evaluate_again: bool = False,
     eta: float = 1.0,
     s_noise: float = 1.0,
-    noisy: tuple[float, float] = (0.2, 0.8),
+    noisy: tuple[float, float] | None = None,
     simple_order_2: bool = False,
 ) -> Tensor:
     """SA-Solver of Xue et al. (2023), predicting data, algorithm 1 (P-E-C, or P-E-C-E with evaluate_again).
 
-    Noise comes in (tau = eta) on the steps that end within the part `noisy` of the schedule. The orders grow over
-    the first steps and fall over the last ones. corrector_order 0 leaves the corrector out. simple_order_2: the
-    weights of appendix D for order 2.
+    Noise comes in (tau = eta) on the steps that end within `noisy`, a higher and a lower sigma; by default those
+    after 20 % and 80 % of the schedule. The orders grow over the first steps and fall over the last ones.
+    corrector_order 0 leaves the corrector out. simple_order_2: the weights of appendix D for order 2.
     """
     sampling = model.sampling
     sigmas = finite_snr(sampling, sigmas)
     lam = half_log_snr(sampling, sigmas.double()).tolist()
-    first_noisy, last_noisy = (sampling.percent_to_sigma(percent) for percent in noisy)
+    noisy = noisy or (sampling.percent_to_sigma(0.2), sampling.percent_to_sigma(0.8))
     left = len(sigmas) - 2  # steps after the current one
     history: list[Tensor] = []  # denoised latents, newest first
     last: _Segment | None = None
@@ -51,7 +51,7 @@ def sample_sa_solver(
         if sigma_next == 0:
             return denoised
         history = [denoised, *history[: max(predictor_order, corrector_order - 1) - 1]]
-        tau = eta if last_noisy <= float(sigma_next) <= first_noisy else 0.0
+        tau = eta if noisy[1] <= float(sigma_next) <= noisy[0] else 0.0
         noise = noise_sampler(sigma, sigma_next) * s_noise if tau and s_noise else torch.zeros_like(x)
         last = _Segment(x, (sigma, sigma_next), (lam[i], lam[i + 1]), tau, noise, simple_order_2)
         order = max(1, min(predictor_order, i + 1, left))

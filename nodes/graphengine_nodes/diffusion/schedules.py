@@ -58,7 +58,11 @@ def normal(sampling: ModelSampling, steps: int) -> Tensor:
 
 def karras(sampling: ModelSampling, steps: int, rho: float = 7.0) -> Tensor:
     """Noise levels of Karras et al. (2022), eq. 5."""
-    sigma_min, sigma_max = _range(sampling)
+    return karras_levels(steps, *_range(sampling), rho)
+
+
+def karras_levels(steps: int, sigma_min: float, sigma_max: float, rho: float) -> Tensor:
+    """Falling from sigma_max to sigma_min with steps that shrink as sigma^(1 - 1 / rho), then 0."""
     ramp = torch.linspace(0, 1, steps)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return _append_zero((high + ramp * (low - high)) ** rho)
@@ -86,7 +90,12 @@ def beta(sampling: ModelSampling, steps: int, alpha: float = 0.6, beta: float = 
     """Timesteps at the quantiles of a beta distribution, dense at both ends; Lee et al. (2024), arXiv 2407.12173.
 
     A table entry that is hit twice is used once, so many steps give fewer.
+
+    Raises:
+        ValueError: alpha or beta is not above 0.
     """
+    if alpha <= 0 or beta <= 0:
+        raise ValueError(f"alpha is {alpha:g} and beta is {beta:g}; both must be above 0")
     import numpy  # heavy third-party, needed by this schedule alone
     from scipy.stats import beta as beta_distribution
 

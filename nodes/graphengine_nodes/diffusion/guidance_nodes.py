@@ -1,0 +1,135 @@
+"""The nodes that change how a MODEL's positive and negative prediction become one.
+
+The model that comes in is left as it is. Definitions are read without running anything, so this module imports no
+torch; the functions it calls are imported where a node runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .combining import AfterGuidance, Combine
+    from .model import DiffusionModel
+
+# Any throughout: INPUT_TYPES is ComfyUI's open-ended form.
+
+
+def _with_combine(model: DiffusionModel, combine: Combine, *, always_negative: bool = False) -> DiffusionModel:
+    guidance = replace(
+        model.guidance, combine=combine, always_negative=always_negative or model.guidance.always_negative
+    )
+    return replace(model, guidance=guidance)
+
+
+def _with_after(model: DiffusionModel, change: AfterGuidance) -> DiffusionModel:
+    return replace(model, guidance=replace(model.guidance, after=(*model.guidance.after, change)))
+
+
+class _GuidanceNode:
+    CATEGORY = "advanced/guidance"
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "patch"
+    RESOURCES = ()
+
+
+class RescaleCFG(_GuidanceNode):
+    """Guidance without too strong contrasts: its velocity keeps the deviation of the positive one."""
+
+    CATEGORY = "advanced/model"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        multiplier = ("FLOAT", {"default": 0.7, "min": 0.0, "max": 1.0, "step": 0.01})
+        return {"required": {"model": ("MODEL",), "multiplier": multiplier}}
+
+    def patch(self, model: DiffusionModel, multiplier: float) -> tuple[DiffusionModel]:
+        """MODEL with that guidance."""
+        from .combining import Rescaled  # brings torch
+
+        return (_with_combine(model, Rescaled(multiplier)),)
+
+
+class VideoLinearCFGGuidance(_GuidanceNode):
+    """Guidance that grows over the frames of a video."""
+
+    CATEGORY = "sampling/video_models"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        min_cfg = ("FLOAT", {"default": 1.0, "min": 0.0, "max": 100.0, "step": 0.5, "round": 0.01})
+        return {"required": {"model": ("MODEL",), "min_cfg": min_cfg}}
+
+    def patch(self, model: DiffusionModel, min_cfg: float) -> tuple[DiffusionModel]:
+        """MODEL whose first frame is guided by min_cfg, the last by cfg."""
+        from .combining import LinearFrames  # brings torch
+
+        return (_with_combine(model, LinearFrames(min_cfg), always_negative=min_cfg != 1.0),)
+
+
+class VideoTriangleCFGGuidance(_GuidanceNode):
+    """Guidance that is strongest for the middle frame of a video."""
+
+    CATEGORY = "sampling/video_models"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        min_cfg = ("FLOAT", {"default": 1.0, "min": 0.0, "max": 100.0, "step": 0.5, "round": 0.01})
+        return {"required": {"model": ("MODEL",), "min_cfg": min_cfg}}
+
+    def patch(self, model: DiffusionModel, min_cfg: float) -> tuple[DiffusionModel]:
+        """MODEL whose first and last frame are guided by min_cfg, the middle by cfg."""
+        from .combining import TriangleFrames  # brings torch
+
+        return (_with_combine(model, TriangleFrames(min_cfg), always_negative=min_cfg != 1.0),)
+
+
+class CFGNorm(_GuidanceNode):
+    """Guidance whose result is nowhere longer than the positive prediction."""
+
+    RETURN_NAMES = ("patched_model",)
+    EXPERIMENTAL = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        strength = ("FLOAT", {"default": 1.0, "min": 0.0, "max": 100.0, "step": 0.01})
+        return {"required": {"model": ("MODEL", {}), "strength": strength}}
+
+    def patch(self, model: DiffusionModel, strength: float) -> tuple[DiffusionModel]:
+        """MODEL with that guidance."""
+        from .combining import LimitedNorm  # brings torch
+
+        return (_with_after(model, LimitedNorm(strength)),)
+
+
+class CFGZeroStar(_GuidanceNode):
+    """Guidance from the negative prediction scaled to be nearest to the positive one."""
+
+    RETURN_NAMES = ("patched_model",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {"required": {"model": ("MODEL", {})}}
+
+    def patch(self, model: DiffusionModel) -> tuple[DiffusionModel]:
+        """MODEL with that guidance."""
+        from .combining import zero_star  # brings torch
+
+        return (_with_after(model, zero_star),)
+
+
+NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
+    "RescaleCFG": RescaleCFG,
+    "VideoLinearCFGGuidance": VideoLinearCFGGuidance,
+    "VideoTriangleCFGGuidance": VideoTriangleCFGGuidance,
+    "CFGNorm": CFGNorm,
+    "CFGZeroStar": CFGZeroStar,
+}
+
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}
