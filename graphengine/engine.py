@@ -40,7 +40,7 @@ from graphengine.graph.validate import output_nodes, runnable_targets, validate
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
-from graphengine.packs.definitions import IndexedClass, PackDefinitions
+from graphengine.packs.definitions import IndexedClass, PackDefinitions, SeenByPacks
 from graphengine.packs.discover import Pack, custom_packs, installed_packs
 from graphengine.packs.index import IndexedPack
 from graphengine.packs.load import LoadedPack
@@ -94,7 +94,7 @@ class Engine:
         loaded = (pack for pack in known if isinstance(pack, LoadedPack))
         registry = NodeRegistry((definition for pack in loaded for definition in pack.definitions), packs)
         folders = _with_shipped_models(settings.folders, known)
-        packs.surroundings = Surroundings(folders, registry)
+        packs.surroundings = Surroundings(folders, SeenByPacks(registry))
         memory = MemoryStore(settings.memory_bytes, settings.memory_entries)
         disk = DiskStore(settings.cache) if settings.cache is not None else None
         return cls(
@@ -331,7 +331,7 @@ class Engine:
         problems: list[Problem] = []
         for pack in packs:
             try:
-                loaded = self.packs.load(pack, Surroundings(self.folders, self.registry))
+                loaded = self.packs.load(pack, Surroundings(self.folders, SeenByPacks(self.registry)))
             except PackError as error:
                 problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
                 continue

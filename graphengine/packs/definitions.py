@@ -54,6 +54,34 @@ class IndexedClass:
         return ClassReference, (self.pack.module, self.class_type)
 
 
+class SeenByPacks(Mapping[str, NodeDefinition]):
+    """What packs see of an engine's node types: all by name, but a list of those that are imported.
+
+    A pack that goes through the list would import all others, and a pack that is being imported has no nodes yet.
+    """
+
+    def __init__(self, definitions: Mapping[str, NodeDefinition]) -> None:
+        self._definitions = definitions
+
+    def __getitem__(self, class_type: str) -> NodeDefinition:
+        found = self._definitions[class_type]
+        if isinstance(found.load, IndexedClass) and found.load.packs.is_importing(found.load.pack):
+            raise KeyError(class_type)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._definitions if self._is_listed(name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _is_listed(self, class_type: str) -> bool:
+        load = self._definitions[class_type].load
+        if not isinstance(load, IndexedClass):
+            return True
+        return load.pack.path is None or imported_version(load.pack) == load.version
+
+
 class PackDefinitions(Mapping[str, NodeDefinition]):
     """Definitions by class type, from the indexes of packs; where two packs have one, the first in order.
 
@@ -69,6 +97,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         self._sources: dict[Path | None, PackSource] = {}
         self._given: dict[str, NodeDefinition | None] = {}
         self._loaded: dict[Pack, LoadedPack | None] = {}
+        self._importing: set[Pack] = set()
         self._lock = RLock()
         self.surroundings: Surroundings | None = None
 
@@ -107,7 +136,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
                 return known
             self._given.clear()
             self._loaded[pack] = None
-            loaded = self._loaded[pack] = load_pack(pack, surroundings or self.surroundings, self._reader)
+            loaded = self._loaded[pack] = self._import(pack, surroundings)
             self._write(loaded)
             return loaded
 
@@ -153,10 +182,14 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
             PackError: the pack cannot be imported, or its source is not the one of that version any more.
         """
         with self._lock:  # two threads that import one pack would see half of it
+            if pack in self._importing:
+                raise PackError(
+                    f"pack {pack.name!r} is needed by a pack that it imports", hint="report this to both"
+                )
             if imported_version(pack) != version:
                 if read_source(pack, self._reader).version != version:
                     raise PackError(f"pack {pack.name!r} changed while graphengine runs", hint="run again")
-                load_pack(pack, self.surroundings, self._reader)
+                self._import(pack, None)
             classes = node_classes(sys.modules[pack.module])
         if class_type not in classes:
             raise PackError(
@@ -164,6 +197,17 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
                 hint="a package that it needs may be missing: install what its requirements.txt lists",
             )
         return classes[class_type]
+
+    def is_importing(self, pack: Pack) -> bool:
+        """Whether the import of a pack has begun and not ended."""
+        return pack in self._importing
+
+    def _import(self, pack: Pack, surroundings: Surroundings | None) -> LoadedPack:
+        self._importing.add(pack)
+        try:
+            return load_pack(pack, surroundings or self.surroundings, self._reader)
+        finally:
+            self._importing.discard(pack)
 
     def _find(self, class_type: str) -> NodeDefinition | None:
         for pack in self.packs:

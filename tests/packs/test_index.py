@@ -10,6 +10,8 @@ from typing import Any
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.files import Files
 from graphengine.node.folders import Folders
+from graphengine.packs.definitions import SeenByPacks
+from graphengine.packs.stand_ins import Surroundings
 from tests.packs.place import TWICE, Place, double, shown
 
 FULL = """
@@ -272,3 +274,29 @@ def test_a_second_process_imports_no_installed_pack(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     assert told == ["True,True,True", "True,True,False"]
+
+
+def asking(name: str, other: str) -> str:
+    """A pack with a node, that asks for the nodes of the others while it is imported."""
+    asked = (
+        "import nodes\n"
+        f"FOUND = nodes.NODE_CLASS_MAPPINGS.get({other!r})\n"
+        "LISTED = [name for name, node_class in nodes.NODE_CLASS_MAPPINGS.items() if name.startswith('Pack')]\n"
+    )
+    return asked + double().replace("Double", name)
+
+
+def test_packs_that_ask_for_each_others_nodes_are_imported_once(place: Place) -> None:
+    place.write("one", {"__init__.py": asking("PackOne", "PackTwo")})
+    place.write("two", {"__init__.py": asking("PackTwo", "PackOne")})
+    place.write("three", {"__init__.py": double().replace("Double", "PackThree")})
+    place.engine().load_all_packs()
+    engine = place.engine()
+    engine.packs.surroundings = Surroundings(engine.folders, SeenByPacks(engine.registry))
+    load = engine.registry["PackOne"].load
+    assert load is not None
+    assert load().__name__ == "PackOne"
+    one, two = (vars(sys.modules[f"graphengine_pack_{name}"]) for name in ("one", "two"))
+    assert (one["FOUND"].__name__, two["FOUND"]) == ("PackTwo", None)
+    assert (one["LISTED"], two["LISTED"]) == (["PackTwo"], [])
+    assert place.imported() == ["one", "two"]
