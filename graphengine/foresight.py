@@ -3,6 +3,7 @@
 `execution` knows nodes and keys, `provenance` knows records; neither knows the other. Here one becomes the other.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,6 +52,8 @@ from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 
 Status = Literal["success", "error", "cancelled"]
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Iterator[None]:
@@ -74,8 +77,15 @@ def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Itera
     finally:
         ended = _Ended(started, time.perf_counter() - before, status, failure)
         _log(run, file, started)
+        _write(records, run, file, ended)
+
+
+def _write(records: RecordFolder, run: Run, file: Path | None, ended: "_Ended") -> None:
+    try:
         with collector_paused():
             records.write(_record(run.account, run.saved.folders, file, ended))
+    except (OSError, GraphEngineError, ValueError) as error:  # the code of a pack is gone, for instance
+        logger.warning("the run is not recorded: %s", error)
 
 
 def _log(run: Run, file: Path | None, started: float) -> None:
@@ -244,18 +254,28 @@ class Foresight:
 
 @dataclass(slots=True)
 class Guesses:
-    """Answers for nodes with `IS_CHANGED` as their last run heard them, so that no code of theirs is called."""
+    """Answers for nodes with `IS_CHANGED` as their last run heard them, so that no code of theirs is called.
+
+    `unasked` are those that may answer something else by now, `unheard` those that never answered.
+    """
 
     past: tuple[Snapshot, ...]
     unasked: set[NodeId] = field(default_factory=set)
+    unheard: set[NodeId] = field(default_factory=set)
 
     def __call__(self, node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str | None:
-        """The last answer, None when there is none."""
-        self.unasked.add(node_id)
+        """The last answer, None when there is none or it was that the node is to run every time."""
         for run in self.past:
+            recorded_node = run.record.document.get(node_id)
+            if recorded_node is None or recorded_node["class_type"] != node.class_type:
+                continue
+            if node_id in run.record.always:
+                return None
             answer = run.record.facts.get(node_id, {}).get("IS_CHANGED")
             if isinstance(answer, str):
+                self.unasked.add(node_id)
                 return answer
+        self.unheard.add(node_id)
         return None
 
 
@@ -294,7 +314,7 @@ def _foresee(
     known.keys.ask = ask_node if ask else guesses
     known.take_plan()
     asks = frozenset(guesses.unasked)
-    known.keys.always -= asks
+    known.keys.always -= guesses.unheard
     digests = NodeDigests(known, HeldOutputs(store))
     folders = saved.folders
     recall = Recall(store, known, digests, saved)

@@ -4,6 +4,7 @@ A node's own parts, its inputs and the facts about them, are in the plan and in 
 share is collected here once, and only when a record is written or a plan is explained.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,8 @@ from graphengine.node.dynamic import live_inputs
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import NodeId
 
-#: What stands in names of inputs that hold secrets.
-_SECRET_NAMES = ("api_key", "apikey", "token", "password", "passwd", "secret", "credential")
-_NOT_SECRET = ("tokens", "tokenizer")
+#: Names of inputs that hold secrets.
+_SECRET = re.compile(r"api_?key|access_?key|(^|_)token$|secret|passw(or)?d|credential", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def shared_parts(known: KnownNodes) -> SharedParts:
             code,
             environment,
             definition.is_recipe,
-            tuple(name for name in definition.inputs if _is_secret(name)),
+            tuple(name for name in definition.inputs if _SECRET.search(name)),
         )
     return shared
 
@@ -72,11 +72,6 @@ def _place(known: list[dict[str, str]], places: dict[int, int], texts: Mapping[s
             known.append(copied)
         places[id(texts)] = found
     return found
-
-
-def _is_secret(name: str) -> bool:
-    low = name.lower()
-    return any(part in low for part in _SECRET_NAMES) and not any(part in low for part in _NOT_SECRET)
 
 
 def file_paths(known: KnownNodes, folders: Folders, node_ids: Iterable[NodeId]) -> dict[str, dict[str, str]]:

@@ -11,6 +11,7 @@ import logging
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -108,14 +109,15 @@ class RecordFolder:
 
     def _remove_old(self, folder: Path) -> None:
         places = self._places(folder)
-        for place in places[: -self._keep]:
-            place.unlink(missing_ok=True)
-        if len(places) > 1:  # a new workflow is the time to look at the others
-            return
-        for other in sorted(self._folders(), key=_modified)[:-_MOST_WORKFLOWS]:
-            for place in self._places(other):
+        with suppress(OSError):  # another process may do the same
+            for place in places[: -self._keep]:
                 place.unlink(missing_ok=True)
-            other.rmdir()
+            if len(places) > 1:  # a new workflow is the time to look at the others
+                return
+            for other in sorted(self._folders(), key=_modified)[:-_MOST_WORKFLOWS]:
+                for place in other.iterdir():
+                    place.unlink(missing_ok=True)
+                other.rmdir()
 
     def _warn(self, message: str, reason: object) -> None:
         """Log a warning, the first time only."""

@@ -102,6 +102,15 @@ def test_a_node_that_says_it_always_changes_runs(bench: Bench) -> None:
     assert foresight.of[NodeId("2")] == Foreseen("perhaps", "cut off", NodeId("1"))
 
 
+def test_a_node_that_was_never_asked_whether_it_changed_runs(bench: Bench) -> None:
+    assert bench.foresee(ASKED).of[NodeId("1")] == Foreseen("runs", "no result")
+    always: Nodes = {**ASKED, "1": ("Restless", {"answer": -1.0})}
+    bench.run(always)
+    Restless.ASKED.clear()
+    assert bench.foresee(always).of[NodeId("1")] == Foreseen("runs", "always")
+    assert Restless.ASKED == []
+
+
 def test_of_equal_nodes_one_runs(bench: Bench) -> None:
     twins: Nodes = {**CHAIN, "4": ("Half", {"value": 6}), "5": ("Show", {"value": ["4", 0]})}
     foreseen = bench.foresee(twins).of
