@@ -63,7 +63,7 @@ def tensors(folder: Path, megabytes: int, repeat: int) -> dict[str, Times]:
 
     for number in range(repeat):
         for name in times:
-            tensor = torch.frombuffer(bytearray(os.urandom(megabytes * 10**6)), dtype=torch.float32)
+            tensor = torch.frombuffer(bytearray(os.urandom(megabytes * 10**6)), dtype=torch.int32)
             key = f"{name} {number}"
             if name.startswith("ours"):
                 write: Callable[[], object] = lambda: ours.put(key, Outputs(((tensor,),), made=SLOW))  # noqa: E731, B023 - called at once

@@ -35,7 +35,7 @@ from graphengine.cache.compression import Codec, CodecMissing, compress
 from graphengine.cache.encoding import Blob, DamagedEncoding, NotStorable, decode, encode_parts
 from graphengine.cache.hashing import FileStamp
 from graphengine.cache.index import Index
-from graphengine.cache.rows import Action, Content, Eviction, Found, Timing, is_sound, marked
+from graphengine.cache.rows import Action, Content, Eviction, Found, Timing, checksum, is_sound, marked
 from graphengine.cache.run_log import RunLog
 from graphengine.cache.schema import SCHEMA
 from graphengine.cache.store import Entry, Made, Outputs, StoreStats
@@ -154,39 +154,25 @@ class DiskStore:
 
         Where the outputs do not say how long the node took, the time since the last put counts.
         """
-        ui, made = _ui_text(outputs.ui), outputs.made
+        ui = _ui_text(outputs.ui)
         if ui is None or not self.index.is_open:
             return False
         try:
             encoded = encode_parts(outputs)
         except NotStorable as reason:
-            logger.debug("outputs of %s are kept in memory only: %s", made.class_type or "a node", reason)
+            logger.debug("outputs of %s are kept in memory only: %s", outputs.made.class_type or "a node", reason)
             return False
         except (MemoryError, RuntimeError) as error:  # whatever torch says of a tensor that it cannot copy
             self.index.warn("cannot write outputs to the cache %s: %s", self.root, error)
             return False
-        at_once = self._is_slow(made)
         now = self.now()
-        row = Action(
-            key,
-            None,
-            None,
-            ui,
-            " ".join(outputs.digests),
-            0,
-            made.class_type,
-            made.seconds,
-            self._writer,
-            now,
-            now,
-        )
-        if isinstance(encoded, Blob):
-            return self._put_blob(row, encoded, at_once)
-        size = len(encoded) + len(ui)
-        if size > self.limit_bytes:
+        content, staged = self._staged(encoded, now) if isinstance(encoded, Blob) else (None, None)
+        structure = encoded if isinstance(encoded, str) else None
+        if content is None and structure is None:
             return False
-        kept = self.index.add(marked(row._replace(structure=encoded, size=size)), at_once=at_once)
-        self._make_room(size)
+        action = self._action(key, content, structure, outputs, ui, now)
+        kept = self.index.add(action, content, staged, at_once=self._is_slow(outputs.made))
+        self._make_room(action.size if content is None else action.size + content.size)
         return kept
 
     def alias(self, key: str, existing: str) -> bool:
@@ -315,22 +301,20 @@ class DiskStore:
         since, self._last_put = now - self._last_put, now
         return (since if made.seconds is None else made.seconds) >= _SLOW_S
 
-    def _put_blob(self, row: Action, blob: Blob, at_once: bool) -> bool:
-        try:
-            content, staged = self._staged(blob, row.used)
-        except OSError as error:
-            if not self.index.vanished():
-                self.index.warn("cannot write to the cache %s: %s; results are not kept", self.root, error)
-            return False
-        if content is None:
-            return False
-        action = marked(row._replace(content=content.digest, size=len(row.ui)))
-        kept = self.index.add(action, content, staged, at_once=at_once)
-        self._make_room(content.size)
-        return kept
+    def _action(
+        self, key: str, content: Content | None, structure: str | None, outputs: Outputs, ui: str, now: float
+    ) -> Action:
+        digest = None if content is None else content.digest
+        digests = " ".join(outputs.digests)
+        size = len(ui) + len(structure or "")
+        mark = checksum(key, digest, structure, ui, digests)
+        made, writer = outputs.made, self._writer
+        return Action(
+            key, digest, structure, ui, digests, size, made.class_type, made.seconds, writer, now, now, mark
+        )
 
     def _staged(self, blob: Blob, now: float) -> tuple[Content | None, Path | None]:
-        """The content of a blob and where it lies until it is committed; no content when it exceeds the limit."""
+        """The content of a blob and where it lies until it is committed; none when there is no room for it."""
         digest = digest_of(blob.parts)
         known = self.index.knows(digest)
         if known is not None and (known.data is not None or self.blobs.has(known)):
@@ -343,7 +327,12 @@ class DiskStore:
             return None, None
         if content.size <= _IN_INDEX_BYTES:
             return content._replace(data=b"".join(parts)), None
-        return content, self.blobs.stage(parts)
+        try:
+            return content, self.blobs.stage(parts)
+        except OSError as error:
+            if not self.index.vanished():
+                self.index.warn("cannot write to the cache %s: %s; results are not kept", self.root, error)
+            return None, None
 
     def _make_room(self, size: int) -> None:
         """Keep the limit, to a 64th of it: looking at every row after each put would cost too much."""

@@ -1,6 +1,5 @@
 """What a store on disk does when the disk, the folder or the process gives way: a miss and one warning."""
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +16,7 @@ SLOW = Made("KSampler", 3.0)
 LARGE = b"large " * 20_000
 
 PROGRAM = """
-import logging, sys
+import logging, os, signal, sys
 from pathlib import Path
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.store import Made, Outputs
@@ -77,7 +76,6 @@ def test_a_read_only_folder_is_one_warning() -> None:
             place.chmod(0o555)
         done = program(
             """
-import os
 if os.geteuid() == 0:
     os.setuid(65534)  # to root nothing is read-only
 with DiskStore(folder) as store:
@@ -126,7 +124,6 @@ def test_a_later_release_beside_ours_is_left_alone(tmp_path: Path) -> None:
 def test_what_was_put_before_a_kill_is_there_if_its_node_was_slow(tmp_path: Path, seconds: float) -> None:
     done = program(
         f"""
-import os, signal
 store = DiskStore(folder, delay_s=3600)
 for value, key in ((1, "small"), (b"x" * 30_000, "content"), (b"x" * 300_000, "blob")):
     assert store.put(key, outputs(value, {seconds}))
@@ -145,7 +142,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_forked_process_leaves_the_store_to_its_parent(tmp_path: Path) -> None:
     done = program(
         """
-import os
 store = DiskStore(folder, delay_s=3600)
 store.put("key", outputs(1, 0.0))
 child = os.fork()
