@@ -8,6 +8,7 @@ An object is complete or absent. All methods may be used from several threads; n
 first of them.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -173,10 +174,15 @@ class RemoteObjects:
         connect_s = min(timeout_s, self._limits.request_s) / 2
         backoff = {"init_backoff": timedelta(seconds=0.05), "max_backoff": timedelta(seconds=0.5), "base": 2}
         retries = {"max_retries": 1, "retry_timeout": timedelta(seconds=connect_s), "backoff": backoff}
-        timeouts = {"timeout": timedelta(seconds=timeout_s), "connect_timeout": timedelta(seconds=connect_s)}
+        client = {
+            "timeout": timedelta(seconds=timeout_s),
+            "connect_timeout": timedelta(seconds=connect_s),
+            # obstore reads it from the environment only where it is given no options of the client
+            "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"),
+        }
         # Any: obstore's options are typed for each cloud on its own
         options: dict[str, Any] = {"retry_config": retries, **self._options}
-        options["client_options"] = timeouts | options.get("client_options", {})
+        options["client_options"] = client | options.get("client_options", {})
         return from_url(self._place.url, **options)
 
 
