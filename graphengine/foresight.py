@@ -83,9 +83,24 @@ def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Itera
 def _write(records: RecordFolder, run: Run, file: Path | None, ended: "_Ended") -> None:
     try:
         with collector_paused():
-            records.write(_record(run.account, run.saved.folders, file, ended))
+            record = _record(run.account, run.saved.folders, file, ended)
+            for node_id in _not_stored(run):
+                record.nodes[node_id].stored = False
+            records.write(record)
     except (OSError, GraphEngineError, ValueError) as error:  # the code of a pack is gone, for instance
         logger.warning("the run is not recorded: %s", error)
+
+
+def _not_stored(run: Run) -> set[NodeId]:
+    """The nodes that ran and whose outputs no other process will find."""
+    account, disk = run.account, _disk(run.store)
+    recall, keys = account.recall, account.known.keys
+    lost = {node_id for node_id in account.executed if node_id not in recall.kept}
+    if disk is not None:  # memory may have taken what the disk cannot hold
+        of = {keys.of[node_id]: node_id for node_id in recall.sizes if keys.of[node_id] not in keys.volatile}
+        found = disk.peek_many(of)
+        lost.update(node_id for key, node_id in of.items() if key not in found)
+    return {node_id for node_id in lost if node_id not in account.known.places}
 
 
 def _log(run: Run, file: Path | None, started: float) -> None:
@@ -202,7 +217,6 @@ def _entries(account: Account, steps: list[NodeId], ended: _Ended) -> dict[str, 
             content and content[:DIGEST_LENGTH],
             tuple([digest[:DIGEST_LENGTH] for digest in found]) if found else (),
             size_of(node_id),
-            node_id not in recall.unkept,
         )
     return entries
 

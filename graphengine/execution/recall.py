@@ -21,8 +21,8 @@ class Recall:
     """Entries of the store for nodes of a run, and what the run adds.
 
     `contents` are the content keys that were looked for, `sizes` the bytes of outputs of nodes that ran (numbers
-    and texts are not counted), `gone` files that nodes had saved and that are gone or changed, `unkept` nodes
-    whose outputs the store did not take. `_lost` are keys whose outputs are gone.
+    and texts are not counted), `gone` files that nodes had saved and that are gone or changed, `kept` nodes
+    whose outputs the store took. `_lost` are keys whose outputs are gone.
     """
 
     store: CacheStore
@@ -33,7 +33,7 @@ class Recall:
     sizes: dict[NodeId, int] = field(default_factory=dict)
     gone: dict[NodeId, Path] = field(default_factory=dict)
     _entries: dict[str, Entry] = field(default_factory=dict)
-    unkept: set[NodeId] = field(default_factory=set)
+    kept: set[NodeId] = field(default_factory=set)
     _lost: set[str] = field(default_factory=set)
 
     def look_up(self, node_ids: Iterable[NodeId]) -> None:
@@ -95,10 +95,13 @@ class Recall:
     def keep(self, step: Step, outputs: Outputs) -> bool:
         """Keep outputs under both keys, as far as these can be found again; whether they are kept."""
         if step.key in self.known.keys.volatile:
-            return step.content is not None and self.store.put(step.content, outputs)
+            stored = step.content is not None and self.store.put(step.content, outputs)
+            if stored:
+                self.kept.add(step.node_id)
+            return stored
         stored = self.store.put(step.key, outputs)
-        if not stored:
-            self.unkept.add(step.node_id)
+        if stored:
+            self.kept.add(step.node_id)
         if stored and step.content is not None and step.content != step.key:
             self.store.alias(step.content, step.key)
         if stored and outputs.ui and step.definition.is_output:

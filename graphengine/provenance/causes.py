@@ -16,7 +16,7 @@ from graphengine.workflow.models import Link, NodeId
 
 CauseKind = Literal[
     "changed", "new", "first run", "unfinished", "failed", "always", "asks", "unkeyed", "file gone", "evicted",
-    "not kept", "other version", "secret", "unknown",
+    "not kept", "not stored", "other version", "secret", "unknown",
 ]  # fmt: skip
 
 #: Parts that many nodes share; a change of one is one cause, whatever nodes it concerns.
@@ -182,7 +182,11 @@ class Causes:
             self._note(Cause("file gone", (node_id,), text=gone))
         elif evicted is not None:
             self._note(Cause("evicted", (node_id,), at=evicted[0], text=evicted[1]))
-        elif kind is None or not kind.is_recipe:
+        elif kind is not None and kind.is_recipe:
+            return  # loaders run whenever a node that reads them does
+        elif not self.past[base].record.nodes[node_id].stored:
+            self._note(Cause("not stored", (node_id,)))
+        else:
             self._note(Cause("not kept", (node_id,), at=self.past[base].record.started))
 
     def _unexplained(self, node_id: NodeId, then: Snapshot) -> None:

@@ -56,6 +56,8 @@ def _rare(cause: Cause, label: str, when: str) -> str:
     match cause.kind:
         case "evicted":
             return f"the result of {label} {_REMOVED.get(cause.text, 'was evicted')} {when}"
+        case "not stored":
+            return f"the result of {label} is not of a kind that the cache keeps"
         case "not kept":
             return f"the result of {label} is not in this cache any more; it was there {when}"
         case "other version":

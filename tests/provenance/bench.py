@@ -67,6 +67,15 @@ class LoadModel(_Node):
         return (Model(int(context.folders.path("checkpoints", ckpt_name).read_text())),)
 
 
+class Opaque(_Node):
+    """An object that no cache on disk keeps, and that is no model."""
+
+    RETURN_TYPES = ("THING",)
+
+    def run(self, context: NodeContext) -> tuple[Model]:
+        return (Model(1),)
+
+
 class Sample(_Node):
     """The weight times a number."""
 
@@ -139,7 +148,7 @@ class Save(Show):
         return {"ui": {"files": [{"filename": name, "subfolder": "", "type": "output"}]}}
 
 
-KINDS = (Half, Sum, LoadModel, Sample, Say, Restless, Either, Show, Save)
+KINDS = (Half, Sum, LoadModel, Sample, Say, Restless, Either, Opaque, Show, Save)
 
 
 class PlainStore(MemoryStore):

@@ -183,3 +183,12 @@ def test_of_a_long_text_the_changed_words_are_shown() -> None:
 def test_dates_are_told_as_people_say_them(seconds: int, text: str) -> None:
     noon = time.mktime((2026, 3, 12, 12, 0, 0, 0, 0, -1))
     assert date_text(noon, noon + seconds) == text
+
+
+def test_a_result_that_the_cache_cannot_keep_is_told_so(bench: Bench) -> None:
+    nodes: Nodes = {"1": ("Opaque", {}), "2": ("Show", {"value": ["1", 0]})}
+    bench.run(nodes)
+    assert texts(bench, {**nodes, "2": ("Save", {"value": ["1", 0]})}) == [
+        "the result of node 1 (Opaque) is not of a kind that the cache keeps",
+        "node 2 was a Show, is a Save",
+    ]

@@ -4,10 +4,13 @@ import gzip
 import json
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from graphengine.cache.disk import DiskStore
+from graphengine.cache.store import MemoryStore, TieredStore
 from graphengine.errors import NodeExecutionError, RunCancelled
 from graphengine.provenance.changes import named_parts
 from graphengine.provenance.folder import RecordFolder
@@ -62,6 +65,14 @@ def test_the_parts_of_a_key_are_named(bench: Bench) -> None:
         "input:ckpt_name": '"m.safetensors"',
     }
     assert named_parts(bench.foresee(SAMPLED).now, "3")["link:model"] == "node 1, output 0"
+
+
+def test_of_a_disk_what_it_cannot_hold_is_recorded_as_not_stored(bench: Bench, tmp_path: Path) -> None:
+    with DiskStore(tmp_path / "disk") as disk:
+        engine = replace(bench.engine(), store=TieredStore(MemoryStore(), disk))
+        engine.run(workflow({"1": ("Opaque", {}), "2": ("Show", {"value": ["1", 0]})}), record_as=bench.file)
+    nodes = bench.records.read(bench.file, "")[0].record.nodes
+    assert (nodes["1"].stored, nodes["2"].stored) == (False, True)
 
 
 def test_a_long_literal_counts_by_its_hash(bench: Bench) -> None:
