@@ -43,10 +43,12 @@ class Demand:
                 continue
             step = self.known.step(node_id)
             steps.append(step)
-            self.held.expect(self.known.keys.of[source] for source in step.sources)
             waiting.extend(step.sources)
             for recipe in step.recipes:
                 waiting.extend(self.digests.grounds(recipe))
+                # what another node has loaded stays until it is certain that this one does not need it
+                step.reserved |= {recipe} if step.definition.is_recipe else self.digests.loaders(recipe)
+            self.held.expect(self.known.keys.of[source] for source in (*step.sources, *step.reserved))
         return cached, steps
 
     def take_in(self, cached: Iterable[NodeId], steps: list[Step]) -> None:

@@ -13,6 +13,8 @@ from graphengine.execution.held import HeldOutputs
 from graphengine.execution.known import KnownNodes
 from graphengine.workflow.models import Link, NodeId
 
+_MOST_LOADERS = 64
+
 
 @dataclass(slots=True)
 class NodeDigests:
@@ -23,6 +25,7 @@ class NodeDigests:
     _of: dict[NodeId, tuple[str, ...]] = field(default_factory=dict)
     _recipes: dict[NodeId, str] = field(default_factory=dict)
     _grounds: dict[NodeId, frozenset[NodeId]] = field(default_factory=dict)
+    _loaders: dict[NodeId, frozenset[NodeId]] = field(default_factory=dict)
 
     def settle(self, node_id: NodeId, digests: tuple[str, ...]) -> None:
         """Take the digests of a node that has run or comes from the store."""
@@ -63,6 +66,21 @@ class NodeDigests:
 
     def grounds(self, node_id: NodeId) -> frozenset[NodeId]:
         """The nodes whose outputs must be known for the digest of a node that gives a recipe."""
+        self._go_back(node_id)
+        return self._grounds[node_id]
+
+    def loaders(self, node_id: NodeId) -> frozenset[NodeId]:
+        """A node that gives a recipe and those behind it that do: all that run when it must.
+
+        Of a chain of more than some dozens only the last are named.
+        """
+        self._go_back(node_id)
+        return self._loaders[node_id]
+
+    def _go_back(self, node_id: NodeId) -> None:
+        """Work out grounds and loaders of a node, after those of what it reads."""
+        if node_id in self._grounds:
+            return
         stack = [(node_id, self._recipe_sources(node_id))]
         while stack:
             current, sources = stack[-1]
@@ -72,17 +90,20 @@ class NodeDigests:
                     stack.append((source, self._recipe_sources(source)))
                 continue
             stack.pop()
-            self._grounds[current] = self._joined(current)
-        return self._grounds[node_id]
+            self._join(current)
 
-    def _joined(self, node_id: NodeId) -> frozenset[NodeId]:
-        found: set[NodeId] = set()
+    def _join(self, node_id: NodeId) -> None:
+        grounds: set[NodeId] = set()
+        loaders = {node_id}
         for source in self.known.sources(node_id):
-            if self.known.definitions[source].is_recipe:
-                found |= self._grounds[source]
-            else:
-                found.add(source)
-        return frozenset(found)
+            if not self.known.definitions[source].is_recipe:
+                grounds.add(source)
+                continue
+            grounds |= self._grounds[source]
+            if len(loaders) < _MOST_LOADERS:
+                loaders |= self._loaders[source]
+        self._grounds[node_id] = frozenset(grounds)
+        self._loaders[node_id] = frozenset(loaders) if len(loaders) <= _MOST_LOADERS else frozenset((node_id,))
 
     def _recipe_sources(self, node_id: NodeId) -> Iterator[NodeId]:
         return (source for source in self.known.sources(node_id) if self.known.definitions[source].is_recipe)

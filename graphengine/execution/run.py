@@ -330,7 +330,7 @@ class Run:
             del self._owners[step.key]
         self._agenda.give_back(step)
         keys = self.known.keys
-        reads = [keys.of[source] for source in step.sources]
+        reads = [keys.of[source] for source in (*step.sources, *step.reserved)]
         if step.expansion is not None:
             self._expanding -= 1
             reads.extend(keys.of[source] for source in step.expansion.sources)

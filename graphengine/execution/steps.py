@@ -24,8 +24,9 @@ class Step:
     """A node to be executed.
 
     `sources` are the nodes it reads as far as is known, without those in `recipes`, which are asked for when it is
-    certain that the node must be called, and without the `lazy` linked inputs that it has not asked for. `content`
-    is its content key once it was looked for. `seconds` and `tries` count over all its calls, `freed` tells that
+    certain that the node must be called, and without the `lazy` linked inputs that it has not asked for.
+    `reserved` are the recipes and what is behind them: their outputs are held until the step is done. `content` is
+    its content key once it was looked for. `seconds` and `tries` count over all its calls, `freed` tells that
     memory was freed for it. `expansion` is there while nodes run in its place.
     """
 
@@ -38,6 +39,7 @@ class Step:
     recipes: set[NodeId] = field(default_factory=set)
     lazy: dict[str, Link] = field(default_factory=dict)
     expanded: Expanded | None = None
+    reserved: set[NodeId] = field(default_factory=set)
     expansion: Expansion | None = None
     content: str | None = None
     is_looked_for: bool = False

@@ -212,6 +212,17 @@ def test_another_patch_of_a_model_is_another_model(bench: Bench) -> None:
     assert CALLS == ["Patch", "Sample", "Show"]
 
 
+def test_without_room_in_memory_a_loader_still_runs_once(bench: Bench) -> None:
+    bench.store = MemoryStore(limit_bytes=0)
+    nodes: dict[str, Any] = {**SAMPLED, "6": ("Sample", {"model": ["2", 0], "value": ["4", 0]})}
+    nodes["7"] = ("Patch", {"model": ["1", 0], "by": ["6", 0]})
+    nodes["8"] = ("Sample", {"model": ["7", 0], "value": ["3", 0]})
+    nodes["5"] = ("Show", {"value": ["8", 0]})
+    assert bench.run(nodes).ui == {"5": {"value": [(3 + 48) * 3]}}
+    assert CALLS.count("LoadModel") == 1
+    assert CALLS.count("Patch") == 2
+
+
 def test_a_model_file_under_another_name_is_the_same_model(bench: Bench) -> None:
     bench.run(SAMPLED)
     folder = bench.folders.models["checkpoints"][0]
