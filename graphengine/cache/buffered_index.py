@@ -14,6 +14,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock, Timer
@@ -85,7 +86,10 @@ class BufferedIndex:
     def give_up(self, why: str) -> None:
         """Find and keep nothing from now on; a warning says why."""
         self.why_closed = why
-        self._index = None
+        index, self._index = self._index, None
+        if index is not None:
+            with suppress(sqlite3.Error):
+                index.close()
         logger.warning("%s", why)
 
     @property
@@ -163,11 +167,8 @@ class BufferedIndex:
                 if staged is not None and batch.staged.setdefault(content.digest, staged) is not staged:
                     self._blobs.discard(staged)
             due = len(batch.actions) >= _MOST_ACTIONS or batch.bytes >= _MOST_BYTES
-            if not due and not at_once and self._timer is None:
-                self._timer = Timer(self._delay_s, self._commit_on_time)
-                self._timer.daemon = True
-                self._timer.start()
-        return self.flush() if due or at_once else True
+            due = due or at_once or not self._commit_later()
+        return self.flush() if due else True
 
     def drop_row(self, key: str) -> None:
         """Forget one action."""
@@ -310,6 +311,19 @@ class BufferedIndex:
         index.add(batch.actions.values(), contents)
         index.touch(batch.used, now)
         index.remember((path, stamp, fingerprint) for path, (stamp, fingerprint) in batch.files.items())
+
+    def _commit_later(self) -> bool:
+        """Have a thread commit soon what is waiting; False when the process is ending and starts none any more."""
+        if self._timer is not None:
+            return True
+        timer = Timer(self._delay_s, self._commit_on_time)
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError:
+            return False
+        self._timer = timer
+        return True
 
     def _commit_on_time(self) -> None:
         with self._lock:

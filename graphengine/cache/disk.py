@@ -308,10 +308,11 @@ class DiskStore:
         digests = " ".join(outputs.digests)
         size = len(ui) + len(structure or "")
         mark = checksum(key, digest, structure, ui, digests)
-        made, writer = outputs.made, self._writer
-        return Action(
-            key, digest, structure, ui, digests, size, made.class_type, made.seconds, writer, now, now, mark
-        )
+        seconds, writer = outputs.made.seconds, self._writer
+        class_type = outputs.made.class_type
+        if not class_type.isascii():
+            class_type = class_type.encode("utf-8", "backslashreplace").decode()  # SQLite takes no half surrogates
+        return Action(key, digest, structure, ui, digests, size, class_type, seconds, writer, now, now, mark)
 
     def _staged(self, blob: Blob, now: float) -> tuple[Content | None, Path | None]:
         """The content of a blob and where it lies until it is committed; none when there is no room for it."""

@@ -1,5 +1,6 @@
 """Which runs there were, of which file, and which entries they used: what `gc --keep 'last 5 runs'` goes by."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ class RunLog:
 
     def record(self, run_id: str, file: Path | None, started: float, keys: Collection[str]) -> bool:
         """Remember a run, in place of one with the same id; False when that fails."""
-        name = "" if file is None else str(file.absolute())
+        name = _file_name(file)
 
         def write(index: Index) -> None:
             index.connection.execute(
@@ -42,22 +43,27 @@ class RunLog:
 
     def last(self, n: int, file: Path | None = None) -> list[LoggedRun]:
         """The latest runs, of one file if given, the latest first."""
-        where, name = ("", ()) if file is None else ("WHERE file = ?", (str(file.absolute()),))
+        where, name = ("", ()) if file is None else ("WHERE file = ?", (_file_name(file),))
         sql = f"SELECT id, file, started, keys FROM runs {where} ORDER BY started DESC, rowid DESC LIMIT ?"
         return self._read(sql, (*name, n))
 
     def last_of_each_file(self) -> list[LoggedRun]:
         """The latest run of every file, the latest first."""
         return self._read(
-            "SELECT id, file, max(started), keys FROM runs WHERE file != '' GROUP BY file ORDER BY 3 DESC", ()
+            "SELECT id, file, max(started), keys FROM runs WHERE file != x'' GROUP BY file ORDER BY 3 DESC", ()
         )
 
     def _read(self, sql: str, values: tuple[object, ...]) -> list[LoggedRun]:
         rows = self._index.ask(lambda index: index.connection.execute(sql, values).fetchall()) or []
         return [
-            LoggedRun(run_id, file, started, tuple(keys.split("\n") if keys else ()))
+            LoggedRun(run_id, os.fsdecode(file), started, tuple(keys.split("\n") if keys else ()))
             for run_id, file, started, keys in rows
         ]
+
+
+def _file_name(file: Path | None) -> bytes:
+    # Bytes: file names need not be valid text.
+    return b"" if file is None else os.fsencode(file.absolute())
 
 
 def _forget_old(index: Index) -> None:

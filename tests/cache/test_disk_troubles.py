@@ -10,7 +10,7 @@ import pytest
 
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.store import Made, Outputs
-from graphengine.cache.upkeep import verify
+from graphengine.cache.upkeep import clear, verify
 
 SLOW = Made("KSampler", 3.0)
 LARGE = b"large " * 20_000
@@ -160,6 +160,44 @@ print("done")
     assert done.stdout == "done\n", done.stderr
     with DiskStore(tmp_path) as store:
         assert (store.get("key"), store.get("other"), store.get("last")) == (one(1), None, one(3))
+
+
+def test_names_that_are_no_valid_text_are_kept(tmp_path: Path) -> None:
+    odd = tmp_path / "w\udcff.json"
+    with DiskStore(tmp_path) as store:
+        assert store.put("key", Outputs(((1,),), made=Made("Half\ud800", 1.0)))
+        assert store.runs.record("run", odd, 1.0, ["key"])
+        assert store.get("key") == one(1)
+        assert store.runs.last(1, odd)[0].file == str(odd)
+        assert store.runs.last_of_each_file()[0].file == str(odd)
+        assert set(store.timings()) == {"Half\\ud800"}
+
+
+def test_what_is_put_while_python_ends_is_kept(tmp_path: Path) -> None:
+    done = program(
+        """
+import atexit
+store = DiskStore(folder, delay_s=3600)
+atexit.register(lambda: print(store.put("key", outputs(1, 0.0))))
+""",
+        tmp_path,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+    with DiskStore(tmp_path) as store:
+        assert store.get("key") == one(1)
+
+
+def test_room_is_given_back_to_the_disk(tmp_path: Path) -> None:
+    with DiskStore(tmp_path) as store:
+        for number in range(100):
+            store.put(f"key{number}", Outputs(((bytes([number]) * 40_000,),), made=Made(seconds=0.0)))
+        store.flush()
+        size = (tmp_path / "v2" / "index.sqlite").stat().st_size + (
+            tmp_path / "v2" / "index.sqlite-wal"
+        ).stat().st_size
+        assert size > 4_000_000
+        clear(store)
+    assert (tmp_path / "v2" / "index.sqlite").stat().st_size < 500_000
 
 
 def test_an_index_that_is_replaced_while_it_is_open_is_noticed(
