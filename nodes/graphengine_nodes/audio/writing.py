@@ -12,9 +12,8 @@ from torch import Tensor
 from graphengine.node.api import GraphEngineError
 from graphengine_nodes.core.output_files import expand_prefix, output_place, write_numbered
 
-from .values import Audio, load_av
+from .values import Audio, load_av, sound_encoder
 
-_CODECS = {"flac": "flac", "mp3": "libmp3lame", "opus": "libopus"}
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 #: The rates that Opus knows; a sound in another one is converted to the next higher.
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
@@ -64,14 +63,12 @@ def encode_sound(waveform: Tensor, rate: int, form: str, quality: str, texts: Ma
     Raises:
         GraphEngineError: PyAV is not installed, the form is not known, or the sound has no such file.
     """
-    av = load_av()
-    if form not in _CODECS:
-        raise GraphEngineError(f"no sound format {form!r}", hint=f"use one of {', '.join(_CODECS)}")
+    av, encoder = load_av(), sound_encoder(form)
     file = BytesIO()
     with av.open(file, "w", format="ogg" if form == "opus" else form) as container:
         container.metadata.update(texts)
         stream = container.add_stream(
-            _CODECS[form],
+            encoder,
             rate=_opus_rate(rate) if form == "opus" else rate,
             layout=layout_of(waveform),
         )
