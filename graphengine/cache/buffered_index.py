@@ -33,6 +33,9 @@ T = TypeVar("T")
 _MOST_ACTIONS = 1000
 _MOST_BYTES = 8 * 2**20
 _TOUCH_S = 600.0
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+#: Said once, whether a blob or the index cannot be written: folder and error.
+CANNOT_WRITE = "cannot write to the cache %s: %s; results are not kept"
 _NO_TOTALS = IndexTotals(0, 0, 0, 0, 0)
 
 
@@ -287,7 +290,7 @@ class BufferedIndex:
             return self.write(lambda index: self._write_batch(index, batch))
         except OSError as error:
             if not self.vanished():
-                self.warn("cannot write to the cache %s: %s; results are not kept", self._path.parent, error)
+                self.warn(CANNOT_WRITE, self._path.parent, error)
             return False
         finally:
             for path in batch.staged.values():
@@ -337,7 +340,10 @@ class BufferedIndex:
 
     def _failed(self, index: Index, error: sqlite3.Error) -> None:
         if not is_damage(error):
-            if not self.vanished():
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_ROOM:
+                if not self.vanished():
+                    self.warn(CANNOT_WRITE, self._path.parent, error)
+            else:
                 self.warn("cannot use the cache index %s: %s; results may not be kept", self._path, error)
             return
         logger.warning("the cache index %s is damaged (%s); a new one is begun", self._path, error)

@@ -30,7 +30,7 @@ from pydantic import JsonValue
 from graphengine.cache import eviction
 from graphengine.cache.blobs import PREFIXES, BlobFolder, DamagedBlob, digest_of
 from graphengine.cache.budget import COMPRESS, LIMIT, compressed_of, limit_of
-from graphengine.cache.buffered_index import BufferedIndex
+from graphengine.cache.buffered_index import CANNOT_WRITE, BufferedIndex
 from graphengine.cache.compression import Codec, CodecMissing, compress
 from graphengine.cache.encoding import Blob, DamagedEncoding, NotStorable, decode, encode_parts
 from graphengine.cache.hashing import FileStamp
@@ -332,7 +332,7 @@ class DiskStore:
             return content, self.blobs.stage(parts)
         except OSError as error:
             if not self.index.vanished():
-                self.index.warn("cannot write to the cache %s: %s; results are not kept", self.root, error)
+                self.index.warn(CANNOT_WRITE, self.root, error)
             return None, None
 
     def _make_room(self, size: int) -> None:
