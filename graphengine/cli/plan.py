@@ -85,11 +85,12 @@ def _reasons(foresight: "Foresight") -> dict[str, str]:
     return {node_id: reasons.get(node_id, "what it reads has changed") for node_id in running}
 
 
-def _expanded(node_id: NodeId, foresight: "Foresight") -> str:
-    """What cannot be foreseen of a node that puts others in its place."""
+def node_text(node_id: NodeId, foresight: "Foresight", reasons: Mapping[str, str]) -> str:
+    """Why a node runs or does not, and that it puts others in its place, which cannot be foreseen."""
+    text = reasons.get(node_id) or fate_text(node_id, foresight)
     last = next((run.record for run in foresight.past if node_id in run.record.nodes), None)
     count = last.expanded.get(node_id, 0) if last is not None else 0
-    return f"; it put {plural(count, 'node')} in its place the last time" if count else ""
+    return f"{text}; it put {plural(count, 'node')} in its place the last time" if count else text
 
 
 def _report(
@@ -107,7 +108,7 @@ def _report(
                 "fate": foreseen.fate,
                 "why": foreseen.why,
                 "of": foreseen.of,
-                "text": (reasons.get(node_id) or fate_text(node_id, foresight)) + _expanded(node_id, foresight),
+                "text": node_text(node_id, foresight, reasons),
                 "seconds": estimate.seconds if estimate else None,
                 "bytes": estimate.bytes if estimate else None,
                 "runs": estimate.runs if estimate else 0,

@@ -39,7 +39,7 @@ def cause_text(cause: Cause, snapshot: Snapshot, now: float) -> str:
         case "unfinished":
             return f"the run {when} ended before {label}"
         case "failed":
-            return f"{label} failed in the run {when}: {cause.text}"
+            return f"{label} failed in the run {when}: {cause.text.removeprefix(f'{label}: ')}"
         case "always":
             return f"{label} always runs: its IS_CHANGED says that it changed"
         case "asks":
