@@ -95,7 +95,8 @@ def brownian_noise(x: Tensor, seed: int, sigmas: Tensor) -> NoiseSampler:
 
     The motion depends on the seed and on the range of the sigmas above 0, not on the steps within it.
     """
-    low, high = _rounded(sigmas[sigmas > 0].min()), _rounded(sigmas.max())
+    positive = sigmas[sigmas > 0]
+    low, high = (_rounded(positive.min()), _rounded(positive.max())) if len(positive) else (0.0, 0.0)
     tree: list[Any] = []  # torchsde publishes no types; made on first use, since one step to 0 needs no noise
 
     def sample(sigma: Tensor, sigma_next: Tensor) -> Tensor:

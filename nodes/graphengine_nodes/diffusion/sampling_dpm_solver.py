@@ -14,6 +14,9 @@ from .sampling_ancestral import split_variance
 _HIGHEST_FACTOR = 1 + math.pi / 2
 """The step size grows by less than this at a time."""
 
+_SMALLEST_SCALE = 1e-12
+"""What errors are divided by at least, so that none over none is none."""
+
 _SMALLEST_STEP = 1e-6
 """In -log(sigma): a smaller step does not move a float32 time."""
 
@@ -105,7 +108,7 @@ def sample_dpm_adaptive(
         low, high = (1, 2) if order == 2 else (2, 3)
         x_low, x_high = solver.to_order(low, r1=1 / 3), solver.to_order(high)
         callback(Step(index, _sigma(t), x, x - _sigma(t) * solver.eps))
-        scale = torch.clamp(rtol * torch.maximum(x_low.abs(), x_low_last.abs()), min=atol)
+        scale = torch.clamp(rtol * torch.maximum(x_low.abs(), x_low_last.abs()), min=max(atol, _SMALLEST_SCALE))
         error = torch.linalg.vector_norm((x_low - x_high) / scale) / x.numel() ** 0.5
         if controller.accepts(float(error)):
             x, x_low_last = x_high, x_low
