@@ -31,13 +31,13 @@ class OutputSpec:
 class NodeDefinition:
     """A node type. `load` gives the class that implements it, or is None when only the description is known.
 
-    `has_fingerprint` says that the class has `IS_CHANGED`, `checked_by_node` names the inputs its `VALIDATE_INPUTS`
-    checks ("*" all). `resources` are what a call needs for itself when nodes run side by side ("device"), `is_async` says that the
-    method is a coroutine. `takes_any_input` says that literals under undeclared names reach the node too,
-    `further_output` what every output beyond `outputs` is when there is no end of them. `code` has the digests of
-    the files that the code is in, by path, `packages` the versions of the packages it is built on, by name;
-    `given_version` stands for the code where no files are known. `has_lazy_check` says that the class has
-    `check_lazy_status`.
+    `has_fingerprint` says that the class has `IS_CHANGED`, `checked_by_node` names the inputs its
+    `VALIDATE_INPUTS` checks ("*" all), `has_lazy_check` says that it has `check_lazy_status`. `resources` are what
+    a call needs for itself when nodes run side by side ("device"), `is_async` says that the method is a coroutine.
+    `takes_any_input` says that literals under undeclared names reach the node too, `further_output` what every
+    output beyond `outputs` is when there is no end of them. `code` has the digests of the files that the code is
+    in, by path, `packages` the versions of the packages it is built on, by name; `given_version` stands for the
+    code where no files are known.
     """
 
     class_type: str
