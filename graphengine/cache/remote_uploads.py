@@ -13,7 +13,7 @@ _THREADS = 4
 class Upload:
     """One thing to send: `send` does it and may raise nothing; `size` is how many bytes it keeps in memory."""
 
-    send: Callable[[], None]
+    send: Callable[[], object]
     size: int = 0
 
 
