@@ -45,6 +45,7 @@ from graphengine.provenance.record import (
     RunFailure,
     RunRecord,
     Snapshot,
+    hidden,
 )
 from graphengine.workflow.api_format import workflow_to_api
 from graphengine.workflow.collector import collector_paused
@@ -193,12 +194,10 @@ def _document(known: KnownNodes, steps: list[NodeId], shared: SharedParts) -> di
 def _open(node: WorkflowNode, secrets: tuple[str, ...], *, plain: bool) -> dict[str, Any]:
     inputs: dict[str, Any] = {}
     for name, value in node.inputs.items():
-        if type(value) is Link:
-            inputs[name] = value
-        elif name in secrets and value not in (None, ""):
-            inputs[name] = HIDDEN
+        if type(value) is Link or plain:
+            inputs[name] = hidden(value) if name in secrets else value
         else:
-            inputs[name] = value if plain else repr(value)[:200]
+            inputs[name] = HIDDEN if name in secrets else repr(value)[:200]
     return inputs
 
 

@@ -58,7 +58,7 @@ def command(
         explained = _explain(file, foresight, chosen)
         if graph is not None:
             title = f"{file.name}: {_counts(explained['next']) or 'nothing changed'}"
-            draw(graph, title, workflow, engine, foresight, _notes(explained["next"]))
+            draw(graph, title, workflow, engine, foresight, _notes(explained["next"], foresight))
     if as_json:
         say_json(explained)
         return
@@ -117,8 +117,15 @@ def _cause(cause: "Cause", snapshot: "Snapshot", now: float) -> "ExplainedCause"
     }
 
 
-def _notes(run: "ExplainedRun") -> dict[str, str]:
-    return {node_id: cause["text"] for cause in run["causes"] for node_id in cause["nodes"]}
+def _notes(run: "ExplainedRun", foresight: "Foresight") -> dict[str, str]:
+    """What is written into each box: its causes, or what becomes of it."""
+    causes: dict[str, list[str]] = {}
+    for cause in run["causes"]:
+        for node_id in cause["nodes"]:
+            causes.setdefault(node_id, []).append(cause["text"])
+    return {
+        node_id: "\n".join(causes.get(node_id, [fate_text(node_id, foresight)])) for node_id in foresight.of
+    }
 
 
 # Words

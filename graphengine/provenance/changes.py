@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from pydantic import JsonValue
 
-from graphengine.provenance.record import HIDDEN, Snapshot
+from graphengine.provenance.record import Snapshot
 from graphengine.workflow.models import Link, NodeId
 
 _LONG = 200  # characters of a literal, beyond which its hash stands for it
@@ -35,7 +35,7 @@ def named_parts(snapshot: Snapshot, node_id: str) -> dict[str, str]:
         code = record.codes[kind.code] if kind.code < len(record.codes) else {}
         parts |= {f"code:{path}": digest for path, digest in code.items()} or {"code": kind.version}
         parts |= record.environments[kind.environment] if kind.environment < len(record.environments) else {}
-    for name, value in node.inputs.items():
+    for name, value in snapshot.shown_inputs(node_id).items():
         if type(value) is Link:
             parts[f"link:{name}"] = f"node {value.source}, output {value.output}"
         else:
@@ -76,7 +76,7 @@ class Comparison:
         return [*inputs, *facts, *self._shared(new.class_type)]
 
     def _inputs(self, node_id: NodeId) -> Iterator[Change]:
-        new, old = self.now.nodes[node_id].inputs, self.then.nodes[node_id].inputs
+        new, old = self.now.shown_inputs(node_id), self.then.shown_inputs(node_id)
         for name in {**old, **new}:
             is_there, was_there = name in new, name in old
             value, before = new.get(name), old.get(name)
@@ -136,9 +136,7 @@ def _written(value: object) -> JsonValue:
 
 
 def same_value(one: object, other: object) -> bool:
-    """Whether two literals are the same to a key: `True`, `1` and `1.0` differ; secrets are not told apart."""
-    if type(one) is str and HIDDEN in (one, other):
-        return True
+    """Whether two literals are the same to a key: `True`, `1` and `1.0` differ."""
     if type(one) is not type(other):
         return False
     if type(one) in (dict, list, float):

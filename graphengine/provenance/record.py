@@ -150,6 +150,13 @@ class Snapshot:
         """What the node's type put into its key."""
         return self.record.classes.get(self.nodes[NodeId(node_id)].class_type)
 
+    def shown_inputs(self, node_id: str) -> Mapping[str, Link | JsonValue]:
+        """The inputs of a node, with secrets replaced."""
+        inputs, kind = self.nodes[NodeId(node_id)].inputs, self.class_of(node_id)
+        if kind is None or not kind.secrets:
+            return inputs
+        return {name: hidden(value) if name in kind.secrets else value for name, value in inputs.items()}
+
     @cached_property
     def readers(self) -> Mapping[NodeId, list[NodeId]]:
         """The nodes that read each node."""
@@ -164,6 +171,11 @@ class Snapshot:
         """How messages name a node."""
         node = self.nodes.get(NodeId(node_id))
         return f"node {node_id} ({node.class_type})" if node is not None else f"node {node_id}"
+
+
+def hidden(value: Link | JsonValue) -> Link | JsonValue:
+    """What stands for a secret: links and empty values say nothing and stay."""
+    return value if type(value) is Link or value in (None, "") else HIDDEN
 
 
 def _read(node: RecordedNode) -> WorkflowNode:

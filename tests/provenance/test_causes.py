@@ -6,6 +6,7 @@ import time
 import pytest
 
 from graphengine.errors import NodeExecutionError
+from graphengine.provenance.changes import named_parts
 from graphengine.provenance.words import cause_text, date_text, value_change, word_changes
 from graphengine.workflow.models import NodeId
 from tests.provenance.bench import Bench, Nodes, running
@@ -164,6 +165,24 @@ def test_secrets_are_not_written_and_their_change_is_told_as_possible(bench: Ben
     assert "k-12345" not in json.dumps(run.record.document)
     assert texts(bench, {**says, "1": ("Say", {"text": "a", "api_key": "k-9"})}) == [
         "api_key of node 1 (Say) may have changed; secrets are not recorded"
+    ]
+
+
+def test_a_secret_is_not_shown(bench: Bench) -> None:
+    says: Nodes = {"1": ("Say", {"text": "a", "api_key": ""}), "2": ("Show", {"value": ["1", 0]})}
+    bench.run(says)
+    secret: Nodes = {**says, "1": ("Say", {"text": "a", "api_key": "k-9"})}
+    assert texts(bench, secret) == ['api_key of node 1 (Say) changed "" → "(not recorded)"']
+    assert named_parts(bench.foresee(secret).now, "1")["input:api_key"] == '"(not recorded)"'
+
+
+def test_one_change_in_ten_thousand_nodes_is_named(bench: Bench) -> None:
+    chain: Nodes = {"0": ("Half", {"value": 2})}
+    chain |= {str(n): ("Sum", {"a": [str(n - 1), 0], "b": n % 7}) for n in range(1, 9_999)}
+    chain["9999"] = ("Show", {"value": ["9998", 0]})
+    bench.run(chain)
+    assert texts(bench, {**chain, "5000": ("Sum", {"a": ["4999", 0], "b": 99})}) == [
+        "b of node 5000 (Sum) changed 2 → 99"
     ]
 
 
