@@ -1,7 +1,7 @@
 """Pictures: load, make, join, cut, scale, change, filter, save, show."""
 
-from . import batch_nodes, colour_nodes, compositing_nodes, filter_nodes, transform_nodes
-from .nodes import ImageScale, ImageScaleBy, LoadImage, LoadImageMask, PreviewImage, SaveImage
+from . import animation_nodes, batch_nodes, colour_nodes, compositing_nodes, filter_nodes, transform_nodes
+from .nodes import ImageScale, ImageScaleBy, LoadImage, LoadImageMask, LoadImageOutput, PreviewImage, SaveImage
 
 __all__ = ["GRAPHENGINE_PACKAGES", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
 
@@ -15,6 +15,8 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "ImageScaleBy": ImageScaleBy,
     "SaveImage": SaveImage,
     "PreviewImage": PreviewImage,
+    "LoadImageOutput": LoadImageOutput,
+    **animation_nodes.NODE_CLASS_MAPPINGS,
     **batch_nodes.NODE_CLASS_MAPPINGS,
     **transform_nodes.NODE_CLASS_MAPPINGS,
     **colour_nodes.NODE_CLASS_MAPPINGS,
@@ -29,6 +31,8 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "ImageScaleBy": "Upscale Image By",
     "SaveImage": "Save Image",
     "PreviewImage": "Preview Image",
+    "LoadImageOutput": "Load Image (from Outputs)",
+    **animation_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **batch_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **transform_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **colour_nodes.NODE_DISPLAY_NAME_MAPPINGS,

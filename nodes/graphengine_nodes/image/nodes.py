@@ -69,6 +69,24 @@ class LoadImageMask:
         return (read_mask(context.folders.path("input", image), image, channel),)
 
 
+class LoadImageOutput(LoadImage):
+    """A picture of the output folder, and its transparency as a mask."""
+
+    EXPERIMENTAL = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form; the editor asks the server for the names."""
+        remote = {
+            "route": "/internal/files/output",
+            "refresh_button": True,
+            "control_after_refresh": "first",
+        }
+        options = {"image_upload": True, "image_folder": "output", "remote": remote}
+        # Names of the output folder end with " [output]".
+        return {"required": {"image": (Files("input", IMAGE_SUFFIXES), options)}, "hidden": {"context": CONTEXT}}
+
+
 class ImageScale:
     """Pictures in another size."""
 

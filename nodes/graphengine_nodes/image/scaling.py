@@ -11,6 +11,13 @@ from torch.nn import functional
 
 from .writing import to_bytes
 
+#: Widths and heights, as the model's authors list them.
+_KONTEXT_SIZES = (
+    *((672, 1568), (688, 1504), (720, 1456), (752, 1392), (800, 1328), (832, 1248), (880, 1184), (944, 1104)),
+    (1024, 1024),
+    *((1104, 944), (1184, 880), (1248, 832), (1328, 800), (1392, 752), (1456, 720), (1504, 688), (1568, 672)),
+)
+
 
 def scale_images(images: Tensor, method: str, width: int, height: int, crop: str = "disabled") -> Tensor:
     """IMAGE (B, H, W, C) → (B, height, width, C); one 0 follows from the other size, both 0 change nothing."""
@@ -42,6 +49,13 @@ def scale_images_to_longer_side(images: Tensor, method: str, size: int) -> Tenso
         return images
     longer = max(height, width)
     return _scaled(images, max(1, round(width / longer * size)), max(1, round(height / longer * size)), method)
+
+
+def scale_images_for_kontext(images: Tensor) -> Tensor:
+    """IMAGE (B, H, W, C) in the nearest proportions that Flux.1 Kontext was trained on (Lanczos, centre)."""
+    height, width = images.shape[1:3]
+    best = min(_KONTEXT_SIZES, key=lambda size: abs(width / height - size[0] / size[1]))
+    return resize(images.movedim(-1, 1), *best, "lanczos", "center").movedim(1, -1)
 
 
 def _scaled(images: Tensor, width: int, height: int, method: str) -> Tensor:

@@ -248,6 +248,25 @@ class ImageScaleToMaxDimension:
         return (scale_images_to_longer_side(image, upscale_method, largest_size),)
 
 
+class FluxKontextImageScale:
+    """Pictures in the size that suits Flux.1 Kontext."""
+
+    CATEGORY = "advanced/conditioning/flux"
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "scale"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {"required": {"image": ("IMAGE",)}}
+
+    def scale(self, image: Tensor) -> tuple[Tensor]:
+        """IMAGE, see `scale_images_for_kontext`."""
+        from .scaling import scale_images_for_kontext  # brings torch
+
+        return (scale_images_for_kontext(image),)
+
+
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "ImageCrop": ImageCrop,
     "ImageFlip": ImageFlip,
@@ -257,6 +276,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "ResizeAndPadImage": ResizeAndPadImage,
     "ImageScaleToTotalPixels": ImageScaleToTotalPixels,
     "ImageScaleToMaxDimension": ImageScaleToMaxDimension,
+    "FluxKontextImageScale": FluxKontextImageScale,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -268,4 +288,5 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "ResizeAndPadImage": "ResizeAndPadImage",
     "ImageScaleToTotalPixels": "ImageScaleToTotalPixels",
     "ImageScaleToMaxDimension": "ImageScaleToMaxDimension",
+    "FluxKontextImageScale": "FluxKontextImageScale",
 }

@@ -13,6 +13,7 @@ from graphengine_nodes.image.nodes import (
     ImageScaleBy,
     LoadImage,
     LoadImageMask,
+    LoadImageOutput,
     PreviewImage,
     SaveImage,
 )
@@ -66,6 +67,12 @@ def test_a_saved_picture_loads_as_it_was(context: NodeContext) -> None:
     assert torch.equal(again, image)
 
 
+def test_a_picture_of_the_output_folder_is_loaded(context: NodeContext) -> None:
+    SaveImage().save(images=torch.ones(1, 1, 1, 3), filename_prefix="x", context=context)
+    image, _ = LoadImageOutput().load(image="x_00001_.png [output]", context=context)
+    assert image.tolist() == [[[[1, 1, 1]]]]
+
+
 def test_a_preview_goes_to_the_temporary_folder_under_a_new_name_each_time(context: NodeContext) -> None:
     names = set()
     for _ in range(2):
@@ -86,4 +93,4 @@ def test_pictures_are_scaled(context: NodeContext) -> None:
 
 def test_output_nodes_say_so() -> None:
     outputs = {name for name, node in NODE_CLASS_MAPPINGS.items() if getattr(node, "OUTPUT_NODE", False)}
-    assert outputs == {"SaveImage", "PreviewImage"}
+    assert outputs == {"SaveImage", "PreviewImage", "SaveAnimatedWEBP", "SaveAnimatedPNG"}

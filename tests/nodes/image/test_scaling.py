@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.image.scaling import resize, scale_images, scale_images_by
+from graphengine_nodes.image.scaling import resize, scale_images, scale_images_by, scale_images_for_kontext
 
 
 def _row(*values: float) -> Tensor:
@@ -113,3 +113,11 @@ def test_a_factor_scales_both_sides(factor: float, shape: tuple[int, ...]) -> No
 def test_channels_stay_last() -> None:
     image = torch.tensor([[[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]])
     assert scale_images_by(image, "nearest-exact", 2)[0, :, :, 0].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((9, 9), (1024, 1024)), ((1, 50), (672, 1568)), ((50, 1), (1568, 672)), ((20, 30), (832, 1248))],
+)
+def test_the_nearest_proportions_of_kontext_are_chosen(shape: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert scale_images_for_kontext(torch.zeros(1, *shape, 3)).shape == (1, *expected, 3)
