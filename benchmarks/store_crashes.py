@@ -139,7 +139,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    value_of(2)  # imports torch before the forks
+    import torch  # before the forks
+
+    torch.set_num_threads(1)  # a fork has none of its parent's threads, and would wait for them
     for name, limit in (("evicting", LIMIT_BYTES), ("unlimited", 10**12)):
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             found = crash(Path(folder), args.kills // 2, args.writers, limit, args.seed)
