@@ -123,9 +123,7 @@ def _notes(run: "ExplainedRun", foresight: "Foresight") -> dict[str, str]:
     for cause in run["causes"]:
         for node_id in cause["nodes"]:
             causes.setdefault(node_id, []).append(cause["text"])
-    return {
-        node_id: "\n".join(causes.get(node_id, [fate_text(node_id, foresight)])) for node_id in foresight.of
-    }
+    return {node_id: "\n".join(causes.get(node_id, [fate_text(node_id, foresight)])) for node_id in foresight.of}
 
 
 # Words
