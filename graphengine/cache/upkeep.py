@@ -12,6 +12,7 @@ from graphengine.cache import eviction
 from graphengine.cache.blobs import PREFIXES, DamagedBlob
 from graphengine.cache.budget import COMPRESS, LIMIT
 from graphengine.cache.compression import CodecMissing, ValueKind
+from graphengine.cache.content import recipe_digest, slot_digests
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.encoding import DamagedEncoding, decode
 from graphengine.cache.index import Index, IndexTotals
@@ -74,6 +75,10 @@ class Verified:
     contents: int
     bytes: int
     damaged: tuple[str, ...]
+
+
+class _WrongDigest(DamagedEncoding):
+    """The content is sound, but not what the action says of it."""
 
 
 class _DryRun(Exception):
@@ -164,28 +169,33 @@ def _sweep_temporary(store: DiskStore) -> int:
 
 
 def verify(store: DiskStore) -> Verified:
-    """Read and hash everything that is kept. What is damaged is dropped; a blob that is not what its name says is
-    moved to `damaged/`.
+    """Read and hash everything that is kept, blobs and the values of slots. What is damaged is dropped; a blob
+    that is not what its name says is moved to `damaged/`.
     """
     store.flush()
-    entries = contents = size = 0
+    entries = 0
+    sizes: dict[str, int] = {}
     damaged: list[str] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for found in _all(store):
         entries += 1
-        digest = found.action.content
-        if digest is not None and digest not in seen:
-            seen.add(digest)
-            contents += 1
-            size += found.content.size if found.content else 0
-            reason = _damage(store, found)
-        elif digest is None or not is_sound(found.action):
-            reason = _damage(store, found)
-        else:
-            continue
-        if reason is not None and store.drop(found, reason):
-            damaged.append(f"{found.action.class_type or 'entry'} {found.action.key}: {reason}")
-    return Verified(entries, contents, size, tuple(damaged))
+        action, content = found.action, found.content
+        if content is not None:
+            sizes[content.digest] = content.size
+            if (content.digest, action.digests) in seen and is_sound(action):
+                continue
+            seen.add((content.digest, action.digests))
+        reason = _damage(store, found)
+        if reason is not None and _drop(store, found, reason):
+            damaged.append(f"{action.class_type or 'entry'} {action.key}: {reason}")
+    return Verified(entries, len(sizes), sum(sizes.values()), tuple(damaged))
+
+
+def _drop(store: DiskStore, found: Found, reason: Exception) -> bool:
+    if isinstance(reason, _WrongDigest):
+        store.index.drop_row(found.action.key)  # others may name the same content
+        return True
+    return store.drop(found, reason)
 
 
 def _all(store: DiskStore) -> Iterator[Found]:
@@ -204,15 +214,23 @@ def _damage(store: DiskStore, found: Found) -> Exception | None:
         return DamagedEncoding("the row of the index is not what was written")
     try:
         if found.content is not None:
-            store.blobs.read(found.content)
+            slots = decode(store.blobs.read(found.content))
         elif found.action.structure is not None:
-            decode(found.action.structure)
+            slots = decode(found.action.structure)
         else:
             return DamagedEncoding("the index names neither a content nor a structure")
     except (DamagedBlob, DamagedEncoding) as error:
         return error
     except (CodecMissing, OSError):
         return None
+    return _wrong_digests(slots, found.action.digests.split())
+
+
+def _wrong_digests(slots: tuple[tuple[object, ...], ...], told: Sequence[str]) -> Exception | None:
+    """Digests of slots that are not those of the values; what has none of its own cannot be checked."""
+    for index, (digest, computed) in enumerate(zip(told, slot_digests(slots, ""), strict=False)):
+        if digest != computed and computed != recipe_digest("", index):
+            return _WrongDigest(f"slot {index} has another digest than was written")
     return None
 
 

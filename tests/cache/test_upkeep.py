@@ -2,8 +2,10 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from graphengine.cache.compression import VALUE_KINDS
+from graphengine.cache.content import slot_digests
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.rows import Eviction
 from graphengine.cache.store import Made, Outputs
@@ -224,6 +226,16 @@ def test_verify_finds_damage_in_the_index(tmp_path: Path, table: str, change: st
         store.index.write(lambda index: index.connection.execute(f"UPDATE {table} SET {change}"))
         assert len(verify(store).damaged) == 1
         assert len([key for key in ("inline", "content") if store.get(key)]) == 1
+
+
+def test_verify_compares_the_digests_of_slots(tmp_path: Path) -> None:
+    slots: tuple[tuple[object, ...], ...] = ((1,), (Image.new("RGB", (300, 200)),))
+    first, picture = slot_digests(slots, "recipe")
+    with DiskStore(tmp_path) as store:
+        store.put("right", Outputs(slots, digests=(first, picture)))
+        store.put("wrong", Outputs(slots, digests=("00" * 32, picture)))
+        assert len(verify(store).damaged) == 1
+        assert store.get("right") is not None
 
 
 def test_an_empty_store_is_sound(tmp_path: Path) -> None:
