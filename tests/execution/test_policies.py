@@ -1,7 +1,7 @@
 """Several jobs at once, retries, time limits, memory that runs out, interruption."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphengine.errors import NodeExecutionError, RunCancelled, SettingsError
@@ -38,6 +38,7 @@ def test_equal_nodes_are_called_once_also_with_several_jobs(flow: Flow) -> None:
     assert len(flow.calls("FlowInt")) == 1
 
 
+@settings(deadline=None)
 @given(
     links=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=30),
     jobs=st.integers(2, 4),
