@@ -82,6 +82,9 @@ def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Itera
 
 
 def _write(records: RecordFolder, run: Run, file: Path | None, ended: "_Ended") -> None:
+    disk = _disk(run.store)
+    if disk is not None and not disk.index.is_open:  # the folder cannot be used, and one warning is enough
+        return
     try:
         with collector_paused():
             record = _record(run.account, run.saved.folders, file, ended)
