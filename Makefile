@@ -19,6 +19,7 @@ check:  ## Form, rules, types, layers, generated docs
 	$(PYTHON) -m mypy
 	lint-imports
 	$(PYTHON) scripts/generate_docs.py --check
+	$(PYTHON) scripts/generate_compatibility.py --check
 
 test:  ## The test suite
 	$(PYTHON) -m pytest
@@ -36,6 +37,7 @@ schemas:  ## Write schemas/*.json from the models
 
 docs:  ## Write the generated parts of the docs
 	$(PYTHON) scripts/generate_docs.py
+	$(PYTHON) scripts/generate_compatibility.py
 
 screenshot:  ## Take the picture of the editor in the docs; needs Chromium and the extra `browser`
 	$(PYTHON) scripts/take_editor_screenshot.py
