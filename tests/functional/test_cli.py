@@ -203,7 +203,6 @@ def on_full_disk(arguments: str) -> int:
         ("run workflows/picture.json --no-cache", "node 2 (SaveImage): cannot write to"),
         ("run workflows/length.json --no-cache --events events.jsonl", "error: File too large"),
         ("convert workflows/length.json --output api.json", "cannot write api.json: File too large"),
-        ("run workflows/length.json", "cache cannot be used"),
     ],
 )
 def test_a_full_disk_is_a_message_and_damages_nothing(
@@ -216,6 +215,14 @@ def test_a_full_disk_is_a_message_and_damages_nothing(
     assert "Traceback" not in out + err
     assert contents(place / "input") | contents(place / "workflows") == before
     assert not [path for path in place.rglob("*") if path.suffix in (".part", ".tmp")]
+
+
+def test_a_cache_on_a_full_disk_is_a_warning_and_the_run_goes_on(
+    place: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert on_full_disk("run workflows/length.json") == 0
+    assert "0 from the cache" in capsys.readouterr().out
+    assert len([record for record in caplog.records if "nothing is cached" in record.message]) == 1
 
 
 def test_a_run_from_the_cache_imports_nothing_heavy(place: Path) -> None:
