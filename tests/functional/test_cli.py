@@ -225,13 +225,6 @@ def test_a_cache_on_a_full_disk_is_a_warning_and_the_run_goes_on(
     assert len([record for record in caplog.records if "nothing is cached" in record.message]) == 1
 
 
-def test_a_run_goes_on_uncached_with_one_warning_when_the_disk_is_full(
-    place: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert on_full_disk("run workflows/length.json") == 0
-    assert ["cannot be used" in record.getMessage() for record in caplog.records] == [True]
-
-
 def test_a_run_from_the_cache_imports_nothing_heavy(place: Path) -> None:
     """Of a second process; the first one fills the cache."""
     code = (
