@@ -44,5 +44,7 @@ def load_av() -> Any:
     try:
         import av  # an optional dependency
     except ModuleNotFoundError as error:
-        raise GraphEngineError("video and sound files need the package 'av'", hint="pip install graphengine-comfy[media]") from error
+        raise GraphEngineError(
+            "video and sound files need the package 'av'", hint="pip install graphengine-comfy[media]"
+        ) from error
     return av

@@ -114,6 +114,16 @@ def to_yuv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def from_yuv(brightness: Tensor, blueness: Tensor, redness: Tensor) -> Tensor:
-    """The inverse of `to_yuv`, to three digits; of each picture the mean of the channels counts."""
+    """The inverse of `to_yuv`, to three digits; of each picture the mean of the channels counts.
+
+    Raises:
+        GraphEngineError: the pictures differ in size.
+    """
+    sizes = [tuple(value.shape[1:3]) for value in (brightness, blueness, redness)]
+    if len({*sizes}) > 1:
+        raise GraphEngineError(
+            f"inputs 'Y', 'U' and 'V' have different sizes (height, width): {sizes}",
+            hint="scale them to one size first",
+        )
     y, cb, cr = (value.mean(-1, keepdim=True) for value in (brightness, blueness - 0.5, redness - 0.5))
     return torch.cat((y + 1.403 * cr, y - 0.714 * cr - 0.344 * cb, y + 1.773 * cb), dim=-1)

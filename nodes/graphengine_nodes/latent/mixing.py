@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from graphengine.node.api import GraphEngineError
 from graphengine_nodes.diffusion.model import Latent
 from graphengine_nodes.image.batches import repeat_to_batch
 from graphengine_nodes.image.compositing import composite
@@ -97,10 +98,20 @@ def crop(latent: Latent, width: int, height: int, x: int, y: int) -> Latent:
 
 
 def concatenate(first: Latent, second: Latent, axis: str) -> Latent:
-    """Both behind each other along "x", "y" or "t"; with a minus the second one comes first."""
+    """Both behind each other along "x", "y" or "t"; with a minus the second one comes first.
+
+    Raises:
+        GraphEngineError: they differ along another axis.
+    """
     a, b = first["samples"], repeat_to_batch(second["samples"], len(first["samples"]))
-    pair = (b, a) if axis.startswith("-") else (a, b)
-    return with_samples(first, torch.cat(pair, dim=_AXES[axis.removeprefix("-")]))
+    place = _AXES[axis.removeprefix("-")]
+    others = [[size for at, size in enumerate(value.shape) if at != value.ndim + place] for value in (a, b)]
+    if others[0] != others[1]:
+        raise GraphEngineError(
+            f"inputs 'samples1' and 'samples2' do not fit along {axis!r}: {tuple(a.shape)} and {tuple(b.shape)}",
+            hint="only the size along that axis may differ",
+        )
+    return with_samples(first, torch.cat((b, a) if axis.startswith("-") else (a, b), dim=place))
 
 
 def cut(latent: Latent, axis: str, index: int, amount: int) -> Latent:
