@@ -18,7 +18,7 @@ from graphengine.cache.store import CacheStore, MemoryStore
 from graphengine.cache.tiers import tiers
 from graphengine.errors import PackError, Problem, ValidationFailed
 from graphengine.execution.checks import check_by_nodes
-from graphengine.execution.devices import best_device, device_class, free_accelerators
+from graphengine.execution.devices import best_device, device_class, free_accelerators, known_device_class
 from graphengine.execution.dynamic_prompt import DynamicPrompt
 from graphengine.execution.environment import Environment
 from graphengine.execution.events import Event, Listener
@@ -228,7 +228,10 @@ class Engine:
         Raises:
             ValidationFailed: the workflow has errors.
         """
-        known = KnownNodes(self.plan(workflow, targets), self._keys(), DynamicPrompt(workflow), self._define)
+        keys = self._keys()
+        # a cache that no run has used holds nothing, whatever the device is: no reason to import torch
+        keys.environment.device_class = lambda: known_device_class(self.device, self.memo) or "unknown"
+        known = KnownNodes(self.plan(workflow, targets), keys, DynamicPrompt(workflow), self._define)
         past = past_runs(self.records, workflow, record_as)
         return foresee(known, self.store, SavedFiles(self.folders, self.memo), past, record_as, ask=ask)
 

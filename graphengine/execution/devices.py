@@ -45,17 +45,23 @@ def device_class(named: str | None, memo: FileMemo | None = None) -> str:
     Without a choice this is the kind of `best_device()`. Torch is not imported to find it out where no accelerator
     can be, nor where the memo remembers what this installation of torch found.
     """
+    known = known_device_class(named, memo)
+    if known is None:
+        known = best_device()
+        stamp = _torch_stamp()
+        if memo is not None and stamp is not None:
+            memo.remember(stamp, known)
+    return known
+
+
+def known_device_class(named: str | None, memo: FileMemo | None = None) -> str | None:
+    """The kind of device as far as it can be told without torch, None when only torch knows."""
     if named is not None:
         return named.partition(":")[0]
     if sys.platform == "linux" and not any(Path(driver).exists() for driver in _DRIVERS):
         return "cpu"
     stamp = _torch_stamp()
-    known = memo.recall(stamp) if memo is not None and stamp is not None else None
-    if known is None:
-        known = best_device()
-        if memo is not None and stamp is not None:
-            memo.remember(stamp, known)
-    return known
+    return memo.recall(stamp) if memo is not None and stamp is not None else None
 
 
 def _torch_stamp() -> FileStamp | None:

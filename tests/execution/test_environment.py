@@ -4,7 +4,7 @@ import pytest
 
 from graphengine.cache.hashing import FileStamp
 from graphengine.execution import devices
-from graphengine.execution.devices import device_class
+from graphengine.execution.devices import device_class, known_device_class
 from graphengine.execution.environment import Environment
 from graphengine.node.definition import NodeDefinition, OutputSpec
 
@@ -63,6 +63,15 @@ def test_torch_is_asked_once_where_an_accelerator_may_be(monkeypatch: pytest.Mon
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     device_class(None, memo)
     assert len(asked) == 2
+
+
+def test_what_is_known_without_torch_is_told_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_DRIVERS", ("/",))
+    monkeypatch.setattr(devices, "best_device", lambda: "cuda")
+    memo = Memo()
+    assert known_device_class(None, memo) is None
+    device_class(None, memo)
+    assert known_device_class(None, memo) == "cuda"
 
 
 def test_without_a_driver_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
