@@ -7,7 +7,7 @@ states for those reads the same here, unless it says otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,9 @@ class Predictions:
 Combine = Callable[[Predictions], Tensor]
 """The guided prediction, shaped like x."""
 
+BeforeGuidance = Callable[[Predictions], Predictions]
+"""Changed predictions, to be combined."""
+
 AfterGuidance = Callable[[Predictions, Tensor], Tensor]
 """A changed guided prediction, given it and what it was made of."""
 
@@ -41,12 +44,14 @@ def classifier_free(predictions: Predictions) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """What is done with the two predictions: one function combines them, any number change the result in turn.
+    """What is done with the two predictions: some functions change them in turn, one combines them, some change
+    the result in turn.
 
     always_negative: the negative side is asked even at cfg 1. Patched by `dataclasses.replace`.
     """
 
     combine: Combine = classifier_free
+    before: tuple[BeforeGuidance, ...] = ()
     after: tuple[AfterGuidance, ...] = ()
     always_negative: bool = False
 
@@ -56,6 +61,8 @@ class Guidance:
 
     def __call__(self, predictions: Predictions) -> Tensor:
         """The guided prediction, shaped like x."""
+        for prepare in self.before:
+            predictions = prepare(predictions)
         denoised = self.combine(predictions)
         for change in self.after:
             denoised = change(predictions, denoised)
@@ -138,6 +145,36 @@ def zero_star(predictions: Predictions, denoised: Tensor) -> Tensor:
     alpha = (cond * uncond).sum(dim=1) / ((uncond**2).sum(dim=1) + 1e-8)
     alpha = _over(denoised, alpha)
     return denoised + predictions.uncond * (alpha - 1.0) * (1.0 - predictions.cfg)
+
+
+def tangential(predictions: Predictions) -> Predictions:
+    """TCFG of Kwon et al. (2025): of the negative side's noise only what lies along the main direction of both.
+
+    The main direction is the first right singular vector of the two noises of a sample.
+    """
+    cond, uncond = ((predictions.x - side).flatten(1) for side in (predictions.cond, predictions.uncond))
+    _, _, directions = torch.linalg.svd(torch.stack([uncond, cond], dim=1), full_matrices=False)
+    main = directions[:, 0]
+    damped = (uncond * main).sum(dim=1, keepdim=True) * main
+    return replace(predictions, uncond=predictions.x - damped.reshape(predictions.x.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class OnDifference:
+    """An operation on latents, called with `latent=`, done to what the positive side adds to the negative one.
+
+    Without a negative side it is done to the positive prediction.
+    """
+
+    operation: Callable[..., Tensor]
+
+    def __call__(self, predictions: Predictions) -> Predictions:
+        """The predictions with another positive side."""
+        cond, uncond = predictions.cond, predictions.uncond
+        if uncond is cond:
+            changed = self.operation(latent=cond)
+            return replace(predictions, cond=changed, uncond=changed)
+        return replace(predictions, cond=self.operation(latent=cond - uncond) + uncond)
 
 
 def _guided_by(predictions: Predictions, scale: Tensor) -> Tensor:

@@ -36,7 +36,16 @@ class Inpainting:
     noise: Tensor
 
     def noised(self, x: Tensor, sigma: Tensor, sampling: ModelSampling) -> Tensor:
-        """x with the kept part replaced by the latent at this level of noise."""
+        """x with the kept part replaced by the latent at this level of noise.
+
+        Raises:
+            ValueError: a sampler has changed the size of x.
+        """
+        if x.shape[-2:] != self.mask.shape[-2:]:
+            raise ValueError(
+                f"the sampler gave x the size {tuple(x.shape[-2:])}, but the latent's noise_mask has the size "
+                f"{tuple(self.mask.shape[-2:])}: enlarge a latent without a mask"
+            )
         kept = sampling.noise_scaling(sigma, self.noise, self.latent, max_denoise=False)
         return x * self.mask + kept * (1.0 - self.mask)
 

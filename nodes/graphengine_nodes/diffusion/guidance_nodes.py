@@ -10,7 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .combining import AfterGuidance, Combine
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from .combining import AfterGuidance, BeforeGuidance, Combine
     from .model import DiffusionModel
 
 # Any throughout: INPUT_TYPES is ComfyUI's open-ended form.
@@ -25,6 +29,10 @@ def _with_combine(model: DiffusionModel, combine: Combine, *, always_negative: b
 
 def _with_after(model: DiffusionModel, change: AfterGuidance) -> DiffusionModel:
     return replace(model, guidance=replace(model.guidance, after=(*model.guidance.after, change)))
+
+
+def _with_before(model: DiffusionModel, change: BeforeGuidance) -> DiffusionModel:
+    return replace(model, guidance=replace(model.guidance, before=(*model.guidance.before, change)))
 
 
 class _GuidanceNode:
@@ -124,12 +132,49 @@ class CFGZeroStar(_GuidanceNode):
         return (_with_after(model, zero_star),)
 
 
+class TCFG(_GuidanceNode):
+    """Guidance from the part of the negative prediction that lies along the main direction of both."""
+
+    RETURN_NAMES = ("patched_model",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {"required": {"model": ("MODEL", {})}}
+
+    def patch(self, model: DiffusionModel) -> tuple[DiffusionModel]:
+        """MODEL with that guidance."""
+        from .combining import tangential  # brings torch
+
+        return (_with_before(model, tangential),)
+
+
+class LatentApplyOperationCFG(_GuidanceNode):
+    """Guidance along a direction that an operation on latents has changed."""
+
+    CATEGORY = "latent/advanced/operations"
+    EXPERIMENTAL = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {"required": {"model": ("MODEL", {}), "operation": ("LATENT_OPERATION", {})}}
+
+    def patch(self, model: DiffusionModel, operation: Callable[..., Tensor]) -> tuple[DiffusionModel]:
+        """MODEL with that guidance."""
+        from .combining import OnDifference  # brings torch
+
+        return (_with_before(model, OnDifference(operation)),)
+
+
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "RescaleCFG": RescaleCFG,
     "VideoLinearCFGGuidance": VideoLinearCFGGuidance,
     "VideoTriangleCFGGuidance": VideoTriangleCFGGuidance,
     "CFGNorm": CFGNorm,
     "CFGZeroStar": CFGZeroStar,
+    "TCFG": TCFG,
+    "LatentApplyOperationCFG": LatentApplyOperationCFG,
 }
 
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {"TCFG": "Tangential Damping CFG"}

@@ -84,8 +84,9 @@ def ancestral_noise(x: Tensor, seed: int, *, seed_offset: int = 1) -> NoiseSampl
     """
     generator = torch.Generator().manual_seed((seed + seed_offset) % _SEEDS)
 
-    def sample(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        return torch.randn(x.shape, dtype=x.dtype, generator=generator).to(x.device)
+    def sample(sigma: Tensor, sigma_next: Tensor, like: Tensor | None = None) -> Tensor:
+        shape = x.shape if like is None else like.shape
+        return torch.randn(shape, dtype=x.dtype, generator=generator).to(x.device)
 
     return sample
 
@@ -99,7 +100,9 @@ def brownian_noise(x: Tensor, seed: int, sigmas: Tensor) -> NoiseSampler:
     low, high = (_rounded(positive.min()), _rounded(positive.max())) if len(positive) else (0.0, 0.0)
     tree: list[Any] = []  # torchsde publishes no types; made on first use, since one step to 0 needs no noise
 
-    def sample(sigma: Tensor, sigma_next: Tensor) -> Tensor:
+    def sample(sigma: Tensor, sigma_next: Tensor, like: Tensor | None = None) -> Tensor:
+        if like is not None:
+            raise ValueError(f"a Brownian motion has the shape {tuple(x.shape)} and no other")
         if not tree:
             import torchsde  # heavy third-party, needed by the SDE samplers alone
 

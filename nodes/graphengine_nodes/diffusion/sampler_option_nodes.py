@@ -301,6 +301,28 @@ class SamplerSASolver(_SamplerNode):
         return (sampler,)
 
 
+class SamplerLCMUpscale(_SamplerNode):
+    """Consistency sampling that enlarges the latent on its way."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        methods = ["bislerp", "nearest-exact", "bilinear", "area", "bicubic"]
+        return {
+            "required": {
+                "scale_ratio": ("FLOAT", {"default": 1.0, "min": 0.1, "max": 20.0, "step": 0.01}),
+                "scale_steps": ("INT", {"default": -1, "min": -1, "max": 1000, "step": 1}),
+                "upscale_method": ("COMBO", {"multiselect": False, "options": methods}),
+            }
+        }
+
+    def get_sampler(self, scale_ratio: float, scale_steps: int, upscale_method: str) -> tuple[Sampler]:
+        """SAMPLER."""
+        from .samplers import lcm_upscale  # brings torch
+
+        return (lcm_upscale(scale_ratio, scale_steps, upscale_method),)
+
+
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "KSamplerSelect": KSamplerSelect,
     "SamplerEulerAncestral": SamplerEulerAncestral,
@@ -314,6 +336,7 @@ NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "SamplerDPMAdaptative": SamplerDPMAdaptative,
     "SamplerER_SDE": SamplerER_SDE,
     "SamplerSASolver": SamplerSASolver,
+    "SamplerLCMUpscale": SamplerLCMUpscale,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {

@@ -8,6 +8,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
+from graphengine_nodes.image.scaling import resize
+
 from .sampling import (
     SamplerFunction,
     sample_ddpm,
@@ -16,6 +18,7 @@ from .sampling import (
     sample_heun,
     sample_heunpp2,
     sample_lcm,
+    sample_lcm_upscale,
 )
 from .sampling_adams import sample_deis, sample_ipndm, sample_ipndm_v, sample_lms
 from .sampling_ancestral import (
@@ -137,6 +140,14 @@ def with_options(name: str, **options: Any) -> Sampler:
 def alternative_euler_cfg_pp() -> Sampler:
     """The other form of "euler_cfg_pp"; see `sample_euler_cfg_pp_alternative`."""
     return replace(find_sampler("euler_cfg_pp"), function=sample_euler_cfg_pp_alternative)
+
+
+def lcm_upscale(scale_ratio: float, scale_steps: int, upscale_method: str) -> Sampler:
+    """ "lcm" that enlarges the latent over its first steps, half of all where scale_steps is below 0."""
+    scale = partial(resize, method=upscale_method)
+    steps = None if scale_steps < 0 else scale_steps
+    function = partial(sample_lcm_upscale, scale=scale, scale_ratio=scale_ratio, scale_steps=steps)
+    return replace(find_sampler("lcm"), function=function)
 
 
 def er_sde(solver_type: str, max_stage: int, eta: float, s_noise: float) -> Sampler:

@@ -19,8 +19,12 @@ from torch import Tensor
 
 from .model_sampling import ModelSampling
 
-NoiseSampler = Callable[[Tensor, Tensor], Tensor]
-"""Standard normal noise shaped like x for the step between two sigmas."""
+
+class NoiseSampler(Protocol):
+    """Where a sampler's noise comes from."""
+
+    def __call__(self, sigma: Tensor, sigma_next: Tensor, like: Tensor | None = None) -> Tensor:
+        """Standard normal noise for the step between two sigmas, shaped like x, or like another tensor."""
 
 
 class Guided(NamedTuple):
@@ -59,6 +63,10 @@ Callback = Callable[[Step], None]
 
 def no_callback(step: Step) -> None:
     """The default callback: nobody listens."""
+
+
+Rescale = Callable[[Tensor, int, int], Tensor]
+"""x at another width and height."""
 
 
 class SamplerFunction(Protocol):
@@ -189,6 +197,37 @@ def sample_lcm(
         if sigma_next > 0:
             noise = noise_sampler(sigma, sigma_next)
             x = model.sampling.noise_scaling(sigma_next, noise, x, max_denoise=False)
+    return x
+
+
+def sample_lcm_upscale(
+    model: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    callback: Callback = no_callback,
+    noise_sampler: NoiseSampler,
+    scale: Rescale,
+    scale_ratio: float = 2.0,
+    scale_steps: int | None = None,
+) -> Tensor:
+    """`sample_lcm` that enlarges the latent, each time before it is noised again.
+
+    The size grows evenly to scale_ratio times the first over the first scale_steps steps, half of all by default.
+    `scale` gives x at another width and height. Not meant for latents with a mask.
+    """
+    count = max(len(sigmas) // 2, 1) if scale_steps is None else scale_steps
+    growing = min(count, len(sigmas))
+    size = x.shape[-2:]
+    for i, sigma, sigma_next in levels(sigmas):
+        denoised = model(x, sigma)
+        callback(Step(i, sigma, x, denoised))
+        x = denoised
+        if i < growing:
+            factor = 1 + (scale_ratio - 1) * (i + 1) / growing
+            x = scale(x, max(1, round(size[1] * factor)), max(1, round(size[0] * factor)))
+        if sigma_next > 0:
+            x = model.sampling.noise_scaling(sigma_next, noise_sampler(sigma, sigma_next, x), x, max_denoise=False)
     return x
 
 

@@ -9,16 +9,20 @@ from graphengine_nodes.diffusion.combining import (
     Guidance,
     LimitedNorm,
     LinearFrames,
+    OnDifference,
     Predictions,
     Rescaled,
     TriangleFrames,
+    tangential,
     zero_star,
 )
 from graphengine_nodes.diffusion.custom_sampling_nodes import DualCFGGuider, PerpNegGuider
 from graphengine_nodes.diffusion.guidance import GuidedDenoiser
 from graphengine_nodes.diffusion.guidance_nodes import (
+    TCFG,
     CFGNorm,
     CFGZeroStar,
+    LatentApplyOperationCFG,
     RescaleCFG,
     VideoLinearCFGGuidance,
     VideoTriangleCFGGuidance,
@@ -94,6 +98,10 @@ def test_perpendicular_negative_with_a_positive_text_like_the_empty_one_stays_fi
 # Patches
 
 
+def half(latent: Tensor) -> Tensor:
+    return latent / 2
+
+
 @pytest.mark.parametrize(
     "patch",
     [
@@ -102,6 +110,7 @@ def test_perpendicular_negative_with_a_positive_text_like_the_empty_one_stays_fi
         lambda model: VideoTriangleCFGGuidance().patch(model, 2.0),
         lambda model: CFGNorm().patch(model, 1.0),
         lambda model: CFGZeroStar().patch(model),
+        lambda model: LatentApplyOperationCFG().patch(model, half),
     ],
 )
 def test_a_patch_changes_the_guidance_of_a_new_model_alone(patch: Any) -> None:
@@ -115,8 +124,9 @@ def test_a_patch_changes_the_guidance_of_a_new_model_alone(patch: Any) -> None:
 def test_patches_of_both_kinds_add_up() -> None:
     [model] = RescaleCFG().patch(tiny_model(), 0.7)
     [model] = CFGNorm().patch(model, 1.0)
+    [model] = TCFG().patch(model)
     [model] = CFGNorm().patch(model, 0.5)
-    assert model.guidance == Guidance(Rescaled(0.7), (LimitedNorm(1.0), LimitedNorm(0.5)))
+    assert model.guidance == Guidance(Rescaled(0.7), (tangential,), (LimitedNorm(1.0), LimitedNorm(0.5)))
 
 
 def predictions(cfg: float, batch: int = 2, seed: int = 0) -> Predictions:
@@ -167,3 +177,24 @@ def test_zero_star_guides_from_the_negative_prediction_scaled_to_be_nearest() ->
     scaled = p.uncond * alpha.reshape(-1, 1, 1, 1)
     guided = zero_star(p, p.uncond + 3 * (p.cond - p.uncond))
     torch.testing.assert_close(guided, scaled + 3 * (p.cond - scaled), rtol=1e-4, atol=1e-4)
+
+
+def test_tangential_damping_keeps_the_negative_noise_along_the_main_direction() -> None:
+    p = predictions(3.0)
+    changed = tangential(p)
+    assert changed.cond is p.cond
+    kept, was = ((p.x - side).flatten(1).double() for side in (changed.uncond, p.uncond))
+    pairs = torch.stack([was, (p.x - p.cond).flatten(1).double()], dim=1)
+    for sample, direction in zip(pairs, kept, strict=True):
+        # no direction explains more of both noises than the main one
+        values = torch.linalg.svdvals(sample)
+        assert float((sample @ direction / direction.norm()).norm()) == pytest.approx(float(values[0]), rel=1e-4)
+    torch.testing.assert_close((was * kept).sum(dim=1), (kept * kept).sum(dim=1), rtol=1e-4, atol=1e-4)
+
+
+def test_an_operation_changes_the_direction_of_guidance() -> None:
+    p = predictions(3.0)
+    torch.testing.assert_close(OnDifference(half)(p).cond, p.uncond + (p.cond - p.uncond) / 2)
+    [model] = LatentApplyOperationCFG().patch(tiny_model(), half)
+    torch.testing.assert_close(cfg_denoiser(model, 3.0)(X, SIGMA), expected(0.1 + 3 * 0.2))
+    torch.testing.assert_close(cfg_denoiser(model, 1.0)(X, SIGMA), expected(0.5) / 2)

@@ -6,13 +6,16 @@ import torch
 from torch import Tensor
 
 from graphengine_nodes.diffusion import sampler_option_nodes as nodes
-from graphengine_nodes.diffusion.noise import ancestral_noise, brownian_noise
+from graphengine_nodes.diffusion.custom_sampling import sample_custom
+from graphengine_nodes.diffusion.guiders import Guider, PositiveOnly
+from graphengine_nodes.diffusion.model import Latent
+from graphengine_nodes.diffusion.noise import SeededNoise, ancestral_noise, brownian_noise
 from graphengine_nodes.diffusion.samplers import Sampler, find_sampler
-from graphengine_nodes.diffusion.sampling import Denoiser, no_callback
+from graphengine_nodes.diffusion.sampling import Denoiser, Step, no_callback
 from graphengine_nodes.diffusion.sampling_dpm_solver import StepControl
 from graphengine_nodes.diffusion.schedules import karras
 
-from .sampling_cases import MODEL_SAMPLINGS, AnalyticDenoiser, GaussianDenoiser, tiny_model
+from .sampling_cases import MODEL_SAMPLINGS, AnalyticDenoiser, GaussianDenoiser, text, tiny_model
 
 EPS = MODEL_SAMPLINGS["eps"]
 X = torch.linspace(-20, 20, 16).reshape(1, 4, 2, 2)
@@ -195,6 +198,36 @@ def test_the_alternative_euler_goes_along_a_moved_x() -> None:
     denoised, uncond = model.guided(X, torch.tensor(4.0))
     sampled = run(sampler, sigmas=torch.tensor([4.0, 1.0]))
     torch.testing.assert_close(sampled, X + (X - 2 * denoised + uncond) / 4 * -3)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "steps", "sizes"),
+    [(2.0, -1, [4, 5, 7, 8, 8, 8]), (1.5, 2, [4, 5, 6, 6, 6, 6]), (1.0, -1, [4] * 6), (0.5, 1, [4] + [2] * 5)],
+)
+def test_a_latent_grows_evenly_over_the_first_steps(ratio: float, steps: int, sizes: list[int]) -> None:
+    [sampler] = nodes.SamplerLCMUpscale().get_sampler(ratio, steps, "nearest-exact")
+    seen: list[int] = []
+
+    def note(step: Step) -> None:
+        seen.append(step.x.shape[-1])
+
+    x = torch.ones(1, 1, 4, 4)
+    sigmas = karras(EPS, 6)
+    sampler.function(GaussianDenoiser(), x, sigmas, callback=note, noise_sampler=ancestral_noise(x, 0))
+    assert seen == sizes
+
+
+def test_a_latent_that_does_not_grow_is_sampled_as_by_lcm() -> None:
+    [sampler] = nodes.SamplerLCMUpscale().get_sampler(1.0, -1, "nearest-exact")
+    assert torch.equal(run(sampler), run(find_sampler("lcm")))
+
+
+def test_a_masked_latent_cannot_grow() -> None:
+    [sampler] = nodes.SamplerLCMUpscale().get_sampler(2.0, -1, "bilinear")
+    latent: Latent = {"samples": torch.zeros(1, 4, 4, 4), "noise_mask": torch.ones(1, 4, 4)}
+    guider = Guider(tiny_model(), {"positive": [text(0.4)]}, PositiveOnly())
+    with pytest.raises(ValueError, match=r"gave x the size \(6, 6\), but the latent's noise_mask has"):
+        sample_custom(guider, noise=SeededNoise(0), sampler=sampler, sigmas=karras(EPS, 4), latent=latent)
 
 
 @pytest.mark.parametrize(
