@@ -14,12 +14,13 @@ tells these.
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from threading import Lock
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from graphengine.cache.compression import Codec, CodecMissing, DamagedFrame, compress, decompress
 from graphengine.cache.content import recipe_digest, slot_digests
 from graphengine.cache.encoding import DamagedEncoding, decode, encode
 from graphengine.cache.remote_health import RemoteFailure, RemoteHealth, RemoteTroubles
@@ -39,6 +40,14 @@ from graphengine.cache.remote_uploads import Upload, Uploads
 from graphengine.cache.store import Entry, Outputs
 
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Content that is on its way, and what is sent after it, by key."""
+
+    data: bytes
+    followers: dict[str, Upload] = field(default_factory=dict)
 
 
 class RemoteStore:
@@ -63,7 +72,7 @@ class RemoteStore:
         self._writing = RemoteHealth(self._troubles, limits, "results are not shared", clock)
         self._lookup = RemoteLookup(self._objects, self._reading, self._troubles, place, limits, clock)
         self._uploads = Uploads(limits.queue_length, limits.queue_bytes)
-        self._pending: dict[str, bytes] = {}  # contents that are not sent yet
+        self._pending: dict[str, _Pending] = {}  # contents that are not sent yet, by digest
         self._damaged: set[str] = set()  # digests of contents that are to be written again
         self._lock = Lock()
 
@@ -113,8 +122,11 @@ class RemoteStore:
         record = Record(outputs.digests, outputs.ui, made=outputs.made)
         if isinstance(encoded, str):
             return self._share(key, replace(record, values=encoded), None)
-        content = ContentReference(sha256(encoded).hexdigest(), len(encoded))
-        return self._share(key, replace(record, content=content), encoded)
+        frame = compress((memoryview(encoded),))
+        codec: Codec = "" if frame is None else "zstd"
+        data = encoded if frame is None else frame
+        content = ContentReference(sha256(encoded).hexdigest(), len(encoded), len(data), codec)
+        return self._share(key, replace(record, content=content), data)
 
     def alias(self, key: str, existing: str) -> bool:
         """Find what is kept under `existing` under `key` as well, everywhere unless the store is read-only."""
@@ -163,30 +175,29 @@ class RemoteStore:
             return self._reading.ask(lambda: _decoded(record.values or "", record))
         with self._lock:
             pending = self._pending.get(record.content.digest)
-        if pending is not None:
-            return _decoded(pending, record)
         reference = record.content
+        if pending is not None:
+            return _decoded(_unpacked(pending.data, reference), record)
         return self._reading.ask(lambda: _decoded(self._download(reference), record))
 
-    def _download(self, content: ContentReference) -> bytes:
-        if content.size > self._limits.max_bytes:
-            raise RemoteFailure(
-                "size", f"outputs have {content.size:,} bytes, {self._limits.max_bytes:,} are allowed"
-            )
-        name = f"contents/{content.digest}"
+    def _download(self, content: ContentReference) -> bytes | bytearray:
+        size = max(content.size, content.stored)
+        if size > self._limits.max_bytes:
+            raise RemoteFailure("size", f"outputs have {size:,} bytes, {self._limits.max_bytes:,} are allowed")
         try:
-            data = self._objects.read_exactly(name, content.size)
+            data = self._objects.read_exactly(content.name, content.stored)
         except RemoteFailure as failure:
-            if failure.kind != "failed" or self._objects.size(name) == content.size:
+            if failure.kind != "failed" or self._objects.size(content.name) == content.stored:
                 raise
             raise RemoteFailure(
                 "damaged", f"the outputs {content.digest[:12]} of an entry are cut off"
             ) from failure
         if data is None:
             raise RemoteFailure("missing", f"the outputs {content.digest[:12]} of an entry are gone")
-        if sha256(data).hexdigest() != content.digest:
+        encoded = _unpacked(data, content)
+        if sha256(encoded).hexdigest() != content.digest:
             raise RemoteFailure("damaged", f"the outputs {content.digest[:12]} of an entry are damaged")
-        return data
+        return encoded
 
     def _note_damaged(self, content: ContentReference | None) -> None:
         if content is not None:
@@ -202,45 +213,61 @@ class RemoteStore:
             return False
         if len(document) > MAX_RECORD_BYTES or not self._writing.is_well():
             return False
-        if data is not None and record.content is not None:
-            with self._lock:
-                self._pending[record.content.digest] = data
         self._lookup.learn(key, record, sent=False)
-        size = len(document) + len(data or b"")
-        if self._uploads.add(Upload(lambda: self._send(key, record, document, data), size)):
+        if record.content is not None and self._follows(record.content, key, record, document, data):
             return True
-        self._settle(record.content)
+        upload = Upload(lambda: self._send(key, record, document, data), len(document) + len(data or b""))
+        if self._uploads.add(upload):
+            return True
+        self._settle(record.content if data is not None else None, is_sent=False)
         self._lookup.forget(key)
         self._troubles.tell("queue", "it takes results more slowly than they are made; some are not shared")
         return False
 
-    def _send(self, key: str, record: Record, document: bytes, data: bytes | None) -> None:
-        def question() -> Record:
-            if data is not None and record.content is not None:
-                self._write_content(record.content, data)
-            return self._write_action(key, record, document)
+    def _follows(
+        self, content: ContentReference, key: str, record: Record, document: bytes, data: bytes | None
+    ) -> bool:
+        """Whether the content is on its way already: then the entry is sent after it."""
+        with self._lock:
+            pending = self._pending.get(content.digest)
+            if pending is not None:
+                pending.followers[key] = Upload(lambda: self._send(key, record, document, None), len(document))
+            elif data is not None:
+                self._pending[content.digest] = _Pending(data)
+        return pending is not None
 
+    def _send(self, key: str, record: Record, document: bytes, data: bytes | None) -> None:
+        is_sent = False
         try:
-            self._lookup.learn(key, self._writing.ask(question), sent=True)
+            if data is not None and (content := record.content) is not None:
+                self._writing.ask(lambda: self._write_content(content, data))
+            is_sent = True
+            self._lookup.learn(
+                key, self._writing.ask(lambda: self._write_action(key, record, document)), sent=True
+            )
         except RemoteFailure:
             self._lookup.forget(key)
         finally:
-            self._settle(record.content)
+            self._settle(record.content if data is not None else None, is_sent=is_sent)
 
-    def _settle(self, content: ContentReference | None) -> None:
-        if content is not None:
-            with self._lock:
-                self._pending.pop(content.digest, None)
+    def _settle(self, content: ContentReference | None, *, is_sent: bool) -> None:
+        """A content is sent, or will not be: so are the entries that waited for it."""
+        if content is None:
+            return
+        with self._lock:
+            pending = self._pending.pop(content.digest, None)
+        for key, follower in pending.followers.items() if pending is not None else ():
+            if not is_sent or not self._uploads.add(follower):
+                self._lookup.forget(key)
 
     def _write_content(self, content: ContentReference, data: bytes) -> None:
-        name = f"contents/{content.digest}"
         with self._lock:
             is_damaged = content.digest in self._damaged
-        there = self._objects.size(name)
+        there = self._objects.size(content.name)
         if there is None:
-            self._objects.write(name, data)
-        elif is_damaged or there != content.size:  # bytes are known by their digest: nothing good is lost
-            self._objects.write(name, data, replace=True)
+            self._objects.write(content.name, data)
+        elif is_damaged or there != content.stored:  # bytes are known by their digest: nothing good is lost
+            self._objects.write(content.name, data, replace=True)
         with self._lock:
             self._damaged.discard(content.digest)
 
@@ -277,7 +304,23 @@ class RemoteStore:
             return
 
 
-def _decoded(encoded: str | bytes, record: Record) -> tuple[tuple[object, ...], ...]:
+def _unpacked(data: bytes, content: ContentReference) -> bytes | bytearray:
+    """The encoded outputs.
+
+    Raises:
+        RemoteFailure: they are compressed and zstandard is not installed, or the frame is damaged.
+    """
+    if not content.codec:
+        return data
+    try:
+        return decompress(data, content.size)
+    except CodecMissing as error:
+        raise RemoteFailure("codec", f"{error}: pip install 'graphengine-comfy[compress]'") from error
+    except (DamagedFrame, MemoryError) as error:
+        raise RemoteFailure("damaged", f"the outputs {content.digest[:12]} of an entry are damaged") from error
+
+
+def _decoded(encoded: str | bytes | bytearray, record: Record) -> tuple[tuple[object, ...], ...]:
     try:
         slots = decode(encoded)
     except (DamagedEncoding, MemoryError) as error:

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Failures that say nothing against the remote itself: others wrote what cannot be used, or removed it.
-_HARMLESS = frozenset(("missing", "resting", "signature", "unsigned", "version"))
+_HARMLESS = frozenset(("codec", "missing", "resting", "signature", "unsigned", "version"))
 
 
 _MEANINGS = {

@@ -4,18 +4,19 @@
      "signature": …}
 
 `class` is the node's, `seconds` how long it took. `values` is the encoded structure of outputs without tensors and
-long texts; `content` names the encoded bytes of all others. The signature is HMAC-SHA256 over all the rest, the
-cache key included: an entry that is signed cannot be moved to another key.
+long texts; `content` names the encoded bytes of all others, compressed where that saves something. The signature
+is HMAC-SHA256 over all the rest, the cache key included: a signed entry cannot be moved to another key.
 """
 
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from graphengine.cache.compression import Codec
 from graphengine.cache.remote_health import RemoteFailure
 from graphengine.cache.store import UNKNOWN, Entry, Made
 
@@ -30,10 +31,20 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True, slots=True)
 class ContentReference:
-    """Encoded outputs under the name of their SHA-256; `size` in bytes."""
+    """Encoded outputs by their SHA-256 and size; how they are stored does not count when references are compared.
+
+    `stored` is the size of the object, whose bytes are the outputs or one zstd frame of them.
+    """
 
     digest: str
     size: int
+    stored: int = field(compare=False)
+    codec: Codec = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        """The name of the object."""
+        return f"contents/{self.digest}{'.zst' if self.codec else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,8 @@ class _Content(BaseModel):
 
     digest: Digest
     size: int = Field(ge=0)
-    codec: Literal["none"] = "none"
+    stored: int = Field(ge=0)
+    codec: Literal["", "zstd"]
 
 
 class _Document(BaseModel):
@@ -97,7 +109,7 @@ def record_document(key: str, record: Record, secret: bytes | None) -> dict[str,
         "ui": dict(record.ui),
     }
     if record.content is not None:
-        document["content"] = {"digest": record.content.digest, "size": record.content.size, "codec": "none"}
+        document["content"] = asdict(record.content)
     else:
         document["values"] = record.values
     if secret is not None:
@@ -141,7 +153,7 @@ def checked_record(document: JsonValue, key: str, secret: bytes | None) -> Recor
     if secret is not None and isinstance(document, dict):
         _check_signature(document, checked.signature, secret)
     content = checked.content
-    reference = ContentReference(content.digest, content.size) if content is not None else None
+    reference = ContentReference(**content.model_dump()) if content is not None else None
     made = Made(checked.made_by, checked.seconds)
     return Record(tuple(checked.digests), checked.ui, checked.values, reference, made)
 

@@ -20,7 +20,9 @@ from graphengine.cache.remote_records import (
 from graphengine.cache.store import Made
 
 SECRET = b"0123456789abcdef"
-RECORD = Record(("ab" * 32,), {"text": ["seen"]}, None, ContentReference("cd" * 32, 7), Made("KSampler", 1.5))
+RECORD = Record(
+    ("ab" * 32,), {"text": ["seen"]}, None, ContentReference("cd" * 32, 7, 5, "zstd"), Made("KSampler", 1.5)
+)
 
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 json_values = st.recursive(
@@ -29,7 +31,7 @@ json_values = st.recursive(
     max_leaves=6,
 )
 messages = st.dictionaries(st.text(max_size=5), json_values, max_size=3).filter(lambda ui: not names_files(ui))
-contents = st.builds(ContentReference, digests, st.integers(0, 2**40))
+contents = st.builds(ContentReference, digests, st.integers(0, 2**40), st.integers(0, 2**40))
 records = st.builds(Record, st.lists(digests, max_size=3).map(tuple), messages, st.text()) | st.builds(
     Record, st.lists(digests, max_size=3).map(tuple), messages, st.none(), contents
 )
@@ -60,9 +62,9 @@ def test_anything_else_is_refused_without_another_error(data: bytes) -> None:
 
 def test_the_text_of_an_entry_is_pinned() -> None:
     assert record_bytes("key", RECORD, SECRET).decode() == (
-        '{"class":"KSampler","content":{"codec":"none","digest":"' + "cd" * 32 + '","size":7},'
+        '{"class":"KSampler","content":{"codec":"zstd","digest":"' + "cd" * 32 + '","size":7,"stored":5},'
         '"digests":["' + "ab" * 32 + '"],"format":1,"key":"key","seconds":1.5,'
-        '"signature":"4c33c5d49d7b46ccc4c9768d46c017e16e0007566815bb297457e1c6339fbe13","ui":{"text":["seen"]}}'
+        '"signature":"8357b6f8ff60a8fa3ed7f4d96afafab14fb0f9a19fb5fcf303cc72bf5767797d","ui":{"text":["seen"]}}'
     )
 
 
