@@ -241,6 +241,14 @@ def test_an_address_that_is_none_is_refused(
     assert "secret" not in errors
 
 
+def test_without_obstore_the_user_is_told_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphengine.cache.remote_place.find_spec", lambda name: None)
+    assert main(["run", "flow.json", "--remote-cache", "s3://bucket"]) == 2
+    assert "pip install 'graphengine-comfy[remote]'" in capsys.readouterr().err
+
+
 def test_a_short_key_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
