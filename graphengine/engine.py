@@ -228,9 +228,7 @@ class Engine:
         Raises:
             ValidationFailed: the workflow has errors.
         """
-        keys = self._keys()
-        # a cache that no run has used holds nothing, whatever the device is: no reason to import torch
-        keys.environment.device_class = lambda: known_device_class(self.device, self.memo) or "unknown"
+        keys = self._keys(known_device_class)  # where no run has asked torch, nothing is cached either
         known = KnownNodes(self.plan(workflow, targets), keys, DynamicPrompt(workflow), self._define)
         past = past_runs(self.records, workflow, record_as)
         return foresee(known, self.store, SavedFiles(self.folders, self.memo), past, record_as, ask=ask)
@@ -276,8 +274,8 @@ class Engine:
         finally:
             threads.close()
 
-    def _keys(self) -> NodeKeys:
-        environment = Environment(lambda: device_class(self.device, self.memo))
+    def _keys(self, kind: Callable[[str | None, FileMemo | None], str | None] = device_class) -> NodeKeys:
+        environment = Environment(lambda: kind(self.device, self.memo) or "unknown")
         return NodeKeys(self.folders, lambda path: fingerprint_file(path, self.memo), environment)
 
     def _define(self, class_type: str) -> NodeDefinition | None:
