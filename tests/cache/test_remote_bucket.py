@@ -1,6 +1,8 @@
 """A bucket over HTTP: how many requests are made, and what becomes of a bucket that is slow, refuses or lies."""
 
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -331,6 +333,32 @@ def test_closing_does_not_wait_longer_than_it_says(bucket: Bucket, caplog: pytes
     store.close()
     assert time.monotonic() - begin < 2
     assert "1 results were not sent in 0.1 seconds" in warnings(caplog)[0]
+
+
+PROCESS = """
+import sys
+from graphengine.cache.remote import RemoteStore
+from graphengine.cache.remote_place import RemoteLimits, RemotePlace
+from graphengine.cache.store import Outputs
+print(sorted({"torch", "numpy", "asyncio", "obstore"} & set(sys.modules)))
+options = {"endpoint": sys.argv[1], "access_key_id": "a", "secret_access_key": "b", "region": "us-east-1"}
+limits = RemoteLimits(request_s=0.4, upload_s=60, close_s=0.1)
+store = RemoteStore(RemotePlace("s3://bucket"), limits, options | {"client_options": {"allow_http": True}})
+store.put("key", Outputs(((1,),)))
+print(store.peek_many(["a", "b"]))
+store.close()
+"""
+
+
+def test_a_process_ends_although_the_bucket_answers_nothing_and_imports_nothing_heavy_before(
+    bucket: Bucket,
+) -> None:
+    bucket.misbehave = hang
+    ended = subprocess.run(
+        [sys.executable, "-c", PROCESS, bucket.address], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert ended.stdout.splitlines() == ["[]", "{}"]
+    assert "1 results were not sent" in ended.stderr
 
 
 def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
