@@ -4,6 +4,7 @@
 """
 
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -136,7 +137,7 @@ def _record(account: Account, folders: Folders, file: Path | None, ended: _Ended
     return RunRecord(
         graphengine=_version(),
         key_format=KEY_FORMAT,
-        file=str(file.absolute()) if file is not None else None,
+        file=os.path.abspath(file) if file is not None else None,
         shape=shape_of(workflow) if file is None else "",
         started=ended.started,
         seconds=ended.seconds,

@@ -70,11 +70,16 @@ class RecordFolder:
         return found
 
     def read_others(self, file: Path | None, shape: str, most: int) -> Iterator[Snapshot]:
-        """The last run of each of the other workflows that ran lately."""
+        """The last run of each of the other workflows that ran lately, large ones left out."""
         own = self._folder(_absolute(file), shape)
         folders = sorted(self._folders(), key=_modified, reverse=True)
+        left = _ENOUGH
         for folder in [folder for folder in folders if folder != own][:most]:
             for place in self._places(folder)[-1:]:
+                size = _size(place)
+                if size > left:
+                    continue
+                left -= size
                 snapshot = self._read(place)
                 if snapshot is not None:
                     yield snapshot

@@ -102,6 +102,24 @@ def test_records_fit_their_schema_and_come_back_as_they_were(bench: Bench) -> No
     assert RECORD.validate_json(RECORD.dump_json(run.record)) == run.record
 
 
+def test_a_file_is_the_same_however_it_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bench.root / "below").mkdir()
+    monkeypatch.chdir(bench.root / "below")
+    bench.engine().run(workflow(CHAIN), record_as=Path("../flow.json"))
+    assert len(bench.records.read(bench.file, "")) == 1
+
+
+def test_the_last_runs_of_other_workflows_are_read_without_large_ones(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.json", "b.json"):
+        bench.engine().run(workflow(CHAIN), record_as=bench.root / name)
+    others = [run.record.file for run in bench.records.read_others(bench.root / "a.json", "", 5)]
+    assert others == [str(bench.root / "b.json")]
+    monkeypatch.setattr("graphengine.provenance.folder._ENOUGH", 10)
+    assert list(bench.records.read_others(bench.root / "a.json", "", 5)) == []
+
+
 def test_only_the_last_runs_are_kept(bench: Bench, tmp_path: Path) -> None:
     for value in range(4):
         bench.run({**CHAIN, "1": ("Half", {"value": value})})
