@@ -1,8 +1,8 @@
 """Content digests of outputs: equal digests promise equal values, so that what reads them need not run again.
 
-A digest is SHA-256 over a tagged text, as in `hashing`, and the raw bytes of tensors and arrays. Values that are
-no plain data (a model, an object of a pack) have none of their own: for these the recipe is the value, and the
-digest is that of the recipe and the place of the output.
+A digest is SHA-256 over a tagged text, as in `hashing`, and the raw bytes of tensors, arrays and pictures. Values
+that are no plain data (a model, an object of a pack) have none of their own: for these the recipe is the value, and
+the digest is that of the recipe and the place of the output.
 """
 
 import struct
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, cast
 
+from graphengine.cache.pictures import describe_picture, picture_parts
 from graphengine.cache.tensors import describe_array
 from graphengine.node.api import ExecutionBlocker
 
@@ -70,6 +71,11 @@ def _parts(items: tuple[object, ...]) -> Iterable[str | memoryview]:
             pairs = cast("dict[object, object]", item)
             yield f"d{len(pairs)}:"
             stack.extend(part for pair in reversed(pairs.items()) for part in reversed(pair))
+        elif (picture := describe_picture(item)) is not None:
+            pixels, *rest = picture_parts(item)
+            yield f"p{picture};"
+            yield memoryview(pixels)
+            stack.append(rest)
         else:
             yield from _rare(item)
         count += 1

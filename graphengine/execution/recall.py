@@ -6,7 +6,7 @@ from pathlib import Path
 from types import NoneType
 
 from graphengine.cache.content import slot_digests
-from graphengine.cache.store import CacheStore, Entry, Outputs, estimate_bytes
+from graphengine.cache.store import CacheStore, Entry, Made, Outputs, estimate_bytes
 from graphengine.execution.digests import NodeDigests
 from graphengine.execution.known import KnownNodes
 from graphengine.execution.shown import SavedFiles
@@ -81,7 +81,7 @@ class Recall:
         self._lost.add(key)
 
     def with_digests(self, step: Step, outputs: Outputs) -> Outputs:
-        """The outputs with their digests, which are known from now on."""
+        """The outputs with their digests, which are known from now on, and how they were made."""
         if not step.is_looked_for:
             step.content = self.digests.content_key(step.node_id)
         if step.content is not None:
@@ -90,7 +90,7 @@ class Recall:
             self.sizes[step.node_id] = estimate_bytes(outputs.slots)
         found = slot_digests(outputs.slots, self.digests.recipe(step.node_id, step.content))
         self.digests.settle(step.node_id, found)
-        return replace(outputs, digests=found)
+        return replace(outputs, digests=found, made=Made(step.node.class_type, step.seconds))
 
     def keep(self, step: Step, outputs: Outputs) -> bool:
         """Keep outputs under both keys, as far as these can be found again; whether they are kept."""

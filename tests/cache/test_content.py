@@ -4,6 +4,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from PIL import Image
 
 from graphengine.cache.content import recipe_digest, slot_digests
 from graphengine.node.api import ExecutionBlocker
@@ -53,6 +54,20 @@ def test_a_tensor_of_any_dtype_has_a_digest(dtype: str) -> None:
 
 def test_nan_equals_itself_since_only_bits_count() -> None:
     assert digest(math.nan) == digest(math.nan)
+
+
+def test_a_picture_is_known_by_its_pixels_palette_and_info() -> None:
+    red = Image.new("RGB", (3, 2), "red")
+    assert digest(red) == digest(red.copy()) != recipe_digest("recipe", 0)
+    others = [
+        Image.new("RGB", (3, 2), "blue"),
+        Image.new("RGB", (2, 3), "red"),
+        red.convert("P"),
+        red.convert("L"),
+    ]
+    named = red.copy()
+    named.info["title"] = "red"
+    assert len({digest(picture) for picture in (red, named, *others)}) == 6
 
 
 @pytest.mark.parametrize("opaque", [object(), torch.nn.Linear(1, 1), {"model": object()}, [1, {"a": (object(),)}]])
