@@ -1,8 +1,8 @@
 """Content digests of outputs: equal digests promise equal values, so that what reads them need not run again.
 
-A digest is SHA-256 over a tagged text, as in `hashing`, and the raw bytes of tensors, arrays and pictures. Values
-that are no plain data (a model, an object of a pack) have none of their own: for these the recipe is the value, and
-the digest is that of the recipe and the place of the output.
+A digest is SHA-256 over a tagged text, as in `hashing`, and the raw bytes of tensors, arrays and pictures.
+Values that are no plain data (a model, an object of a pack) have none of their own: for these the recipe is the
+value, and the digest is that of the recipe and the place of the output.
 """
 
 import struct
