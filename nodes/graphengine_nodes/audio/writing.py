@@ -63,18 +63,22 @@ def encode_sound(waveform: Tensor, rate: int, form: str, quality: str, texts: Ma
     Raises:
         GraphEngineError: PyAV is not installed, the form is not known, or the sound has no such file.
     """
-    av, encoder = load_av(), sound_encoder(form)
+    av, encoder, layout = load_av(), sound_encoder(form), layout_of(waveform)
     file = BytesIO()
-    with av.open(file, "w", format="ogg" if form == "opus" else form) as container:
-        container.metadata.update(texts)
-        stream = container.add_stream(
-            encoder,
-            rate=_opus_rate(rate) if form == "opus" else rate,
-            layout=layout_of(waveform),
-        )
-        _set_quality(stream, form, quality)
-        container.mux(stream.encode(sound_frame(waveform, rate)))
-        container.mux(stream.encode(None))
+    try:
+        with av.open(file, "w", format="ogg" if form == "opus" else form) as container:
+            container.metadata.update(texts)
+            stream = container.add_stream(
+                encoder, rate=_opus_rate(rate) if form == "opus" else rate, layout=layout
+            )
+            _set_quality(stream, form, quality)
+            container.mux(stream.encode(sound_frame(waveform, rate)))
+            container.mux(stream.encode(None))
+    except (av.FFmpegError, ValueError) as error:
+        raise GraphEngineError(
+            f"input 'audio': a sound of {rate} Hz with {waveform.shape[0]} channels has no {form} file: {error}",
+            hint="use another format, or a rate of 44100 or 48000",
+        ) from error
     return file.getvalue()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphengine.node.api import FileRefused
+from graphengine.node.api import FileRefused, current_context
 from graphengine_nodes.audio.reading import SoundChunks
 from graphengine_nodes.audio.values import load_av
 
@@ -46,12 +46,15 @@ def read_video(source: str | BytesIO, name: str) -> VideoComponents:
     Raises:
         FileRefused: the file has no frame, is damaged or too large.
         GraphEngineError: PyAV is not installed.
+        RunCancelled: the run was asked to stop.
     """
     frames: list[Tensor] = []
     sound = SoundChunks(name)
     with opened(source, name) as (container, stream):
-        pixels = 0
+        pixels, context = 0, current_context.get()
         for frame in container.decode(*_first(container, stream)):
+            if context is not None:
+                context.check_cancelled()
             if frame.__class__.__name__ == "AudioFrame":
                 sound.add(frame)
                 continue

@@ -3,7 +3,8 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphengine.node.api import GraphEngineError
+from graphengine.node.api import GraphEngineError, current_context
 from graphengine_nodes.audio.values import Audio, load_av
 from graphengine_nodes.audio.writing import layout_of, sound_frame
 
@@ -36,10 +37,11 @@ def encode_mp4(components: VideoComponents, metadata: Mapping[str, Any] | None =
     shows.
 
     Raises:
-        GraphEngineError: PyAV is not installed, or the sound has more channels than can be written.
+        GraphEngineError: PyAV is not installed, there is no picture, or the encoder refuses the size or sound.
+        RunCancelled: the run was asked to stop.
     """
     file = BytesIO()
-    with load_av().open(file, "w", format="mp4", options=_ANY_TEXT) as container:
+    with _refusal(components.images), load_av().open(file, "w", format="mp4", options=_ANY_TEXT) as container:
         container.metadata.update(_texts({**(components.metadata or {}), **(metadata or {})}))
         pictures = _picture_stream(container, components)
         sound = _sound_stream(container, components.audio)
@@ -55,14 +57,16 @@ def encode_webm(images: Tensor, codec: str, fps: float, crf: float, metadata: Ma
     """IMAGE (frames, H, W, C) as the content of a WebM file: "vp9" or "av1", quality 0 (best) to 63.
 
     Raises:
-        GraphEngineError: PyAV is not installed, or the codec is not known.
+        GraphEngineError: PyAV is not installed, the codec is not known, there is no picture, or the encoder
+            refuses their size.
+        RunCancelled: the run was asked to stop.
     """
     if codec not in _WEBM:
         raise GraphEngineError(f"input 'codec': no codec {codec!r}", hint=f"use one of {', '.join(_WEBM)}")
     encoder, pixel_format, options = _WEBM[codec]
     _, height, width, _ = images.shape
     file = BytesIO()
-    with load_av().open(file, "w", format="webm") as container:
+    with _refusal(images), load_av().open(file, "w", format="webm") as container:
         container.metadata.update(_texts(metadata or {}))
         stream = container.add_stream(encoder, rate=_rate(fps))
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, pixel_format, 0
@@ -70,6 +74,28 @@ def encode_webm(images: Tensor, codec: str, fps: float, crf: float, metadata: Ma
         for packet in _encoded(stream, images):
             container.mux(packet)
     return file.getvalue()
+
+
+@contextmanager
+def _refusal(images: Tensor) -> Iterator[None]:
+    """Errors of the encoder that the block meets as ours, with what was to be encoded.
+
+    Raises:
+        GraphEngineError: there is no picture, or the encoder refused.
+    """
+    if images.ndim != 4 or 0 in images.shape:
+        raise GraphEngineError(
+            f"input 'images' has the shape {tuple(images.shape)}, which is no video",
+            hint="connect at least one picture: (frames, height, width, channels)",
+        )
+    frames, height, width, _ = images.shape
+    try:
+        yield
+    except (load_av().FFmpegError, ValueError) as error:
+        raise GraphEngineError(
+            f"{frames} pictures of {width} x {height} pixels cannot be encoded: {error}",
+            hint="use another codec or a larger size",
+        ) from error
 
 
 def repacked(source: str | BytesIO, codec: str, metadata: Mapping[str, Any] | None) -> bytes | None:
@@ -124,7 +150,10 @@ def _heard(audio: Audio, components: VideoComponents) -> Tensor:
 def _encoded(stream: Any, images: Tensor) -> Iterable[Any]:
     """The packets of the frames, one frame in memory at a time."""
     frame_class = load_av().VideoFrame
+    context = current_context.get()
     for image in images:
+        if context is not None:
+            context.check_cancelled()
         pixels = (image[..., :3].clamp(0, 1) * 255).byte().cpu().numpy()
         yield from stream.encode(frame_class.from_ndarray(pixels, format="rgb24"))
     yield from stream.encode(None)

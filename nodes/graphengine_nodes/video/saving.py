@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from graphengine.node.api import GraphEngineError
 from graphengine_nodes.core.output_files import expand_prefix, output_place, write_numbered
 
 from .encoding import encode_webm
@@ -60,10 +59,8 @@ def save_webm(
         FileRefused: the prefix leads out of the folder.
         GraphEngineError: PyAV is not installed, the codec is not known, or the file cannot be written.
     """
-    _, height, width, _ = images.shape
-    if 0 in images.shape:
-        raise GraphEngineError("input 'images' holds no picture", hint="connect at least one picture")
     content = encode_webm(images, codec, fps, crf, _documents(prompt, extra))
+    _, height, width, _ = images.shape
     return _written(content, ".webm", root, prefix, (width, height), prompt)
 
 

@@ -144,6 +144,11 @@ def test_a_sound_that_cannot_be_written_is_refused(shape: tuple[int, int]) -> No
         encode_sound(torch.zeros(shape), 8000, "flac", "", {})
 
 
+def test_a_rate_that_a_format_does_not_know_is_refused() -> None:
+    with pytest.raises(GraphEngineError, match="a sound of 96000 Hz with 1 channels has no mp3 file"):
+        encode_sound(torch.zeros(1, 96000), 96000, "mp3", "V0", {})
+
+
 def test_an_unknown_format_and_a_prefix_that_leads_out_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GraphEngineError, match="no sound format 'wma'"):
         encode_sound(torch.zeros(1, 4), 8000, "wma", "", {})

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine.node.api import FileRefused, GraphEngineError, NodeContext
+from graphengine.node.api import FileRefused, GraphEngineError, NodeContext, RunCancelled, current_context
 from graphengine.node.folders import Folders
 from graphengine_nodes.audio.values import Audio
 from graphengine_nodes.video import decoding
@@ -168,8 +168,13 @@ def test_a_video_that_is_too_large_is_refused(context: NodeContext, monkeypatch:
 def test_wrong_choices_and_empty_batches_are_refused(context: NodeContext) -> None:
     with pytest.raises(GraphEngineError, match="'codec': no codec 'gif'"):
         encode_webm(frames(), "gif", 5.0, 30.0, None)
-    with pytest.raises(GraphEngineError, match="'images' holds no picture"):
+    with pytest.raises(GraphEngineError, match=r"input 'images' has the shape \(0, 16, 32, 3\)"):
         SaveWEBM().save(frames(0), "w", "vp9", 5.0, 30.0, context)
+    with pytest.raises(GraphEngineError, match=r"input 'images' has the shape \(0, 16, 32, 3\)"):
+        saved(context, frames(0))
+    with pytest.raises(GraphEngineError, match="2 pictures of 1 x 1 pixels cannot be encoded"):
+        SaveWEBM().save(frames(2, 1, 1), "w", "av1", 5.0, 30.0, context)
+    assert not list(context.folders.output.iterdir())
     with pytest.raises(GraphEngineError, match="pictures of 1 x 1 pixels cannot be compressed"):
         LTXVPreprocess().compress(frames(1, 1, 1), 30)
 
@@ -179,3 +184,17 @@ def test_a_rate_is_a_fraction(context: NodeContext) -> None:
     assert video.get_frame_rate() == Fraction(23.976)
     (read,) = LoadVideo().load(saved(context, frames(3), 23.976), context)
     assert float(read.get_frame_rate()) == pytest.approx(23.976, abs=1e-3)
+
+
+def test_writing_and_reading_stop_when_the_run_is_to_stop(context: NodeContext) -> None:
+    (video,) = LoadVideo().load(saved(context, frames()), context)
+    asked = iter([False, False, True, False, True])
+    token = current_context.set(NodeContext(is_cancelled=lambda: next(asked)))
+    try:
+        with pytest.raises(RunCancelled):
+            saved(context, frames())
+        with pytest.raises(RunCancelled):
+            GetVideoComponents().take_apart(video)
+    finally:
+        current_context.reset(token)
+    assert next(asked, None) is None
