@@ -59,7 +59,7 @@ class Causes:
     evicted: Evicted = _unknown
     asks: frozenset[str] = frozenset()
     _comparisons: dict[int, Comparison] = field(default_factory=dict)
-    _found: dict[tuple[object, ...], Cause] = field(default_factory=dict)
+    _found: dict[tuple[object, ...], tuple[Cause, dict[str, None]]] = field(default_factory=dict)
 
     def of(self, starts: Iterable[NodeId]) -> list[Cause]:
         """The causes for these nodes, in the order in which they are met."""
@@ -75,7 +75,7 @@ class Causes:
                 continue
             seen.add((node_id, base))
             stack.extend((source, base, False) for source in self._look_at(node_id, base, is_start=is_start))
-        return list(self._found.values())
+        return [replace(cause, nodes=tuple(nodes)) for cause, nodes in self._found.values()]
 
     def baseline(self, node_id: NodeId) -> int | None:
         """Which of the past runs is the last in which the node had its outputs, None when there is none."""
@@ -141,8 +141,8 @@ class Causes:
         place = (
             cause.kind, cause.part, cause.module, repr((cause.old, cause.new)), cause.text, shared or cause.nodes
         )  # fmt: skip
-        known = self._found.get(place)
-        self._found[place] = cause if known is None else replace(known, nodes=(*known.nodes, *cause.nodes))
+        _, nodes = self._found.setdefault(place, (cause, {}))
+        nodes.update(dict.fromkeys(cause.nodes))
 
     def _note_change(self, node_id: NodeId, change: Change) -> None:
         module = ""
