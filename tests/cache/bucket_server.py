@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
+from threading import enumerate as enumerate_threads
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -107,7 +108,10 @@ class BucketHandler(BaseHTTPRequestHandler):
 
     def _noted(self) -> bool:
         self.bucket.requests.append(f"{self.command} {self.path}")
-        return self.bucket.misbehave is not None and self.bucket.misbehave(self)
+        if self.bucket.misbehave is None or not self.bucket.misbehave(self):
+            return False
+        self.close_connection = True
+        return True
 
     def _list(self, query: dict[str, list[str]]) -> None:
         after = query.get("continuation-token", [""])[0]
@@ -135,6 +139,9 @@ def serve_bucket() -> Iterator[Bucket]:
         try:
             yield bucket
         finally:
-            bucket.released.set()  # lets go of whoever was made to wait
+            bucket.released.set()  # lets go of whoever was made to wait, so that nothing goes on in the next test
+            for waiting in enumerate_threads():
+                if waiting.name.startswith("graphengine "):
+                    waiting.join(10)
             server.shutdown()
             thread.join()
