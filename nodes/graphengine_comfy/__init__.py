@@ -4,6 +4,9 @@
 packs use and from ComfyUI's documented interfaces; modules with an underscore are our own.
 """
 
+from graphengine_comfy._placeholders import find_last
 from graphengine_comfy._surroundings import connect
 
 __all__ = ["connect"]
+
+find_last()

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from graphengine_comfy._placeholders import placeholders_of
+
 A = TypeVar("A")
 R = TypeVar("R")
 
@@ -41,3 +43,6 @@ def pillow(fn: Callable[[A], R], arg: A) -> R:
 def hasher() -> Callable[..., Any]:
     """The hash function for the content of files."""
     return hashlib.sha256
+
+
+__getattr__ = placeholders_of(__name__)

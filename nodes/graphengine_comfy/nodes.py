@@ -5,12 +5,28 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from graphengine.node.api import current_context
+from graphengine_comfy._absent_nodes import absent
+from graphengine_comfy._node_classes import NODE_CLASS_MAPPINGS, class_or, outside
 from graphengine_comfy._surroundings import CONNECTION
 from graphengine_comfy.comfy.model_management import (
     interrupt_current_processing,
     throw_exception_if_processing_interrupted,
 )
 from graphengine_comfy.folder_paths import get_output_directory, get_temp_directory
+
+__all__ = [
+    "EXTENSION_WEB_DIRS",
+    "LOADED_MODULE_DIRS",
+    "MAX_RESOLUTION",
+    "NODE_CLASS_MAPPINGS",
+    "NODE_DISPLAY_NAME_MAPPINGS",
+    "PreviewImage",
+    "SaveImage",
+    "before_node_execution",
+    "common_ksampler",
+    "interrupt_processing",
+]
 
 #: The longest side of a picture, in pixels.
 MAX_RESOLUTION = 16384
@@ -20,34 +36,7 @@ EXTENSION_WEB_DIRS: dict[str, str] = {}
 LOADED_MODULE_DIRS: dict[str, str] = {}
 
 
-# Any throughout: classes are their authors'.
-class _NodeClasses(MutableMapping[str, type[Any]]):
-    """Class types and classes of the engine; what packs set here is seen by packs alone."""
-
-    def __init__(self) -> None:
-        self._own: dict[str, type[Any]] = {}
-
-    def __getitem__(self, class_type: str) -> type[Any]:
-        if class_type in self._own:
-            return self._own[class_type]
-        load = CONNECTION.definitions[class_type].load
-        if load is None:
-            raise KeyError(class_type)
-        return load()
-
-    def __setitem__(self, class_type: str, node_class: type[Any]) -> None:
-        self._own[class_type] = node_class
-
-    def __delitem__(self, class_type: str) -> None:
-        del self._own[class_type]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*CONNECTION.definitions, *self._own]))
-
-    def __len__(self) -> int:
-        return len({*CONNECTION.definitions, *self._own})
-
-
+# Any throughout: classes, their inputs and outputs are their authors'.
 class _NodeTitles(MutableMapping[str, str]):
     """Class types and what the editor calls them."""
 
@@ -71,7 +60,6 @@ class _NodeTitles(MutableMapping[str, str]):
         return len({*CONNECTION.definitions, *self._own})
 
 
-NODE_CLASS_MAPPINGS = _NodeClasses()
 NODE_DISPLAY_NAME_MAPPINGS = _NodeTitles()
 
 
@@ -151,8 +139,53 @@ def before_node_execution() -> None:
     throw_exception_if_processing_interrupted()
 
 
-def __getattr__(name: str) -> Any:
-    """The class of a node type of the engine, as a name of the module."""
-    if name in NODE_CLASS_MAPPINGS:
-        return NODE_CLASS_MAPPINGS[name]
-    raise AttributeError(f"module 'nodes' has no attribute {name!r}: graphengine has none yet")
+# Any: a MODEL, its conditionings and a LATENT are what the sampler takes.
+def common_ksampler(
+    model: Any,
+    seed: int,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    positive: Any,
+    negative: Any,
+    latent: Any,
+    denoise: float = 1.0,
+    disable_noise: bool = False,
+    start_step: int | None = None,
+    last_step: int | None = None,
+    force_full_denoise: bool = False,
+) -> tuple[dict[str, Any]]:
+    """One LATENT: the given one after sampling.
+
+    Raises:
+        ValueError: an unknown sampler or scheduler, a latent or conditioning that does not fit the model.
+        RunCancelled: the run was asked to stop.
+    """
+    from graphengine_nodes.diffusion.ksampler import sample  # brings torch
+
+    context = current_context.get() or outside()
+    sampled = sample(
+        model,
+        seed=seed,
+        steps=steps,
+        cfg=cfg,
+        sampler_name=sampler_name,
+        scheduler=scheduler,
+        positive=positive,
+        negative=negative,
+        latent=latent,
+        denoise=denoise,
+        start_step=start_step,
+        last_step=last_step,
+        force_full_denoise=force_full_denoise,
+        disable_noise=disable_noise,
+        progress=context.progress,
+        check_cancelled=context.check_cancelled,
+    )
+    return (dict(sampled),)
+
+
+NODE_CLASS_MAPPINGS.instead.update(SaveImage=SaveImage, PreviewImage=PreviewImage)
+
+__getattr__ = class_or(absent)

@@ -1,12 +1,17 @@
 """ComfyUI's server as packs see it: they add routes and handlers, and send messages to who watches."""
 
 import logging
+import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar
 
+from graphengine.node.api import GraphEngineError
 from graphengine_comfy._surroundings import CONNECTION
+
+__all__ = ["BinaryEventTypes", "PromptQueue", "PromptServer", "Route", "RouteTable", "uuid"]
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +116,39 @@ class _Application:
         self._table.static(prefix, str(path), **options)
 
 
+class PromptQueue:
+    """ComfyUI's queue, in which nothing is: graphengine keeps its own, and packs cannot add to it."""
+
+    def __init__(self) -> None:
+        self.currently_running: dict[int, Any] = {}
+        self.mutex = threading.RLock()
+
+    def get_current_queue(self) -> tuple[list[Any], list[Any]]:
+        """What runs and what waits: nothing that packs could change."""
+        return [], []
+
+    get_current_queue_volatile = get_current_queue
+
+    def get_tasks_remaining(self) -> int:
+        """How many prompts wait and run: none that packs could change."""
+        return 0
+
+    def get_history(self, prompt_id: str | None = None, **options: Any) -> dict[str, Any]:
+        """Former prompts: none."""
+        return {}
+
+    def put(self, item: Any) -> None:
+        """Queue a prompt.
+
+        Raises:
+            GraphEngineError: always.
+        """
+        raise GraphEngineError(
+            "PromptServer.instance.prompt_queue.put of ComfyUI is not in graphengine: a node cannot queue a run",
+            hint="queue the run from outside",
+        )
+
+
 class PromptServer:
     """The server of the process; `instance` is there whether or not anything is served."""
 
@@ -120,6 +158,9 @@ class PromptServer:
         self.routes = RouteTable()
         self.app = _Application(self.routes)
         self.supports = ["custom_nodes_from_web"]
+        self.prompt_queue = PromptQueue()
+        self.sockets: dict[str, Any] = {}
+        self.address, self.port = "127.0.0.1", 8188
         self.client_id: str | None = None
         self.last_node_id: str | None = None
         self.last_prompt_id: str | None = None

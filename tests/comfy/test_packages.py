@@ -35,8 +35,16 @@ def test_the_name_nodes_is_ours_even_beside_a_folder_of_that_name() -> None:
     assert run("import nodes; print(nodes.MAX_RESOLUTION)") == "16384"
 
 
-def test_what_comfy_does_not_have_is_an_attribute_error() -> None:
-    assert run("import comfy; print(hasattr(comfy, 'nothing'), hasattr(comfy, '_private'))") == "False False"
+@pytest.mark.parametrize("module", ["cmd", "nodes", "model_downloader"])
+def test_a_module_of_a_fork_is_missing_however_a_pack_asks(module: str) -> None:
+    code = f"""
+import comfy
+try:
+    import comfy.{module}
+except ImportError as error:
+    print(hasattr(comfy, {module!r}), hasattr(comfy, '_private'), error.name)
+"""
+    assert run(code) == f"False False comfy.{module}"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from graphengine.node.api import NodeContext, Preview, RunCancelled
+from graphengine.node.api import GraphEngineError, NodeContext, Preview, RunCancelled
 from graphengine_comfy._v3.extension import ComfyAPISync
 from graphengine_comfy.comfy import model_management, utils
 from graphengine_comfy.comfy.utils import ProgressBar
@@ -84,8 +84,8 @@ def test_the_device_is_that_of_the_run(called: Called) -> None:
 
 def test_out_of_memory_is_torchs_own_exception() -> None:
     assert model_management.OOM_EXCEPTION is torch.OutOfMemoryError
-    with pytest.raises(AttributeError, match="no attribute 'load_everything'"):
-        _ = model_management.load_everything
+    with pytest.raises(GraphEngineError, match="load_everything of ComfyUI is not in graphengine"):
+        model_management.load_everything()
 
 
 def test_packs_can_switch_progress_bars_off(monkeypatch: pytest.MonkeyPatch) -> None:

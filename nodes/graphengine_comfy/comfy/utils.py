@@ -1,11 +1,53 @@
-"""Progress of a node, and the size of pictures."""
+"""Progress of a node, the size of pictures, tensor files and their names, large pictures in tiles."""
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from graphengine.node.api import Preview, current_context
+from graphengine_comfy._placeholders import placeholders_of
+from graphengine_comfy._tensor_files import (
+    calculate_parameters,
+    convert_sd_to,
+    copy_to_param,
+    get_attr,
+    load_torch_file,
+    save_torch_file,
+    set_attr,
+    set_attr_param,
+    state_dict_key_replace,
+    state_dict_prefix_replace,
+    weight_dtype,
+)
+from graphengine_comfy._tiles import Tiling, in_tiles, positions
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+__all__ = [
+    "PROGRESS_BAR_ENABLED",
+    "ProgressBar",
+    "bislerp",
+    "calculate_parameters",
+    "common_upscale",
+    "convert_sd_to",
+    "copy_to_param",
+    "get_attr",
+    "get_tiled_scale_steps",
+    "lanczos",
+    "load_torch_file",
+    "repeat_to_batch_size",
+    "reshape_mask",
+    "resize_to_batch_size",
+    "save_torch_file",
+    "set_attr",
+    "set_attr_param",
+    "set_progress_bar_enabled",
+    "state_dict_key_replace",
+    "state_dict_prefix_replace",
+    "tiled_scale",
+    "tiled_scale_multidim",
+    "weight_dtype",
+]
 
 #: Whether nodes should draw progress bars of their own; packs read it and set it.
 PROGRESS_BAR_ENABLED = True
@@ -62,11 +104,120 @@ def _format(name: str) -> Literal["jpeg", "png"]:
     return "png" if name.upper() == "PNG" else "jpeg"
 
 
+# Pictures
+
+
 def common_upscale(samples: "Tensor", width: int, height: int, upscale_method: str, crop: str) -> "Tensor":
     """Pictures or latents (B, C, H, W) in another size; `crop` "center" cuts what the new shape has no room for.
 
-    `upscale_method` is "nearest-exact", "bilinear", "area", "bicubic", "lanczos" or "bislerp".
+    `upscale_method` is "nearest-exact", "bilinear", "area", "bicubic", "lanczos" or "bislerp". Frames of a video
+    (B, C, T, H, W) are scaled one by one.
     """
     from graphengine_nodes.image.scaling import resize  # brings torch
 
-    return resize(samples, width, height, upscale_method, crop)
+    if samples.ndim != 5:
+        return resize(samples, width, height, upscale_method, crop)
+    frames = samples.movedim(2, 1)
+    scaled = resize(frames.flatten(0, 1), width, height, upscale_method, crop)
+    return scaled.reshape(*frames.shape[:2], *scaled.shape[1:]).movedim(1, 2)
+
+
+def lanczos(samples: "Tensor", width: int, height: int) -> "Tensor":
+    """Pictures (B, C, H, W) in another size by Pillow's Lanczos filter, in 8 bits."""
+    return common_upscale(samples, width, height, "lanczos", "disabled")
+
+
+def bislerp(samples: "Tensor", width: int, height: int) -> "Tensor":
+    """Latents (B, C, H, W) in another size; between two pixels the vector of the channels turns."""
+    return common_upscale(samples, width, height, "bislerp", "disabled")
+
+
+def repeat_to_batch_size(tensor: "Tensor", batch_size: int, dim: int = 0) -> "Tensor":
+    """As many entries along `dim` as asked for: the first of them, or all of them over and over."""
+    present = tensor.shape[dim]
+    if present < batch_size:
+        times = [1] * tensor.ndim
+        times[dim] = -(-batch_size // present)
+        tensor = tensor.repeat(times)
+    return tensor.narrow(dim, 0, batch_size)
+
+
+def resize_to_batch_size(tensor: "Tensor", batch_size: int) -> "Tensor":
+    """As many entries as asked for, spread evenly over those that there are; the first and the last stay."""
+    present = len(tensor)
+    if batch_size == present:
+        return tensor
+    if batch_size <= 1:
+        return tensor[:batch_size]
+    # With fewer wanted the ends are kept; with more, each is repeated as often as the others, as far as it goes.
+    if batch_size < present:
+        return tensor[[round((present - 1) / (batch_size - 1) * index) for index in range(batch_size)]]
+    return tensor[[min(int((index + 0.5) * present / batch_size), present - 1) for index in range(batch_size)]]
+
+
+def reshape_mask(input_mask: "Tensor", output_shape: Sequence[int]) -> "Tensor":
+    """A mask (…, H, W) as (B, C, H, W) of the shape of a latent, scaled and repeated."""
+    from torch.nn import functional  # packs of plain Python import this module too
+
+    mask = input_mask.reshape(-1, 1, *input_mask.shape[-2:])
+    mask = functional.interpolate(mask, size=tuple(output_shape[-2:]), mode="bilinear")
+    if mask.shape[1] < output_shape[1]:
+        mask = mask.repeat(1, output_shape[1], 1, 1)[:, : output_shape[1]]
+    return repeat_to_batch_size(mask, output_shape[0])
+
+
+# Tiles: _tiles has the work; the names are those that upscalers in packs call
+
+
+def get_tiled_scale_steps(width: int, height: int, tile_x: int, tile_y: int, overlap: int) -> int:
+    """How many tiles `tiled_scale` computes for one picture."""
+    return len(positions(height, tile_y, overlap)) * len(positions(width, tile_x, overlap))
+
+
+def tiled_scale_multidim(
+    samples: "Tensor",
+    function: Callable[["Tensor"], "Tensor"],
+    tile: Sequence[int] = (64, 64),
+    overlap: int | Sequence[int] = 8,
+    upscale_amount: float | Sequence[float] = 4,
+    out_channels: int = 3,
+    output_device: str = "cpu",
+    pbar: ProgressBar | None = None,
+) -> "Tensor":
+    """What `function` makes of pictures (B, C, *sizes), computed in tiles that are faded into each other.
+
+    `tile`, `overlap` and `upscale_amount` are those of each dimension, in the order of the tensor.
+
+    Raises:
+        RunCancelled: the run was asked to stop.
+    """
+    dims = len(tile)
+    overlaps = [overlap] * dims if isinstance(overlap, int) else list(overlap)
+    factors = [float(upscale_amount)] * dims if isinstance(upscale_amount, int | float) else list(upscale_amount)
+    tiling = Tiling(list(tile), overlaps, factors)
+
+    def done() -> None:
+        if pbar is not None:
+            pbar.update(1)
+
+    return in_tiles(samples, function, tiling, out_channels, output_device, done)
+
+
+def tiled_scale(
+    samples: "Tensor",
+    function: Callable[["Tensor"], "Tensor"],
+    tile_x: int = 64,
+    tile_y: int = 64,
+    overlap: int = 8,
+    upscale_amount: float = 4,
+    out_channels: int = 3,
+    output_device: str = "cpu",
+    pbar: ProgressBar | None = None,
+) -> "Tensor":
+    """What `function` makes of pictures (B, C, H, W), computed in tiles that are faded into each other."""
+    return tiled_scale_multidim(
+        samples, function, (tile_y, tile_x), overlap, upscale_amount, out_channels, output_device, pbar
+    )
+
+
+__getattr__ = placeholders_of(__name__)
