@@ -100,7 +100,7 @@ def _not_stored(run: Run) -> set[NodeId]:
     """The nodes that ran and whose outputs no other process will find."""
     account, disk = run.account, _disk(run.store)
     recall, keys = account.recall, account.known.keys
-    lost = {node_id for node_id in account.executed if node_id not in recall.kept}
+    lost = account.executed.keys() - recall.kept
     if disk is not None:  # memory may have taken what the disk cannot hold
         of = {keys.of[node_id]: node_id for node_id in recall.sizes if keys.of[node_id] not in keys.volatile}
         found = disk.peek_many(of)
