@@ -32,7 +32,7 @@ from graphengine.execution.result import RunResult
 from graphengine.execution.run import Run
 from graphengine.execution.shown import SavedFiles
 from graphengine.execution.threads import ThreadExecutor
-from graphengine.foresight import Foresight, foresee, past_runs, recorded
+from graphengine.foresight import Foresight, foresee, past_runs
 from graphengine.graph.advice import with_sources
 from graphengine.graph.graph import build_graph
 from graphengine.graph.plan import Plan, make_plan
@@ -47,6 +47,7 @@ from graphengine.packs.load import LoadedPack
 from graphengine.packs.records import Records
 from graphengine.packs.stand_ins import Surroundings
 from graphengine.provenance.folder import RecordFolder
+from graphengine.recording import recorded
 from graphengine.settings import Settings
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.formats import Conversion, DocumentKind, load_workflow
