@@ -27,6 +27,7 @@ EXAMPLES = examples(
 )
 
 _MANY = 40  # rows of the table
+_TOLD = 2  # causes told of a node
 _OTHERS = 20  # workflows whose last runs are looked at for times of nodes that this one never ran
 
 
@@ -76,13 +77,19 @@ def _reasons(foresight: "Foresight") -> dict[str, str]:
     from graphengine.provenance.words import cause_text  # as above
 
     running = [node_id for node_id, foreseen in foresight.of.items() if foreseen.why == "no result"]
-    reasons: dict[str, str] = {}
+    reasons: dict[str, list[str]] = {}
     now = time.time()
     for cause in foresight.causes.of(running):
         text = cause_text(cause, foresight.now, now)
         for node_id in cause.nodes:
-            reasons[node_id] = f"{reasons[node_id]}; {text}" if node_id in reasons else text
-    return {node_id: reasons.get(node_id, "what it reads has changed") for node_id in running}
+            reasons.setdefault(node_id, []).append(text)
+    return {node_id: _briefly(reasons.get(node_id, ["what it reads has changed"])) for node_id in running}
+
+
+def _briefly(causes: list[str]) -> str:
+    """The first causes, and how many more there are; `explain` names all."""
+    more = len(causes) - _TOLD
+    return "; ".join([*causes[:_TOLD], *([f"and {plural(more, 'more cause')}"] if more > 0 else [])])
 
 
 def node_text(node_id: NodeId, foresight: "Foresight", reasons: Mapping[str, str]) -> str:

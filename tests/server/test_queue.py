@@ -185,7 +185,7 @@ def test_a_failing_node_ends_its_prompt_and_the_next_one_runs(tmp_path: Path) ->
             assert error["node_id"] == "1"
             assert error["exception_type"] == "RuntimeError"
             assert error["exception_message"].startswith("broken\n")
-            assert error["current_inputs"] == {"message": ["'broken'"]}
+            assert error["current_inputs"] == {"message": ["broken"]}
             await queue_prompt(client, adding(1, 2), client_id="me", prompt_id="good")
             await until_idle(socket)
             history = await (await client.get("/history")).json()
