@@ -9,7 +9,6 @@ from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
 from tests.sample_nodes import sample_registry
 
-
 # On a busy machine one example may take as long as it likes; how long something takes is measured in benchmarks/.
 settings.register_profile("graphengine", deadline=None)
 settings.load_profile("graphengine")

@@ -45,7 +45,8 @@ def test_sigmas_fall_from_the_top_of_the_table_to_zero(scheduler: str, family: s
 def test_an_unshifted_flow_falls_evenly() -> None:
     flow = MODEL_SAMPLINGS["flow_shift1"]
     for scheduler in ("simple", "sgm_uniform"):
-        assert calculate_sigmas(flow, scheduler, 4).tolist() == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.0], abs=1e-3)
+        sigmas = calculate_sigmas(flow, scheduler, 4).tolist()
+        assert sigmas == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.0], abs=1e-3)
 
 
 def test_ddim_uniform_gives_a_step_more_where_the_steps_do_not_divide_the_table() -> None:
