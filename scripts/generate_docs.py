@@ -5,6 +5,7 @@ python scripts/generate_docs.py [--check]
 
 * docs/architecture.md: which package imports which, as a diagram (mermaid);
 * docs/cli.md: the help of every command;
+* docs/compatibility-comfy.md: the names of ComfyUI that node packs can use;
 * docs/images/img2img.svg: the first example, drawn.
 
 With `--check` nothing is written and the exit status is 1 when a part is stale.
@@ -27,7 +28,9 @@ from graphengine.cli.app import main as main_of_cli
 from graphengine.engine import Engine
 from graphengine.graph.picture import make_picture
 from graphengine.graph.picture_svg import to_svg
+from graphengine.packs.stand_ins import Surroundings, put_in_place
 from graphengine.settings import load_settings
+from graphengine_comfy._compatibility import table
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -80,6 +83,14 @@ def example_picture() -> str:
         return to_svg(make_picture(engine.read(file).workflow, engine.registry), file.name)
 
 
+def compatibility_page() -> str:
+    """Which names of ComfyUI packs can use, with the built-in nodes."""
+    finder = put_in_place(["graphengine_comfy"])
+    with Engine.from_settings(load_settings(no_cache=True, environ={})) as engine:
+        finder.connect(Surroundings(definitions=engine.registry))
+        return table()
+
+
 def main() -> int:
     """Write or check every generated page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -90,6 +101,7 @@ def main() -> int:
     pages = {
         "architecture.md": architecture_page(),
         "cli.md": cli_page(),
+        "compatibility-comfy.md": compatibility_page(),
         "images/img2img.svg": example_picture(),
     }
     for name, text in pages.items():

@@ -80,6 +80,16 @@ _METHODS: dict[str, str] = {
     "patch_aura": "ModelSamplingAuraFlow",
 }
 METHODS = {class_type: method for method, types in _METHODS.items() for class_type in types.split()}
+#: First parameters of methods that take them in another order than the inputs have.
+_ORDERS: dict[str, tuple[str, ...]] = {
+    "CLIPTextEncode": ("clip", "text"),
+    "VAEDecode": ("vae", "samples"),
+    "VAEDecodeTiled": ("vae", "samples", "tile_size", "overlap"),
+    "VAEEncode": ("vae", "pixels"),
+    "VAEEncodeTiled": ("vae", "pixels", "tile_size", "overlap"),
+    "VAEEncodeForInpaint": ("vae", "pixels", "mask"),
+    "InpaintModelConditioning": ("positive", "negative", "pixels", "vae", "mask"),
+}
 #: Choices that ComfyUI's classes have as attributes too, by the name of the input.
 _LISTS = {"upscale_method": "upscale_methods", "crop": "crop_methods"}
 #: Class types whose class has another name in `comfy_extras`.
@@ -142,13 +152,14 @@ def as_comfy(class_type: str, node_class: type[Any]) -> type[Any]:
     `execute` is the same as a class method. Neither needs the engine.
     """
     name = METHODS.get(class_type, "execute")
+    order = _ORDERS.get(class_type, ())
 
     def method(self: Any, *args: Any, **inputs: Any) -> Any:
-        return _call(node_class, self, args, inputs)
+        return _call(node_class, self, order, args, inputs)
 
     def execute(cls: type[Any], *args: Any, **inputs: Any) -> Any:
         """What the node gives for these inputs."""
-        return _call(node_class, cls(), args, inputs)
+        return _call(node_class, cls(), order, args, inputs)
 
     method.__name__ = name
     method.__doc__ = f"What {class_type} gives for these inputs."
@@ -191,13 +202,16 @@ def _listed(declared: Any) -> Any:
     return (names + also if declared[0].also_last else also + names, *declared[1:])
 
 
-def _call(node_class: type[Any], node: Any, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> Any:
+def _call(
+    node_class: type[Any], node: Any, order: tuple[str, ...], args: tuple[Any, ...], inputs: Mapping[str, Any]
+) -> Any:
     """Call the method of our own class; what nobody gives has its default."""
     declared = node_class.INPUT_TYPES()
     sections = {**declared.get("required", {}), **declared.get("optional", {})}
     method = getattr(node_class, node_class.FUNCTION)
     taken = inspect.signature(method).parameters
-    given = {**_defaults(sections, taken), **dict(zip(sections, args, strict=False)), **inputs}
+    names = dict.fromkeys([*order, *sections])
+    given = {**_defaults(sections, taken), **dict(zip(names, args, strict=False)), **inputs}
     for hidden, kind in declared.get("hidden", {}).items():
         if kind == CONTEXT:
             given[hidden] = current_context.get() or outside()

@@ -102,11 +102,12 @@ def placeholder(name: str) -> PlaceholderType:
     return PlaceholderType(name.rpartition(".")[2], (), members)
 
 
-@cache
-def node_placeholder(name: str, method: str, return_types: tuple[str, ...]) -> PlaceholderType:
+def node_placeholder(
+    name: str, method: str, return_types: tuple[str, ...], inputs: Callable[[], Any]
+) -> PlaceholderType:
     """The placeholder for a node class, `nodes.LoraLoader`: packs derive from it and make instances beforehand.
 
-    It has the types of its outputs, and a method, which raises an error.
+    It has the types of its outputs, what `inputs` gives as its inputs, and a method, which raises an error.
     """
 
     def refuse(self: Any, *args: Any, **inputs: Any) -> Never:
@@ -122,6 +123,7 @@ def node_placeholder(name: str, method: str, return_types: tuple[str, ...]) -> P
         "__doc__": f"Stands for {name}, which is not here.",
         "RETURN_TYPES": return_types,
         "FUNCTION": method,
+        "INPUT_TYPES": staticmethod(inputs),
         "CATEGORY": "",
         method: refuse,
     }

@@ -90,6 +90,7 @@ class _Application:
     def __init__(self, routes: RouteTable) -> None:
         self._table = routes
         self.router = self
+        self.frozen = False
 
     def add_routes(self, routes: Iterable[Any]) -> None:
         """Answer paths: definitions of aiohttp, or of `RouteTable`."""
