@@ -121,7 +121,9 @@ class MemoryStore:
 
     def peek_many(self, keys: Collection[str]) -> dict[str, Entry]:
         """The entries of those keys that are kept."""
-        return {key: entry for key in keys if (entry := self.peek(key)) is not None}
+        with self._lock:
+            found = {key: outputs for key in keys if (outputs := self._find(key)) is not None}
+        return {key: Entry(_detached(outputs.ui), outputs.digests) for key, outputs in found.items()}
 
     def get(self, key: str) -> Outputs | None:
         """The outputs, or None on a miss."""

@@ -42,6 +42,10 @@ class KnownNodes:
             self.keys.add(node_id, self.nodes[node_id], self.definitions[node_id])
             self._orders[node_id] = (index, 0, 0)
 
+    def order_of(self, node_id: NodeId) -> Order:
+        """The place of a node among all that are known."""
+        return self._orders[node_id]
+
     def sources(self, node_id: NodeId) -> set[NodeId]:
         """The nodes that a node reads."""
         return {value.source for value in self.nodes[node_id].inputs.values() if type(value) is Link}

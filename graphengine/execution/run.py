@@ -139,7 +139,7 @@ class Run:
         self._held.keep(keys[target] for target in targets)
         cached, steps = self._demand.ask(targets)
         found = tuple(node_id for node_id in self.known.plan.steps if self._recall.has(node_id))
-        cached.sort(key={node_id: index for index, node_id in enumerate(self.known.plan.steps)}.__getitem__)
+        cached.sort(key=self.known.order_of)
         self._emit(RunStarted(self._demand.expected(steps), tuple(cached), found))
         self._demand.take_in(cached, steps)
 
