@@ -21,10 +21,10 @@ from graphengine.execution.checks import check_by_nodes
 from graphengine.execution.devices import best_device, device_class, free_accelerators, known_device_class
 from graphengine.execution.dynamic_prompt import DynamicPrompt
 from graphengine.execution.environment import Environment
-from graphengine.execution.events import Event, Listener
+from graphengine.execution.events import Listener
 from graphengine.execution.executor import Executor, LocalExecutor
 from graphengine.execution.hidden import RunExtra
-from graphengine.execution.hooks import RunHooks
+from graphengine.execution.hooks import RunHooks, never, silent
 from graphengine.execution.keys import NodeKeys
 from graphengine.execution.known import KnownNodes
 from graphengine.execution.policy import RunOptions
@@ -52,14 +52,6 @@ from graphengine.settings import Settings
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.formats import Conversion, DocumentKind, load_workflow
 from graphengine.workflow.models import NodeId, Workflow
-
-
-def _silent(event: Event) -> None:
-    """Nobody listens."""
-
-
-def _never() -> bool:
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +164,8 @@ class Engine:
         workflow: Workflow,
         *,
         targets: Collection[NodeId] | None = None,
-        on_event: Listener = _silent,
-        is_cancelled: Callable[[], bool] = _never,
+        on_event: Listener = silent,
+        is_cancelled: Callable[[], bool] = never,
         extra: RunExtra | None = None,
         options: RunOptions | None = None,
         partial: bool = False,
@@ -314,10 +306,16 @@ class Engine:
         """
         missing = {name for name in class_types if name not in self.registry}
         problems: list[Problem] = []
+        tried: set[Pack] = set()
         for is_first in (True, False):
             named = self._named(missing)
-            problems += self._load(pack for pack in named if self.packs.must_import(pack, missing) is is_first)
+            chosen = [pack for pack in named if self.packs.must_import(pack, missing) is is_first]
+            problems += self._load(chosen)
+            tried.update(chosen)
             missing = {name for name in missing if name not in self.registry}
+        if missing:  # a pack may put names together that its source does not hold
+            others = (pack for pack in self.custom if pack not in tried)
+            problems += self._load(pack for pack in others if self.packs.must_import(pack, missing))
         return problems
 
     def _load_doubted(self, problems: Iterable[Problem]) -> bool:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from graphengine.execution.events import Event, Listener
 
 
-def _silent(event: Event) -> None:
+def silent(event: Event) -> None:
     """Nobody listens."""
 
 
-def _never() -> bool:
+def never() -> bool:
+    """Nobody asks to stop."""
     return False
 
 
@@ -30,7 +31,7 @@ class RunHooks:
     out of memory.
     """
 
-    on_event: Listener = _silent
-    is_cancelled: Callable[[], bool] = _never
+    on_event: Listener = silent
+    is_cancelled: Callable[[], bool] = never
     choose_device: Callable[[], str] = _cpu
     free_memory: Callable[[], None] = _nothing

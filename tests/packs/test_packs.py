@@ -124,3 +124,21 @@ def test_class_names_are_found_in_the_source_without_running_it(custom_nodes: Pa
 def test_a_class_type_that_is_taken_stays_with_the_first(registry: NodeRegistry) -> None:
     with pytest.raises(PackError, match="'Add' of a pack is already defined"):
         registry.add(registry["Add"])
+
+
+def test_a_pack_that_puts_names_together_is_found_when_no_other_has_the_node(
+    tmp_path: Path, registry: NodeRegistry
+) -> None:
+    (tmp_path / "built.py").write_text(
+        "class Twice:\n"
+        "    RETURN_TYPES, FUNCTION = ('INT',), 'run'\n"
+        "    @classmethod\n"
+        "    def INPUT_TYPES(cls):\n"
+        "        return {'required': {'value': ('INT', {})}}\n"
+        "    def run(self, value):\n"
+        "        return (2 * value,)\n"
+        "NODE_CLASS_MAPPINGS = {f'Twice ({suffix})': Twice for suffix in ['mine']}\n"
+    )
+    found = engine(tmp_path, registry)
+    assert found.load_packs(["Twice (mine)"]) == []
+    assert "Twice (mine)" in found.registry
