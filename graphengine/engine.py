@@ -72,6 +72,7 @@ class Engine:
     memo: FileMemo | None = None
     packs: PackDefinitions = field(default_factory=PackDefinitions)
     records: RecordFolder | None = None
+    is_shared: bool = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Engine":
@@ -100,6 +101,7 @@ class Engine:
             memo=disk,
             packs=packs,
             records=RecordFolder(settings.cache / "runs") if settings.cache is not None else None,
+            is_shared=settings.remote is not None,
         )
 
     def read(self, path: Path, wanted: DocumentKind | None = None) -> Conversion:
@@ -267,9 +269,12 @@ class Engine:
         finally:
             threads.close()
 
+    def _fingerprint(self, path: Path) -> str:
+        return fingerprint_file(path, self.memo, whole=self.is_shared)
+
     def _keys(self, kind: Callable[[str | None, FileMemo | None], str | None] = device_class) -> NodeKeys:
         environment = Environment(lambda: kind(self.device, self.memo) or "unknown")
-        return NodeKeys(self.folders, lambda path: fingerprint_file(path, self.memo), environment)
+        return NodeKeys(self.folders, self._fingerprint, environment)
 
     def _define(self, class_type: str) -> NodeDefinition | None:
         """The definition of a class, with its pack loaded if need be."""
@@ -314,8 +319,7 @@ class Engine:
             tried.update(chosen)
             missing = {name for name in missing if name not in self.registry}
         if missing:  # a pack may put names together that its source does not hold
-            others = (pack for pack in self.custom if pack not in tried)
-            problems += self._load(pack for pack in others if self.packs.must_import(pack, missing))
+            problems += self._load(p for p in self.custom if p not in tried and self.packs.must_import(p, missing))
         return problems
 
     def _load_doubted(self, problems: Iterable[Problem]) -> bool:

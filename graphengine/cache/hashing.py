@@ -26,6 +26,7 @@ KEY_FORMAT = "1"
 #: Files up to this many bytes are read whole for their fingerprint.
 FULL_FINGERPRINT_LIMIT = 64 * 2**20
 
+_SAMPLED = "sampled:"
 _SAMPLE_BYTES = 2**20
 _RECENT_NS = 2 * 10**9
 _MAX_PARTS = 1_000_000
@@ -170,7 +171,7 @@ def hash_file(path: Path) -> str:
         raise _refused(path, error) from error
 
 
-def fingerprint_file(path: Path, memo: FileMemo | None = None) -> str:
+def fingerprint_file(path: Path, memo: FileMemo | None = None, *, whole: bool = False) -> str:
     """What stands for a file's content in a cache key: `sha256:` or `sampled:` and 64 hex digits.
 
     Files up to 64 MiB are read whole, and the file's name and date do not count. Of a larger file (a checkpoint of
@@ -178,16 +179,19 @@ def fingerprint_file(path: Path, memo: FileMemo | None = None) -> str:
     between and keep its size and time goes unnoticed. With a memo, an unchanged file is not read again; a file
     changed less than two seconds ago is not remembered, since a second change might leave the same stamp.
 
+    With `whole`, files of any size are read whole. Keys that other machines look for need it, since a file has
+    another time there.
+
     Raises:
         FileRefused: it is missing, unreadable or no regular file.
     """
     try:
         stamp = _stamp(path)
         known = memo.recall(stamp) if memo else None
-        if known is not None:
+        if known is not None and not (whole and known.startswith(_SAMPLED)):
             return known
         with path.open("rb") as file:
-            fingerprint = _fingerprint(file, stamp)
+            fingerprint = _fingerprint(file, stamp, whole=whole)
         settled = time.time_ns() - stamp.mtime_ns > _RECENT_NS and _stamp(path) == stamp
     except OSError as error:
         raise _refused(path, error) from error
@@ -196,14 +200,14 @@ def fingerprint_file(path: Path, memo: FileMemo | None = None) -> str:
     return fingerprint
 
 
-def _fingerprint(file: BufferedReader, stamp: FileStamp) -> str:
-    if stamp.size <= FULL_FINGERPRINT_LIMIT:
+def _fingerprint(file: BufferedReader, stamp: FileStamp, *, whole: bool) -> str:
+    if whole or stamp.size <= FULL_FINGERPRINT_LIMIT:
         return f"sha256:{file_digest(file, 'sha256').hexdigest()}"
     content = sha256(f"{stamp.size} {stamp.mtime_ns}\n".encode())
     content.update(file.read(_SAMPLE_BYTES))
     file.seek(-_SAMPLE_BYTES, os.SEEK_END)
     content.update(file.read(_SAMPLE_BYTES))
-    return f"sampled:{content.hexdigest()}"
+    return f"{_SAMPLED}{content.hexdigest()}"
 
 
 def _stamp(path: Path) -> FileStamp:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphengine.cache import hashing
 from graphengine.cache.hashing import (
     FULL_FINGERPRINT_LIMIT,
     FileStamp,
@@ -195,6 +196,21 @@ def test_name_and_date_of_a_small_file_do_not_count(tmp_path: Path) -> None:
     old, new = write_old(tmp_path / "old", b"same"), tmp_path / "new"
     new.write_bytes(b"same")
     assert fingerprint_file(old) == fingerprint_file(new)
+
+
+def test_read_whole_a_large_file_counts_by_its_bytes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "FULL_FINGERPRINT_LIMIT", 10)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for file, time in ((first, 1), (second, 2)):
+        file.write_bytes(b"x" * 3 * 2**20)
+        os.utime(file, (time, time))
+    memo = DictMemo()
+    assert fingerprint_file(first, memo) != fingerprint_file(second, memo)
+    whole = fingerprint_file(first, memo, whole=True)
+    assert whole == fingerprint_file(second, memo, whole=True) == f"sha256:{hash_file(first)}"
+    assert fingerprint_file(first, memo) == whole
 
 
 def test_a_large_file_is_sampled_and_its_date_counts(tmp_path: Path) -> None:
