@@ -148,6 +148,7 @@ class Run:
         while self._agenda:
             if self.hooks.is_cancelled():
                 raise RunCancelled
+            self._check_time()
             step = self._agenda.next(only_coroutines=self._flights.is_full)
             if step is not None:
                 self._current = step
@@ -204,7 +205,8 @@ class Run:
     def _share(self, step: Step) -> None:
         """Take the outputs of an equal node that has run."""
         outputs = self._held[step.key]
-        self._demand.cached[step.node_id] = Entry(outputs.ui)
+        self._demand.cached[step.node_id] = Entry(outputs.ui, outputs.digests)
+        self._digests.settle(step.node_id, outputs.digests)
         self._take_cached(step.node_id, outputs.ui)
         self._let_go(step)
 
@@ -238,15 +240,18 @@ class Run:
             self._complete(flight)
 
     def _wait(self) -> None:
-        """Take in the next call that is done, or see whether one takes too long."""
+        """Take in the next call that is done, if one is within a moment."""
         flight = self._flights.wait()
         if flight is not None:
             self._complete(flight)
-        elif (limit := self.options.node_timeout) is not None:
-            late = self._flights.overdue(limit)
-            if late is not None:
-                error = GraphEngineError(f"it took longer than {limit:g} s", hint="raise --node-timeout")
-                self._fail(late.step, error, late.call)
+
+    def _check_time(self) -> None:
+        """Fail when a call takes too long, also while others come and go."""
+        limit = self.options.node_timeout
+        late = self._flights.overdue(limit) if limit is not None else None
+        if late is not None:
+            error = GraphEngineError(f"it took longer than {limit:g} s", hint="raise --node-timeout")
+            self._fail(late.step, error, late.call)
 
     def _complete(self, flight: Flight) -> None:
         step = flight.step

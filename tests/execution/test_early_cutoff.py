@@ -184,6 +184,22 @@ def test_code_that_was_edited_and_gives_the_same_reruns_one_node(bench: Bench) -
     assert CALLS == ["Half"]
 
 
+def test_what_reads_an_equal_node_is_cut_off_as_well(bench: Bench) -> None:
+    twice: dict[str, Any] = {
+        "1": ("Half", {"value": 6}),
+        "2": ("Half", {"value": 6}),
+        "3": ("Sum", {"a": ["1", 0], "b": 1}),
+        "4": ("Sum", {"a": ["2", 0], "b": 2}),
+        "5": ("Sum", {"a": ["3", 0], "b": ["4", 0]}),
+        "6": ("Show", {"value": ["5", 0]}),
+    }
+    bench.run(twice)
+    assert bench.run({**twice, "1": ("Half", {"value": 7}), "2": ("Half", {"value": 7})}).ui == {
+        "6": {"value": [9]}
+    }
+    assert CALLS == ["Half"]
+
+
 def test_what_was_cut_off_once_is_found_by_its_recipe_the_next_time(bench: Bench) -> None:
     bench.run(CHAIN)
     bench.run({**CHAIN, "1": ("Half", {"value": 7})})
