@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphengine.node.api import CONTEXT, Files, NodeContext
 
@@ -96,102 +96,72 @@ class SaveAudio:
         return {"ui": {"audio": [{**file, "type": "output"} for file in files]}}
 
 
-class SaveAudioMP3:
+class _SaveCompressed:
+    """Sounds as files of a compressed `FORM` in the output folder, in one of its `QUALITIES`."""
+
+    CATEGORY = "audio"
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    FORM: ClassVar[str]
+    QUALITIES: ClassVar[list[str]]
+    QUALITY: ClassVar[str]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {
+            "required": {
+                "audio": ("AUDIO",),
+                "filename_prefix": ("STRING", {"default": "audio/ComfyUI"}),
+                "quality": (cls.QUALITIES, {"default": cls.QUALITY}),
+            },
+            "hidden": {
+                "prompt": "PROMPT",
+                "extra_pnginfo": "EXTRA_PNGINFO",
+                "context": CONTEXT,
+            },
+        }
+
+    def save(
+        self,
+        audio: Audio,
+        filename_prefix: str,
+        quality: str,
+        context: NodeContext,
+        prompt: Mapping[str, Any] | None = None,
+        extra_pnginfo: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The names of the files, for the editor to show."""
+        from .writing import save_sounds  # brings torch
+
+        files = save_sounds(
+            audio,
+            context.folders.output,
+            filename_prefix,
+            self.FORM,
+            quality,
+            prompt=prompt,
+            extra=extra_pnginfo,
+            between=context.check_cancelled,
+        )
+        return {"ui": {"audio": [{**file, "type": "output"} for file in files]}}
+
+
+class SaveAudioMP3(_SaveCompressed):
     """Sounds as MP3 files in the output folder."""
 
-    CATEGORY = "audio"
-    RETURN_TYPES = ()
-    FUNCTION = "save"
-    OUTPUT_NODE = True
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The inputs, in ComfyUI's form."""
-        return {
-            "required": {
-                "audio": ("AUDIO",),
-                "filename_prefix": ("STRING", {"default": "audio/ComfyUI"}),
-                "quality": (["V0", "128k", "320k"], {"default": "V0"}),
-            },
-            "hidden": {
-                "prompt": "PROMPT",
-                "extra_pnginfo": "EXTRA_PNGINFO",
-                "context": CONTEXT,
-            },
-        }
-
-    def save(
-        self,
-        audio: Audio,
-        filename_prefix: str,
-        quality: str,
-        context: NodeContext,
-        prompt: Mapping[str, Any] | None = None,
-        extra_pnginfo: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """The names of the files, for the editor to show."""
-        from .writing import save_sounds  # brings torch
-
-        files = save_sounds(
-            audio,
-            context.folders.output,
-            filename_prefix,
-            "mp3",
-            quality,
-            prompt=prompt,
-            extra=extra_pnginfo,
-            between=context.check_cancelled,
-        )
-        return {"ui": {"audio": [{**file, "type": "output"} for file in files]}}
+    FORM = "mp3"
+    QUALITIES: ClassVar[list[str]] = ["V0", "128k", "320k"]
+    QUALITY = "V0"
 
 
-class SaveAudioOpus:
+class SaveAudioOpus(_SaveCompressed):
     """Sounds as Opus files in the output folder."""
 
-    CATEGORY = "audio"
-    RETURN_TYPES = ()
-    FUNCTION = "save"
-    OUTPUT_NODE = True
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The inputs, in ComfyUI's form."""
-        return {
-            "required": {
-                "audio": ("AUDIO",),
-                "filename_prefix": ("STRING", {"default": "audio/ComfyUI"}),
-                "quality": (["64k", "96k", "128k", "192k", "320k"], {"default": "128k"}),
-            },
-            "hidden": {
-                "prompt": "PROMPT",
-                "extra_pnginfo": "EXTRA_PNGINFO",
-                "context": CONTEXT,
-            },
-        }
-
-    def save(
-        self,
-        audio: Audio,
-        filename_prefix: str,
-        quality: str,
-        context: NodeContext,
-        prompt: Mapping[str, Any] | None = None,
-        extra_pnginfo: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """The names of the files, for the editor to show."""
-        from .writing import save_sounds  # brings torch
-
-        files = save_sounds(
-            audio,
-            context.folders.output,
-            filename_prefix,
-            "opus",
-            quality,
-            prompt=prompt,
-            extra=extra_pnginfo,
-            between=context.check_cancelled,
-        )
-        return {"ui": {"audio": [{**file, "type": "output"} for file in files]}}
+    FORM = "opus"
+    QUALITIES: ClassVar[list[str]] = ["64k", "96k", "128k", "192k", "320k"]
+    QUALITY = "128k"
 
 
 class PreviewAudio:
