@@ -194,7 +194,10 @@ class World:
             temp=self.root / "temp",
             models={"checkpoints": (self.root / "models" / "checkpoints",)},
         )
-        settings = Settings(folders, (self.root / "custom_nodes",), self.root / "cache", self.device)
+        cache, packs = self.root / "cache", (self.root / "custom_nodes",)
+        settings = Settings(
+            folders=folders, custom_nodes=packs, cache=cache, packs=cache / "packs", device=self.device
+        )
         workflow = Workflow(
             {
                 NodeId(node_id): WorkflowNode(
