@@ -23,7 +23,8 @@ class Pack:
 
 def installed_packs() -> list[Pack]:
     """The packs that installed distributions announce, the built-in ones among them, by name."""
-    return sorted((Pack(point.name, point.value) for point in entry_points(group=ENTRY_POINTS)), key=_name)
+    found = {Pack(point.name, point.value) for point in entry_points(group=ENTRY_POINTS)}
+    return sorted(found, key=_name)  # what an interrupted pip left behind announces the same once more
 
 
 def custom_packs(folders: Iterable[Path]) -> list[Pack]:

@@ -8,7 +8,7 @@ from graphengine.errors import PackError, ValidationFailed
 from graphengine.execution.executor import LocalExecutor
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
-from graphengine.packs.discover import Pack, custom_packs
+from graphengine.packs.discover import Pack, custom_packs, installed_packs
 from graphengine.packs.load import load_pack
 from graphengine.packs.source import SourceReader
 from tests.workflows import workflow
@@ -142,3 +142,15 @@ def test_a_pack_that_puts_names_together_is_found_when_no_other_has_the_node(
     found = engine(tmp_path, registry)
     assert found.load_packs(["Twice (mine)"]) == []
     assert "Twice (mine)" in found.registry
+
+
+def test_a_distribution_that_an_interrupted_pip_left_behind_announces_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("some_nodes", "~ome_nodes"):
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-nodes\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[graphengine.nodes]\nsome = some_nodes\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [pack.module for pack in installed_packs()].count("some_nodes") == 1
