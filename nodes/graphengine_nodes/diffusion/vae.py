@@ -193,8 +193,12 @@ class _KLEncoder(nn.Module):
         self.encoder, self.quant_conv = encoder, quant_conv
 
     def forward(self, x: Tensor) -> Tensor:
-        moments: Tensor = self.quant_conv(self.encoder(x))
-        return moments.chunk(2, dim=1)[0]
+        return self.moments(x)[0]
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the posterior, each (B, C, h, w), of pictures (B, 3, H, W) in -1..1."""
+        mean, log_variance = self.quant_conv(self.encoder(x)).chunk(2, dim=1)
+        return mean, log_variance
 
 
 class _Scaled(nn.Module):
