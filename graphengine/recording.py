@@ -122,7 +122,9 @@ def make_record(account: Account, folders: Folders, file: Path | None, ended: En
     workflow = known.plan.graph.workflow
     shared = shared_parts(known)
     with_files = [
-        node_id for node_id, facts in keys.facts.items() if any(name.startswith("file:") for name in facts)
+        node_id
+        for node_id, facts in keys.facts.items()
+        if any(name.startswith(("file:", "path:")) for name in facts)
     ]
     steps = [node_id for node_id in known.plan.steps if node_id in keys.of]
     return RunRecord(

@@ -18,7 +18,8 @@ from pydantic import JsonValue
 
 from graphengine.cache.hashing import Uncacheable, hash_value, node_key
 from graphengine.execution.environment import Environment
-from graphengine.node.definition import Files, NodeDefinition
+from graphengine.execution.named_files import fingerprints, is_named_by_link
+from graphengine.node.definition import NodeDefinition
 from graphengine.node.dynamic import live_inputs
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId, WorkflowNode
@@ -39,8 +40,9 @@ class NodeKeys:
     The *recipe key* of a node, in `of`, says how its outputs come about; it is known before anything runs. The
     *content key* has the digests of the outputs that it reads in place of their keys; it is known when those are.
 
-    `always` are nodes that say they always change, `unkeyed` those with an input that has no content hash. Their
-    recipe keys are new in every run, and so are those of all nodes after them; `volatile` holds all such keys.
+    `always` are nodes that say they always change or that read a file which only a link names, `unkeyed` those
+    with an input that has no content hash. Their recipe keys are new in every run, and so are those of all nodes
+    after them; `volatile` holds all such keys.
     `facts` are what keys cover beside class, code and inputs, by node; `ask` calls `IS_CHANGED`.
     """
 
@@ -111,8 +113,11 @@ class NodeKeys:
     def _facts_of(self, node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> Mapping[str, object]:
         """What the key covers beside class, code and inputs; remembered for the content key."""
         facts: dict[str, object] = {}
-        facts.update(_files(node, definition, self.folders, self.fingerprint))
-        if definition.has_fingerprint:
+        facts.update(fingerprints(node, definition, self.folders, self.fingerprint))
+        if not definition.pure or is_named_by_link(node, definition):
+            self.always.add(node_id)
+            facts["always"] = "a link names its file" if definition.pure else "not pure"
+        elif definition.has_fingerprint:
             changed = self.ask(node_id, node, definition)
             if changed is None:
                 self.always.add(node_id)
@@ -128,21 +133,6 @@ class NodeKeys:
             return _NOTHING
         self.facts[node_id] = facts
         return facts
-
-
-def _files(
-    node: WorkflowNode, definition: NodeDefinition, folders: Folders, fingerprint: Fingerprint
-) -> dict[str, str]:
-    """Fingerprints of the files that inputs name, by input."""
-    found: dict[str, str] = {}
-    if not definition.has_files:
-        return found
-    for spec in live_inputs(definition, node.inputs).values():
-        value = node.inputs.get(spec.name)
-        if isinstance(spec.choices, Files) and isinstance(value, str):
-            path = folders.find(spec.choices.kind, value)
-            found[f"file:{spec.name}"] = fingerprint(path) if path is not None else "absent"
-    return found
 
 
 def ask_node(node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str | None:

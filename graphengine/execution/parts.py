@@ -7,12 +7,9 @@ share is collected here once, and only when a record is written or a plan is exp
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from graphengine.errors import FileRefused
+from graphengine.execution import named_files
 from graphengine.execution.known import KnownNodes
-from graphengine.node.definition import Files, NodeDefinition
-from graphengine.node.dynamic import live_inputs
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import NodeId
 
@@ -24,7 +21,7 @@ _SECRET = re.compile(r"api_?key|access_?key|(^|_)token$|secret|passw(or)?d|crede
 class ClassParts:
     """What a node type puts into the keys of its nodes: `code` and `environment` are indexes into lists of these.
 
-    `secrets` are its inputs that are never written down.
+    `secrets` are its inputs that are never written down. `cacheable` tells whether its results may be kept.
     """
 
     version: str
@@ -33,6 +30,7 @@ class ClassParts:
     environment: int
     is_recipe: bool
     secrets: tuple[str, ...] = ()
+    cacheable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,7 @@ def shared_parts(known: KnownNodes) -> SharedParts:
             environment,
             definition.is_recipe,
             tuple(name for name in definition.inputs if _SECRET.search(name)),
+            definition.cacheable,
         )
     return shared
 
@@ -78,26 +77,7 @@ def file_paths(known: KnownNodes, folders: Folders, node_ids: Iterable[NodeId]) 
     """Where the files are that inputs of these nodes name, by node and input."""
     paths: dict[str, dict[str, str]] = {}
     for node_id in node_ids:
-        found = _paths(known, folders, node_id, known.definitions[node_id])
+        found = named_files.paths(known.nodes[node_id], known.definitions[node_id], folders)
         if found:
             paths[node_id] = found
     return paths
-
-
-def _paths(known: KnownNodes, folders: Folders, node_id: NodeId, definition: NodeDefinition) -> dict[str, str]:
-    inputs = known.nodes[node_id].inputs
-    found: dict[str, str] = {}
-    for spec in live_inputs(definition, inputs).values() if definition.has_files else ():
-        value = inputs.get(spec.name)
-        if isinstance(spec.choices, Files) and isinstance(value, str):
-            path = _find(folders, spec.choices.kind, value)
-            if path is not None:
-                found[spec.name] = str(path.absolute())
-    return found
-
-
-def _find(folders: Folders, kind: str, name: str) -> Path | None:
-    try:
-        return folders.find(kind, name)
-    except FileRefused:  # it has moved out of its folder since the key was made
-        return None

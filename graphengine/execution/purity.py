@@ -133,6 +133,8 @@ def _exemption(definition: NodeDefinition | None, node: WorkflowNode | None) -> 
     """Why a node need not give the same twice, in words; None when it has to."""
     if definition is None:
         return None
+    if not definition.pure:
+        return "its class says that it is not pure"
     if definition.not_idempotent:
         return "it says that it is not idempotent"
     if definition.has_fingerprint and node is not None and _always_changes(definition, node):

@@ -94,6 +94,8 @@ class Recall:
 
     def keep(self, step: Step, outputs: Outputs) -> bool:
         """Keep outputs under both keys, as far as these can be found again; whether they are kept."""
+        if not step.definition.cacheable:
+            return False
         if step.key in self.known.keys.volatile:
             stored = step.content is not None and self.store.put(step.content, outputs)
             if stored:
@@ -111,7 +113,10 @@ class Recall:
 
     def _stands(self, node_id: NodeId, key: str, entry: Entry) -> bool:
         """Whether an entry still stands: what an output node saved must still be there, as it was."""
-        if not entry.ui or not self.known.definitions[node_id].is_output:
+        definition = self.known.definitions[node_id]
+        if not definition.cacheable:
+            return False
+        if not entry.ui or not definition.is_output:
             return True
         gone = self.saved.spoilt(key, entry.ui)
         if gone is not None:

@@ -2,9 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import Any
 
 from graphengine.errors import PackError
+from graphengine.node.declared import read_declared
 from graphengine.node.definition import InputSpec, NodeDefinition, OutputSpec
 from graphengine.node.inputs import read_input
 from graphengine.node.types import DEVICE_TYPES, SocketType, compares_itself, plain_text, type_members
@@ -13,6 +16,7 @@ from graphengine.node.types import DEVICE_TYPES, SocketType, compares_itself, pl
 
 #: No node has such an input; a section that claims to hold it claims to hold every name.
 _UNDECLARED = "an input that no node declares"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def define(
@@ -23,16 +27,20 @@ def define(
     module: str = "",
     version: str = "",
     load: Callable[[], type[Any]] | None = None,
+    defaults: Mapping[str, Any] = _NOTHING,
 ) -> NodeDefinition:
     """The definition that a node class states.
 
-    `load` gives the class when it is called; by default it is the class at hand.
+    `load` gives the class when it is called; by default it is the class at hand. `defaults` are what its pack
+    declares for all classes.
 
     Raises:
         PackError: an attribute is missing or not of the expected form.
     """
     try:
-        return _define(class_type, node_class, display_name, module, version, load)
+        definition = _define(class_type, node_class, display_name, module, version, load)
+        declared = read_declared(class_type, node_class, defaults)
+        return replace(definition, **{f.name: getattr(declared, f.name) for f in fields(declared)})
     except PackError:
         raise
     except Exception as error:

@@ -38,6 +38,9 @@ class NodeDefinition:
     output beyond `outputs` is when there is no end of them. `code` has the digests of the files that the code is
     in, by path, `packages` the versions of the packages it is built on, by name; `given_version` stands for the
     code where no files are known.
+
+    `cacheable`, `pure` and `reads_files` are what the class declares of its results (see `declared`), or what is
+    assumed of a class that does not (`is_declared`).
     """
 
     class_type: str
@@ -62,6 +65,10 @@ class NodeDefinition:
     further_output: OutputSpec | None = None
     code: Mapping[str, str] = field(default_factory=dict, repr=False)
     packages: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cacheable: bool = True
+    pure: bool = True
+    reads_files: tuple[str, ...] = ()
+    is_declared: bool = False
     deprecated: bool = False
     experimental: bool = False
     # Any: the class is an author's; only `execution.call` uses it.

@@ -19,6 +19,7 @@ from typing import Any
 
 from graphengine.errors import PackError, Problem
 from graphengine.node.comfy_classes import define
+from graphengine.node.declared import pack_defaults
 from graphengine.node.definition import NodeDefinition
 from graphengine.packs.code import CodeOfPack, LazyTexts
 from graphengine.packs.discover import Pack, import_names, source_root
@@ -78,6 +79,7 @@ def load_pack(
     code = CodeOfPack(source, import_names(pack))
     names = declared_packages(pack, module)
     packages = LazyTexts(partial(installed_versions, names))
+    defaults = _defaults(pack, module)
     definitions: list[NodeDefinition] = []
     problems: list[Problem] = []
     for class_type, node_class in mappings.items():
@@ -87,6 +89,7 @@ def load_pack(
                 node_class,
                 module=pack.module if pack.path is None else f"custom_nodes.{pack.name}",
                 load=ClassReference(pack.module, class_type),
+                defaults=defaults,
             )
             definition = replace(definition, code=LazyTexts(partial(code.code_of, node_class)), packages=packages)
             title = titles.get(class_type) or _title_in_schema(node_class)
@@ -96,6 +99,13 @@ def load_pack(
             problems.append(Problem("unreadable_node", message, class_type=class_type, hint=error.hint))
     models = getattr(module, "MODELS_DIRECTORY", None)
     return LoadedPack(pack, tuple(definitions), mappings, code, names, models, tuple(problems))
+
+
+def _defaults(pack: Pack, module: ModuleType) -> Mapping[str, Any]:
+    try:
+        return pack_defaults(module)
+    except PackError as error:
+        raise PackError(f"pack {pack.name!r}: {error.message}", hint=error.hint) from error
 
 
 def node_classes(module: ModuleType) -> Mapping[str, type[Any]]:

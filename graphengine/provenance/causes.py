@@ -102,7 +102,7 @@ class Causes:
         then = self.past[base]
         record = self.now.record
         if node_id in record.always or node_id in record.unkeyed:
-            self._note(Cause("always" if node_id in record.always else "unkeyed", (node_id,)))
+            self._note(self._always(node_id) if node_id in record.always else Cause("unkeyed", (node_id,)))
             return []
         if node_id in self.asks:
             self._note(Cause("asks", (node_id,)))
@@ -150,8 +150,12 @@ class Causes:
             kind = self.now.class_of(node_id)
             module = kind.module if kind is not None else ""
         path = self.now.record.paths.get(node_id, {}).get(change.part.partition(":")[2], "")
-        text = path if change.part.startswith("file:") else ""
+        text = path if change.part.startswith(("file:", "path:")) else ""
         self._note(Cause("changed", (node_id,), change.part, change.old, change.new, module, text=text))
+
+    def _always(self, node_id: NodeId) -> Cause:
+        why = self.now.record.facts.get(node_id, {}).get("always", "")
+        return Cause("always", (node_id,), text=str(why))
 
     def _failed(self, node_id: NodeId) -> None:
         """Note that the last run ended with this node, although it had its outputs once."""
@@ -162,7 +166,7 @@ class Causes:
     def _never(self, node_id: NodeId) -> None:
         """Note why a node is to run that never had its outputs."""
         if node_id in self.now.record.always:
-            self._note(Cause("always", (node_id,)))
+            self._note(self._always(node_id))
             return
         last = next((run.record for run in self.past if node_id in run.record.nodes), None)
         if last is None:
@@ -184,6 +188,8 @@ class Causes:
             self._note(Cause("evicted", (node_id,), at=evicted[0], text=evicted[1]))
         elif kind is not None and kind.is_recipe:
             return  # loaders run whenever a node that reads them does
+        elif kind is not None and not kind.cacheable:
+            self._note(Cause("not stored", (node_id,), text="not cacheable"))
         elif not self.past[base].record.nodes[node_id].stored:
             self._note(Cause("not stored", (node_id,)))
         else:

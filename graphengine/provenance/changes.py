@@ -1,7 +1,8 @@
 """How the parts of a node's key differ between two runs, each part by its name.
 
 `class`, `code:PATH`, `package:NAME`, `device`, `input:NAME` (a literal), `link:NAME` (where it comes from),
-`file:NAME` (the bytes of the file that an input names), `IS_CHANGED`, `node_id`.
+`file:NAME` and `path:NAME` (the bytes of the file that an input names, by its choice or its path), `IS_CHANGED`,
+`node_id`, `always` (why it runs every time).
 """
 
 import json
@@ -42,7 +43,7 @@ def named_parts(snapshot: Snapshot, node_id: str) -> dict[str, str]:
             parts[f"input:{name}"] = _short(value)  # type: ignore[arg-type]  # no link: JSON
     paths = record.paths.get(node_id, {})
     for name, fact in record.facts.get(node_id, {}).items():
-        path = paths.get(name.removeprefix("file:")) if name.startswith("file:") else None
+        path = paths.get(name.partition(":")[2]) if name.startswith(("file:", "path:")) else None
         if not name.startswith("link:"):
             parts[name] = f"{path} {fact}" if path else str(fact)
     return parts

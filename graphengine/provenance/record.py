@@ -69,6 +69,7 @@ class ClassEntry:
     environment: int
     is_recipe: bool
     secrets: tuple[str, ...] = ()
+    cacheable: bool = True
 
 
 @with_config(_CLOSED)

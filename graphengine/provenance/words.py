@@ -19,6 +19,11 @@ _REMOVED = {
     "cleared": "was removed as the cache was cleared",
     "damaged": "was damaged and dropped",
 }
+_ALWAYS = {
+    "": "its IS_CHANGED says that it changed",
+    "not pure": "its class says that its results do not follow from its inputs",
+    "a link names its file": "which file it reads is known only when the node before it has run",
+}
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -41,7 +46,7 @@ def cause_text(cause: Cause, snapshot: Snapshot, now: float) -> str:
         case "failed":
             return f"{label} failed in the run {when}: {cause.text.removeprefix(f'{label}: ')}"
         case "always":
-            return f"{label} always runs: its IS_CHANGED says that it changed"
+            return f"{label} always runs: {_ALWAYS.get(cause.text, _ALWAYS[''])}"
         case "asks":
             return f"{label} has an IS_CHANGED, and only its code can tell what it answers"
         case "unkeyed":
@@ -56,6 +61,8 @@ def _rare(cause: Cause, label: str, when: str) -> str:
     match cause.kind:
         case "evicted":
             return f"the result of {label} {_REMOVED.get(cause.text, 'was evicted')} {when}"
+        case "not stored" if cause.text:
+            return f"the result of {label} is never kept, as its class says"
         case "not stored":
             return f"the result of {label} is not of a kind that the cache keeps"
         case "not kept":
@@ -90,8 +97,10 @@ def _changed(cause: Cause, label: str) -> str:
             return _code(cause, name)
         case "package":
             return f"{name} was {cause.old or 'not counted'}, is {cause.new or 'not counted'}"
-        case "file":
+        case "file" | "path":
             return _file(cause, name, label)
+        case "always":
+            return f"{label} ran every time before, and does not any more"
         case "IS_CHANGED":
             return f"IS_CHANGED of {label} answers something else"
         case _:

@@ -41,6 +41,7 @@ class Full:
     OUTPUT_NODE = True
     DEPRECATED = EXPERIMENTAL = INPUT_IS_LIST = NOT_IDEMPOTENT = True
     RESOURCES = ("device", "camera")
+    CACHEABLE, PURE, READS_FILES = True, True, ("mode",)
 
     @classmethod
     def INPUT_TYPES(cls):
