@@ -1,21 +1,19 @@
 """Networks from checkpoint tensors: built without memory, given the mapped weights, cast on first use.
 
 A module is made on torch's meta device from sizes that were read from the file, so nothing is allocated or
-initialised. The mapped tensors become its parameters as they are. A `Component` casts them when it is first
-used, one by one, and drops the mapped pages on the way: a part of the checkpoint that a workflow never uses
-costs nothing, and no part is in memory twice. diffusers and transformers serve as libraries of modules only:
-sizes are always given, so neither has a reason to look anything up on a hub.
+initialised. The mapped tensors become its parameters as they are; a `Component` (weights.py) casts them when it is
+first used. diffusers and transformers serve as libraries of modules only: sizes are always given, so neither has a
+reason to look anything up on a hub.
 """
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from graphengine.node.api import ModelError
 
@@ -24,61 +22,22 @@ from .checkpoint import Checkpoint, TensorInfo
 from .detect import ClipConfig, KLConfig, Shapes, TaesdConfig, UNetConfig
 from .model import DiffusionModel, LatentFormat
 from .model_sampling import DiscreteSampling
+from .unet_network import UNetNetwork
+from .weights import Component, plain_sources
+
+__all__ = [
+    "Component",
+    "assign_weights",
+    "clip_module",
+    "compute_dtype",
+    "kl_module",
+    "load_unet",
+    "module_shapes",
+    "taesd_module",
+    "unet_module",
+]
 
 _NAMED = 4  # how many tensors an error names
-_RELEASE_EVERY = 64 * 2**20  # bytes cast between two releases of mapped pages
-
-
-class Component:
-    """A network whose weights stay as the file has them until it is first used.
-
-    dtype is what it computes in. stored, when given, is a dtype that weights are rounded to before.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        checkpoint: Checkpoint,
-        *,
-        device: str,
-        dtype: torch.dtype = torch.float32,
-        stored: torch.dtype | None = None,
-    ) -> None:
-        self.device = device
-        self.dtype = dtype
-        self._module = module
-        self._checkpoint = checkpoint
-        self._stored = stored
-        self._is_ready = False
-        self._lock = threading.Lock()
-
-    def ready(self) -> nn.Module:
-        """The module with its weights on the device; the first call casts them, later ones cost nothing."""
-        # Ordinary tensors even when the caller is in inference mode: the weights outlive the call.
-        with self._lock, torch.inference_mode(False), torch.no_grad():
-            if not self._is_ready:
-                self._cast()
-                self._is_ready = True
-        return self._module
-
-    def _cast(self) -> None:
-        unreleased = 0
-        for module in self._module.modules():
-            for name, parameter in list(module.named_parameters(recurse=False)):
-                unreleased += parameter.nbytes
-                cast = self._convert(parameter.detach())
-                setattr(module, name, nn.Parameter(cast, requires_grad=False))
-                if unreleased > _RELEASE_EVERY:
-                    self._checkpoint.release()
-                    unreleased = 0
-            for name, buffer in list(module.named_buffers(recurse=False)):
-                setattr(module, name, buffer.to(self.device))
-        self._checkpoint.release()
-
-    def _convert(self, weight: Tensor) -> Tensor:
-        if self._stored is not None:
-            weight = weight.to(self._stored)
-        return weight.to(self.device, self.dtype)
 
 
 def compute_dtype(device: str, stored: torch.dtype) -> torch.dtype:
@@ -100,18 +59,11 @@ def load_unet(checkpoint: Checkpoint, device: str) -> DiffusionModel:
     config = detect.unet_config(file, module_shapes(part, names))
     module = assign_weights("the UNet", checkpoint, part, names, lambda: unet_module(config))
     stored = next(module.parameters()).dtype
-    component = Component(module, checkpoint, device=device, dtype=compute_dtype(device, stored))
+    dtype, sources = compute_dtype(device, stored), plain_sources(names)
+    component = Component(module, checkpoint, device=device, dtype=dtype, sources=sources)
 
-    def apply(x: Tensor, timestep: Tensor, context: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
-        unet, dtype = component.ready(), component.dtype
-        with torch.no_grad():
-            result: Tensor = unet(x.to(dtype), timestep, context.to(dtype), return_dict=False)[0]
-        return result.to(x.dtype)
-
-    def load() -> None:
-        component.ready()
-
-    return DiffusionModel(apply, DiscreteSampling.linear(), LatentFormat(), device, load)
+    network = UNetNetwork("sd1", component)
+    return DiffusionModel(network, DiscreteSampling.linear(), LatentFormat(), device)
 
 
 def module_shapes(part: Mapping[str, TensorInfo], names: Mapping[str, str]) -> Shapes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from .guidance import GuidedDenoiser, Inpainting, never_cancelled
 from .guiders import Guider
-from .model import DiffusionModel, Latent
+from .model import DiffusionModel, Job, Latent, LatentFormat
 from .model_sampling import ModelSampling
 from .noise import Noise, ancestral_noise, brownian_noise
 from .regions import prepare_conditions, resize_mask
@@ -55,7 +56,7 @@ def sample_custom(
         ValueError: sigmas, latent, sampler and model do not fit together, or give values that are not finite.
     """
     model, sampling = guider.model, guider.model.sampling
-    samples = fit_channels(latent["samples"], model.latent_format.channels)
+    samples = fit_channels(latent["samples"], model.latent_format)
     latent = {**latent, "samples": samples}
     if not sigmas.numel():
         return Sampled({**latent, "samples": samples.clone()}, {**latent, "samples": samples.clone()})
@@ -66,7 +67,7 @@ def sample_custom(
             "does not have: take CFGGuider, or a sampler without CFG++"
         )
     drawn = noise.generate_noise(latent)
-    model.load()
+    model.network.load()
     drawn, clean, sigmas = (value.to(model.device) for value in (drawn, samples, sigmas.float()))
     if clean.any():  # an empty latent is empty on every scale
         clean = model.latent_format.process_in(clean)
@@ -92,14 +93,20 @@ def _denoiser(
     guider: Guider, latent: Latent, clean: Tensor, noise: Tensor, check_cancelled: Callable[[], None]
 ) -> GuidedDenoiser:
     model, mask = guider.model, latent.get("noise_mask")
+    if mask is not None:
+        mask = over_channels(resize_mask(mask, clean.shape).to(model.device), clean.ndim)
+    job = Job(tuple(clean.shape), model.device, "", model.latent_format, noise, clean, mask)
     conditions = {
-        side: prepare_conditions(conditioning, model.sampling, clean.shape, model.device)
+        side: prepare_conditions(conditioning, model, replace(job, side=side))
         for side, conditioning in guider.conditionings.items()
     }
-    inpainting = (
-        None if mask is None else Inpainting(resize_mask(mask, clean.shape).to(model.device), clean, noise)
-    )
+    inpainting = None if mask is None else Inpainting(mask, clean, noise)
     return GuidedDenoiser(model, conditions, guider.rule, inpainting, check_cancelled)
+
+
+def over_channels(mask: Tensor, dimensions: int) -> Tensor:
+    """A mask (B, 1, H, W) with as many dimensions as a latent has: (B, 1, …, H, W)."""
+    return mask.reshape(len(mask), *[1] * (dimensions - 3), *mask.shape[-2:])
 
 
 def _on_latent_scale(model: DiffusionModel, x: Tensor) -> Tensor:
@@ -139,7 +146,7 @@ def add_noise(model: DiffusionModel, noise: Noise, sigmas: Tensor, latent: Laten
     if not sigmas.numel():
         return latent
     check_sigmas(sigmas, model.sampling, may_end_in_noise=True)
-    samples = fit_channels(latent["samples"], model.latent_format.channels)
+    samples = fit_channels(latent["samples"], model.latent_format)
     drawn = noise.generate_noise({**latent, "samples": samples})
     clean = model.latent_format.process_in(samples) if samples.any() else samples
     level = (sigmas[0] - sigmas[-1]).abs() if len(sigmas) > 1 else sigmas[0]
@@ -174,14 +181,23 @@ def is_max_denoise(sampling: ModelSampling, sigma: float) -> bool:
     return sigma > highest or math.isclose(sigma, highest, rel_tol=1e-5)
 
 
-def fit_channels(samples: Tensor, channels: int) -> Tensor:
+def fit_channels(samples: Tensor, latent_format: LatentFormat) -> Tensor:
     """The samples, float32; an empty latent gets the number of channels that the model has.
 
+    A picture's latent (B, C, H, W) for a model of videos becomes that of one frame, (B, C, 1, H, W).
+
     Raises:
-        ValueError: there are no samples, or they have another number of channels.
+        ValueError: there are no samples, or they have another number of channels or dimensions.
     """
+    channels, dimensions = latent_format.channels, latent_format.dimensions + 2
     if not samples.numel():
         raise ValueError(f"latent_image has the shape {tuple(samples.shape)}: there is nothing to sample")
+    if samples.ndim == dimensions - 1:
+        samples = samples.unsqueeze(2)
+    if samples.ndim != dimensions:
+        raise ValueError(
+            f"latent_image has the shape {tuple(samples.shape)}; the model works on {dimensions} dimensions"
+        )
     if samples.shape[1] == channels:
         return samples.float()
     if samples.any():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .combining import Guidance, Predictions
-from .model import DiffusionModel
+from .model import DiffusionModel, NetworkCall
 from .model_sampling import ModelSampling
 from .regions import Condition
 from .sampling import Guided
@@ -28,7 +28,7 @@ def never_cancelled() -> None:
 class Inpainting:
     """Sample only where `mask` is 1 and keep `latent` where it is 0.
 
-    All on the model's scale and device: mask (B, 1, H, W) in 0..1, latent and noise (B, C, H, W).
+    All on the model's scale and device: latent and noise (B, C, …, H, W), mask (B, 1, …, H, W) in 0..1.
     """
 
     mask: Tensor
@@ -138,7 +138,7 @@ class GuidedDenoiser:
         active = [(side, c) for side, conditions in enumerate(sides) for c in conditions if c.applies(level)]
         for group in _batches(active, x):
             crops = [condition.crop(x) for _, condition in group]
-            outputs = self._denoise(crops, sigma, [condition for _, condition in group])
+            outputs = self._denoise(crops, sigma, group)
             for (side, condition), denoised in zip(group, outputs, strict=True):
                 weight = condition.weight(x)
                 condition.crop(sums[side]).add_(denoised * weight)
@@ -146,31 +146,41 @@ class GuidedDenoiser:
         return [total / weight for total, weight in zip(sums, weights, strict=True)]
 
     def _denoise(
-        self, crops: Sequence[Tensor], sigma: Tensor, conditions: Sequence[Condition]
+        self, crops: Sequence[Tensor], sigma: Tensor, group: Sequence[tuple[int, Condition]]
     ) -> tuple[Tensor, ...]:
-        """One evaluation of the network for several conditions of equal shapes."""
+        """One evaluation of the network for several conditions of equal shapes and with one control."""
         self.check_cancelled()
+        conditions = [condition for _, condition in group]
         x, batch = torch.cat(list(crops)), len(crops[0])
         sigma = sigma.repeat(len(crops))
-        context = torch.cat([_for_batch(condition.context, batch) for condition in conditions])
-        extra = {
-            name: torch.cat([_for_batch(condition.extra[name], batch) for condition in conditions])
-            for name in conditions[0].extra
-        }
-        scaled = self.sampling.scale_input(sigma, x)
-        output = self.model.apply(scaled, self.sampling.timestep(sigma), context, extra)
+        inputs = [condition.inputs() for condition in conditions]
+        call = NetworkCall(
+            x=self.sampling.scale_input(sigma, x),
+            timestep=self.sampling.timestep(sigma),
+            context=torch.cat([_for_batch(condition.context, batch) for condition in conditions]),
+            extra={name: torch.cat([_for_batch(each[name], batch) for each in inputs]) for name in inputs[0]},
+            options={
+                **self.model.model_options.get("transformer_options", {}),
+                "cond_or_uncond": [side for side, _ in group],
+                "sigmas": sigma,
+            },
+        )
+        control = conditions[0].control
+        if control is not None and control.applies(float(sigma[0])):
+            call = replace(call, control=control.residuals(x, sigma, call))
+        output = self.model.network(call)
         return self.sampling.denoised(sigma, output.float(), x).chunk(len(crops))
 
 
 def _batches(active: Sequence[tuple[int, Condition]], x: Tensor) -> Iterator[list[tuple[int, Condition]]]:
-    """The conditions that the network can answer together: crops, texts and extras of equal shapes.
+    """The conditions that the network can answer together: crops, texts and extras of equal shapes, one control.
 
     Texts of different lengths run apart: padding them alike would mean to repeat tokens, for the same result.
     """
     groups: dict[object, list[tuple[int, Condition]]] = {}
     for side, condition in active:
-        extras = tuple((name, value.shape[1:]) for name, value in sorted(condition.extra.items()))
-        key = (condition.crop(x).shape, condition.context.shape[1:], extras)
+        extras = tuple((name, value.shape[1:]) for name, value in sorted(condition.inputs().items()))
+        key = (condition.crop(x).shape, condition.context.shape[1:], extras, id(condition.control))
         groups.setdefault(key, []).append((side, condition))
     yield from groups.values()
 

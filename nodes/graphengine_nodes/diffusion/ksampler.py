@@ -51,7 +51,7 @@ def sample(
     sigmas = run_sigmas(model.sampling, sampler, scheduler, steps, denoise)
     sigmas = cut_sigmas(sigmas, start_step, last_step, force_full_denoise=force_full_denoise)
     if len(sigmas) < 2:
-        return {**latent, "samples": fit_channels(latent["samples"], model.latent_format.channels).clone()}
+        return {**latent, "samples": fit_channels(latent["samples"], model.latent_format).clone()}
     return sample_custom(
         Guider(model, {"positive": positive, "negative": negative}, ClassifierFree(cfg)),
         noise=NoNoise(seed) if disable_noise else SeededNoise(seed),

@@ -10,20 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .model import Conditioning
-from .model_sampling import ModelSampling
+from .model import Conditioning, ControlSource, DiffusionModel, Job
 
 _FEATHER = 8
 _SMALLEST_BOUNDS = 8
 _UNSUPPORTED = {
-    "concat_latent_image": "inpainting models with extra input channels",
-    "concat_mask": "inpainting models with extra input channels",
-    "control": "ControlNet",
     "default": "default conditioning for the rest of the picture",
     "gligen": "GLIGEN text boxes",
     "hooks": "conditioning hooks",
-    "reference_latents": "reference latents",
-    "unclip_conditioning": "unCLIP image conditioning",
 }
 
 
@@ -40,12 +34,15 @@ class Area(NamedTuple):
 class Condition:
     """One text and its reach.
 
-    context: (1, T, D). mask: (B or 1, H, W) at the size of the latent, counts times its values. area: the part
-    of the latent that the network is shown. The condition is in force while sigma_end <= sigma <= sigma_start.
+    context: (1, T, D). extra and spatial: what else the network is told, see `Extras`. mask: (B or 1, H, W) at the
+    size of the latent, counts times its values. area: the part of the latent that the network is shown. The
+    condition is in force while sigma_end <= sigma <= sigma_start.
     """
 
     context: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    spatial: Mapping[str, Tensor] = field(default_factory=dict)
+    control: ControlSource | None = None
     strength: float = 1.0
     area: Area | None = None
     mask: Tensor | None = None
@@ -63,10 +60,15 @@ class Condition:
         height, width, top, left = self.area
         return x[..., top : top + height, left : left + width]
 
+    def inputs(self) -> dict[str, Tensor]:
+        """Everything that the network is told beside x and the text states, cut to the area."""
+        return {**self.extra, **{name: self.crop(value) for name, value in self.spatial.items()}}
+
     def weight(self, x: Tensor) -> Tensor:
-        """How much each cell of the cropped x counts, (B or 1, 1, h, w). An area without a mask fades out."""
+        """How much each cell of the cropped x counts, (B or 1, 1, …, h, w). An area without a mask fades out."""
         if self.mask is not None:
-            return self.crop(self.mask)[:, None] * self.strength
+            mask = self.crop(self.mask)
+            return mask.reshape(len(mask), *[1] * (x.ndim - 3), *mask.shape[-2:]) * self.strength
         cropped = self.crop(x)
         weight = torch.full_like(cropped[:1, :1], self.strength)
         if self.area is not None:
@@ -87,53 +89,52 @@ def _ramp(length: int, start: int, whole: int, device: torch.device) -> Tensor:
     return weights
 
 
-def prepare_conditions(
-    conditioning: Conditioning, sampling: ModelSampling, shape: Sequence[int], device: torch.device | str
-) -> list[Condition]:
-    """The conditions of a CONDITIONING for a latent of this shape (B, C, H, W), on the device.
+def prepare_conditions(conditioning: Conditioning, model: DiffusionModel, job: Job) -> list[Condition]:
+    """The conditions of a CONDITIONING for a run of the model.
 
     Raises:
         ValueError: an option that would change the picture is not supported, or an area lies outside.
     """
-    return [_prepare(context, options, sampling, shape, device) for context, options in conditioning]
+    return [_prepare(context, options, model, job) for context, options in conditioning]
 
 
-def _prepare(
-    context: Tensor,
-    options: Mapping[str, Any],  # whatever node packs put there
-    sampling: ModelSampling,
-    shape: Sequence[int],
-    device: torch.device | str,
-) -> Condition:
+# Any: whatever node packs put there.
+def _prepare(context: Tensor, options: Mapping[str, Any], model: DiffusionModel, job: Job) -> Condition:
     for name, what in _UNSUPPORTED.items():
         if options.get(name) is not None:
             raise ValueError(f"the conditioning holds {name!r}: {what} cannot be sampled yet")
-    pooled = options.get("pooled_output")
-    mask = options.get("mask")
-    area = options.get("area")
+    sampling, mask, area = model.sampling, options.get("mask"), options.get("area")
     if mask is not None:
-        mask = resize_mask(mask, shape).squeeze(1).to(device)
+        mask = resize_mask(mask, job.shape).squeeze(1).to(job.device)
         if options.get("set_area_to_bounds"):
             area = _bounds(mask)
         mask = mask * float(options.get("mask_strength", 1.0))
     start, end = options.get("start_percent"), options.get("end_percent")
+    extras = model.network.extras(options, job)
+    control: ControlSource | None = options.get("control")
     return Condition(
-        context=context.to(device, torch.float32),
-        extra={} if pooled is None else {"pooled_output": pooled.to(device, torch.float32)},
+        context=context.to(job.device, torch.float32),
+        extra=_on_device(extras.values, job),
+        spatial=_on_device(extras.spatial, job),
+        control=None if control is None else job.control(control, sampling),
         strength=float(options.get("strength", 1.0)),
-        area=None if area is None else _area(area, shape),
+        area=None if area is None else _area(area, job.shape),
         mask=mask,
         sigma_start=float("inf") if start is None else sampling.percent_to_sigma(start),
         sigma_end=0.0 if end is None else sampling.percent_to_sigma(end),
     )
 
 
+def _on_device(values: Mapping[str, Tensor], job: Job) -> dict[str, Tensor]:
+    return {name: value.to(job.device, torch.float32) for name, value in values.items()}
+
+
 def resize_mask(mask: Tensor, shape: Sequence[int]) -> Tensor:
-    """A mask (H, W), (N, H, W) or (N, 1, H, W) at the size of a latent (B, C, H, W): (B, 1, H, W), float32.
+    """A mask (H, W), (N, H, W) or (N, 1, H, W) at the size of a latent (B, C, …, H, W): (B, 1, H, W), float32.
 
     Interpolated bilinearly; repeated or cut to the batch.
     """
-    batch, _, height, width = shape
+    batch, (height, width) = shape[0], shape[-2:]
     mask = mask.float().reshape(-1, 1, *mask.shape[-2:])
     if mask.shape[-2:] != (height, width):
         mask = interpolate(mask, size=(height, width), mode="bilinear")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.model import DiffusionModel, LatentFormat
+from graphengine_nodes.diffusion.model import DiffusionModel, LatentFormat, NetworkCall, PlainNetwork
 from graphengine_nodes.diffusion.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
 from graphengine_nodes.diffusion.sampling import Guided
 
@@ -73,20 +73,22 @@ class GaussianDenoiser:
 
 @dataclass
 class RecordingNetwork:
-    """A network (`ApplyModel`) whose noise prediction follows the text; notes what it was asked.
+    """The function of a network whose noise prediction follows the text; notes what it was asked.
 
     The prediction is tanh(x) times the mean of the text's states.
     """
 
     seen: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # (x, timestep, context) of each call
 
-    def __call__(self, x: Tensor, timestep: Tensor, context: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
-        self.seen.append((x, timestep, context))
-        return torch.tanh(x) * context.mean(dim=(1, 2)).reshape(-1, 1, 1, 1)
+    def __call__(self, call: NetworkCall) -> Tensor:
+        self.seen.append((call.x, call.timestep, call.context))
+        return torch.tanh(call.x) * call.context.mean(dim=(1, 2)).reshape(-1, *[1] * (call.x.ndim - 1))
 
 
 def tiny_model(network: RecordingNetwork | None = None, sampling: ModelSampling | None = None) -> DiffusionModel:
-    return DiffusionModel(network or RecordingNetwork(), sampling or MODEL_SAMPLINGS["eps"], LatentFormat())
+    return DiffusionModel(
+        PlainNetwork(network or RecordingNetwork()), sampling or MODEL_SAMPLINGS["eps"], LatentFormat()
+    )
 
 
 def text(value: float, tokens: int = 3, **options: Any) -> tuple[Tensor, dict[str, Any]]:

@@ -12,6 +12,7 @@ from graphengine_nodes.diffusion import build
 from graphengine_nodes.diffusion.build import Component, assign_weights, compute_dtype, load_unet
 from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
 from graphengine_nodes.diffusion.detect import ClipConfig
+from graphengine_nodes.diffusion.model import NetworkCall
 
 from . import ldm_layout
 
@@ -53,7 +54,7 @@ def test_the_model_computes_what_diffusers_computes(tmp_path: Path) -> None:
     x, timestep, context, extra = inputs()
     with torch.no_grad():
         expected = reference(x, timestep, context).sample
-    assert torch.equal(model.apply(x, timestep, context, extra), expected)
+    assert torch.equal(model.network(NetworkCall(x, timestep, context, extra)), expected)
     assert model.latent_format.scale_factor == 0.18215
     assert len(model.sampling.sigmas) == 1000
 
@@ -67,7 +68,7 @@ def test_the_model_computes_what_diffusers_computes(tmp_path: Path) -> None:
 )
 def test_other_sizes_of_the_family_run(shapes: ldm_layout.Shapes, context: int, tmp_path: Path) -> None:
     model = load_unet(saved(tmp_path, shapes), "cpu")
-    result = model.apply(*inputs(context))
+    result = model.network(NetworkCall(*inputs(context)))
     assert result.shape == (2, 4, 8, 8)
     assert result.isfinite().all()
 
@@ -161,5 +162,5 @@ def test_no_network_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    load_unet(saved(tmp_path, UNET), "cpu").load()
+    load_unet(saved(tmp_path, UNET), "cpu").network.load()
     assert build.clip_module(ClipConfig(49408, 77, 64, 256, 1)) is not None

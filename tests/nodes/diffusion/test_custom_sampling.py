@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from graphengine_nodes.diffusion.custom_sampling_nodes import (
 )
 from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider, PositiveOnly
 from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.model import Conditioning, Latent
+from graphengine_nodes.diffusion.model import Conditioning, Latent, LatentFormat, NetworkCall, PlainNetwork
 from graphengine_nodes.diffusion.names import SAMPLERS
 from graphengine_nodes.diffusion.noise import NoNoise, SeededNoise
 from graphengine_nodes.diffusion.samplers import find_sampler
@@ -166,8 +165,8 @@ def test_a_level_that_comes_twice_is_named_when_a_sampler_cannot_bear_it() -> No
         run(torch.tensor([4.0, 2.0, 2.0, 1.0, 0.0]), picture(), guider(), "dpmpp_2m_sde")
 
 
-def broken(x: Tensor, timestep: Tensor, context: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
-    return torch.full_like(x, float("nan"))
+def broken(call: NetworkCall) -> Tensor:
+    return torch.full_like(call.x, float("nan"))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +174,7 @@ def broken(x: Tensor, timestep: Tensor, context: Tensor, extra: Mapping[str, Ten
     [("euler", "the model's weights may be damaged"), ("dpm_adaptive", "no step size can be chosen")],
 )
 def test_a_model_that_gives_no_numbers_is_told_of(sampler: str, message: str) -> None:
-    blind = Guider(replace(tiny_model(), apply=broken), {"positive": POSITIVE}, PositiveOnly())
+    blind = Guider(replace(tiny_model(), network=PlainNetwork(broken)), {"positive": POSITIVE}, PositiveOnly())
     with pytest.raises(ValueError, match=message):
         run(torch.tensor([4.0, 1.0, 0.0]), picture(), blind, sampler)
 
@@ -214,3 +213,15 @@ def test_no_noise_is_zero_everywhere() -> None:
     [noise] = DisableNoise().get_noise()
     assert noise.seed == 0
     assert not noise.generate_noise(picture()).any()
+
+
+def test_a_picture_becomes_a_video_of_one_frame_for_a_model_of_videos() -> None:
+    model = replace(tiny_model(), latent_format=LatentFormat(dimensions=3))
+    made = run(torch.tensor([4.0, 1.0, 0.0]), picture(), Guider(model, {"positive": POSITIVE}, PositiveOnly()))
+    assert made.output["samples"].shape == (1, 4, 1, 4, 4)
+
+
+def test_a_video_is_refused_by_a_model_of_pictures() -> None:
+    video: Latent = {"samples": torch.zeros(1, 4, 2, 4, 4)}
+    with pytest.raises(ValueError, match=r"shape \(1, 4, 2, 4, 4\); the model works on 4 dimensions"):
+        run(torch.tensor([4.0, 1.0, 0.0]), video, guider())

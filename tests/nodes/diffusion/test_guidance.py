@@ -1,5 +1,6 @@
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 import torch
@@ -7,7 +8,15 @@ from torch import Tensor
 
 from graphengine_nodes.diffusion.guidance import GuidedDenoiser, Inpainting
 from graphengine_nodes.diffusion.guiders import ClassifierFree
-from graphengine_nodes.diffusion.model import Conditioning
+from graphengine_nodes.diffusion.model import (
+    Conditioning,
+    Extras,
+    Job,
+    NetworkCall,
+    PlainNetwork,
+    Residuals,
+)
+from graphengine_nodes.diffusion.model_sampling import ModelSampling
 from graphengine_nodes.diffusion.regions import prepare_conditions, resize_mask
 
 from .sampling_cases import MODEL_SAMPLINGS, RecordingNetwork, text, tiny_model
@@ -20,8 +29,9 @@ SIGMA = SAMPLING.sigmas[500]
 def denoiser(
     positive: Conditioning, negative: Conditioning, cfg: float = 1.0, network: RecordingNetwork | None = None
 ) -> GuidedDenoiser:
-    cond, uncond = (prepare_conditions(side, SAMPLING, X.shape, "cpu") for side in (positive, negative))
-    return GuidedDenoiser(tiny_model(network), {"positive": cond, "negative": uncond}, ClassifierFree(cfg))
+    model, job = tiny_model(network), Job(tuple(X.shape))
+    cond, uncond = (prepare_conditions(side, model, job) for side in (positive, negative))
+    return GuidedDenoiser(model, {"positive": cond, "negative": uncond}, ClassifierFree(cfg))
 
 
 def expected(value: float) -> Tensor:
@@ -126,7 +136,7 @@ def test_where_no_text_counts_the_prediction_is_zero() -> None:
     assert torch.equal(denoiser([], [])(X, SIGMA), torch.zeros_like(X))
 
 
-@pytest.mark.parametrize(("option", "what"), [("control", "ControlNet"), ("gligen", "GLIGEN text boxes")])
+@pytest.mark.parametrize(("option", "what"), [("hooks", "conditioning hooks"), ("gligen", "GLIGEN text boxes")])
 def test_an_option_that_cannot_be_sampled_is_named(option: str, what: str) -> None:
     with pytest.raises(ValueError, match=f"the conditioning holds '{option}': {what} cannot be sampled yet"):
         denoiser([(torch.ones(1, 3, 2), {option: object()})], [])
@@ -164,10 +174,98 @@ def test_cancellation_is_asked_before_each_evaluation() -> None:
 def test_pooled_states_reach_the_network_for_each_latent() -> None:
     shapes: list[torch.Size] = []
 
-    def network(x: Tensor, timestep: Tensor, context: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
-        shapes.append(extra["pooled_output"].shape)
-        return x
+    def network(call: NetworkCall) -> Tensor:
+        shapes.append(call.extra["pooled_output"].shape)
+        return call.x
 
     model = denoiser([text(0.5, pooled_output=torch.ones(1, 6))], [text(0.1, pooled_output=torch.ones(1, 6))], 2.0)
-    replace(model, model=replace(model.model, apply=network))(X, SIGMA)
+    replace(model, model=replace(model.model, network=PlainNetwork(network)))(X, SIGMA)
     assert shapes == [(4, 6)]
+
+
+class Positioned(PlainNetwork):
+    """A network that is told where in the picture it is."""
+
+    def extras(self, options: Mapping[str, Any], job: Job) -> Extras:
+        rows = torch.arange(job.shape[-2]).float().reshape(1, 1, -1, 1).expand(1, 1, *job.shape[-2:])
+        return Extras({"strength": torch.tensor([[options["guidance"]]])}, {"rows": rows})
+
+
+def test_what_a_network_asks_for_is_cut_to_the_area_and_repeated_for_the_batch() -> None:
+    calls: list[NetworkCall] = []
+
+    def network(call: NetworkCall) -> Tensor:
+        calls.append(call)
+        return call.x
+
+    model = replace(tiny_model(), network=Positioned(network))
+    condition = text(0.5, area=(4, 8, 6, 0), guidance=3.5)
+    conditions = {"positive": prepare_conditions([condition], model, Job(tuple(X.shape))), "negative": []}
+    GuidedDenoiser(model, conditions, ClassifierFree(1.0))(X, SIGMA)
+    [call] = calls
+    assert call.extra["strength"].tolist() == [[3.5], [3.5]]
+    assert call.extra["rows"].shape == (2, 1, 4, 8)
+    assert call.extra["rows"][1, 0, :, 0].tolist() == [6.0, 7.0, 8.0, 9.0]
+
+
+@dataclass
+class Steering:
+    """A control that pushes the middle of a network, in the first half of the levels."""
+
+    seen: list[tuple[int, ...]] = field(default_factory=list)
+    times_prepared: int = 0
+
+    def prepared(self, job: Job, sampling: ModelSampling) -> "Steering":
+        self.times_prepared += 1
+        return self
+
+    def applies(self, sigma: float) -> bool:
+        return sigma >= float(SIGMA)
+
+    def residuals(self, x: Tensor, sigma: Tensor, call: NetworkCall) -> Residuals:
+        self.seen.append(tuple(call.context.shape))
+        return Residuals(middle=(torch.full_like(x, 2.0),))
+
+
+def steered(call: NetworkCall) -> Tensor:
+    [push] = call.control.middle if call.control else (None,)
+    return torch.zeros_like(call.x) if push is None else push
+
+
+def test_a_control_is_made_ready_once_asked_for_both_sides_at_once_and_only_in_its_range() -> None:
+    control, model = Steering(), replace(tiny_model(), network=PlainNetwork(steered))
+    job, sides = Job(tuple(X.shape)), [text(0.5, control=control), text(0.1, control=control)]
+    cond, uncond = (prepare_conditions([side], model, job) for side in sides)
+    denoise = GuidedDenoiser(model, {"positive": cond, "negative": uncond}, ClassifierFree(3.0))
+    torch.testing.assert_close(denoise(X, SIGMA), X - 2 * SIGMA)
+    assert torch.equal(denoise(X, SAMPLING.sigmas[400]), X)
+    assert control.seen == [(4, 3, 2)]
+    assert control.times_prepared == 1
+
+
+def test_the_network_is_told_which_side_each_part_of_the_batch_belongs_to_and_what_packs_added() -> None:
+    calls: list[NetworkCall] = []
+
+    def network(call: NetworkCall) -> Tensor:
+        calls.append(call)
+        return call.x
+
+    model = replace(tiny_model(), network=PlainNetwork(network)).clone()
+    model.model_options["transformer_options"]["patches"] = {"middle_patch": []}
+    cond, uncond = (prepare_conditions([text(v)], model, Job(tuple(X.shape))) for v in (0.5, 0.1))
+    GuidedDenoiser(model, {"positive": cond, "negative": uncond}, ClassifierFree(3.0))(X, SIGMA)
+    assert calls[0].options["cond_or_uncond"] == [0, 1]
+    assert calls[0].options["sigmas"].tolist() == [pytest.approx(float(SIGMA))] * 4
+    assert calls[0].options["patches"] == {"middle_patch": []}
+
+
+def test_a_video_is_masked_and_bounded_frame_by_frame_alike() -> None:
+    video, mask = X[:, :, None].repeat(1, 1, 3, 1, 1), torch.zeros(16, 16)
+    mask[:8] = 1.0
+    conditioning: Conditioning = [text(0.2, mask=mask), text(0.8, mask=1 - mask)]
+    model = tiny_model()
+    conditions = {"positive": prepare_conditions(conditioning, model, Job(tuple(video.shape))), "negative": []}
+    denoised = GuidedDenoiser(model, conditions, ClassifierFree(1.0))(video, SIGMA)
+    for frame in range(3):
+        torch.testing.assert_close(denoised[:, :, frame, :8], expected(0.2)[:, :, :8])
+        torch.testing.assert_close(denoised[:, :, frame, 8:], expected(0.8)[:, :, 8:])

@@ -28,7 +28,7 @@ from graphengine_nodes.diffusion.guidance_nodes import (
     VideoTriangleCFGGuidance,
 )
 from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider
-from graphengine_nodes.diffusion.model import DiffusionModel
+from graphengine_nodes.diffusion.model import DiffusionModel, Job
 from graphengine_nodes.diffusion.regions import prepare_conditions
 
 from .sampling_cases import MODEL_SAMPLINGS, RecordingNetwork, text, tiny_model
@@ -40,7 +40,8 @@ SIGMA = SAMPLING.sigmas[500]
 
 def denoiser(guider: Guider) -> GuidedDenoiser:
     conditions = {
-        side: prepare_conditions(value, SAMPLING, X.shape, "cpu") for side, value in guider.conditionings.items()
+        side: prepare_conditions(value, guider.model, Job(tuple(X.shape), side=side))
+        for side, value in guider.conditionings.items()
     }
     return GuidedDenoiser(guider.model, conditions, guider.rule)
 

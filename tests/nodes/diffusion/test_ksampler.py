@@ -6,7 +6,7 @@ import torch
 
 from graphengine_nodes.diffusion.custom_sampling import is_max_denoise
 from graphengine_nodes.diffusion.ksampler import cut_sigmas, run_sigmas, sample
-from graphengine_nodes.diffusion.model import DiffusionModel, Latent
+from graphengine_nodes.diffusion.model import DiffusionModel, Latent, PlainNetwork
 from graphengine_nodes.diffusion.names import SAMPLERS
 from graphengine_nodes.diffusion.noise import prepare_noise
 from graphengine_nodes.diffusion.samplers import find_sampler
@@ -176,7 +176,12 @@ def test_a_cancelled_run_stops_before_the_next_evaluation() -> None:
 
 def test_the_weights_are_made_ready_once_and_only_for_sampling() -> None:
     loads: list[str] = []
-    model = replace(tiny_model(), load=lambda: loads.append("load"))
+
+    class Weighty(PlainNetwork):
+        def load(self) -> None:
+            loads.append("load")
+
+    model = replace(tiny_model(), network=Weighty(RecordingNetwork()))
     run(model, picture(), denoise=0.0)
     assert loads == []
     run(model, picture())

@@ -24,7 +24,7 @@ def given_levels(node: Any, **inputs: Any) -> ModelSampling:
     model = tiny_model()
     [patched] = node().patch(model, **inputs)
     assert model.sampling is not patched.sampling
-    assert patched.apply is model.apply
+    assert patched.network is model.network
     sampling: ModelSampling = patched.sampling
     return sampling
 

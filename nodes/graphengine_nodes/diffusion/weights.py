@@ -1,0 +1,205 @@
+"""The weights of a network: mapped from a file, cast on first use, shared by models that leave them as they are.
+
+A `Component` casts the weights of its module when it is first used, one by one, and drops the mapped pages on the
+way: a part of a checkpoint that a workflow never uses costs nothing, and no part is in memory twice. `patched`
+gives a component with some weights changed (a LoRA, a merge). It has a module of its own, whose unchanged weights
+are the very tensors of the first; a weight that only the patched one needs is never cast for the other.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor, nn
+
+from graphengine.node.api import ModelError
+
+from .checkpoint import Checkpoint
+
+_RELEASE_EVERY = 64 * 2**20  # bytes cast between two releases of mapped pages
+
+Change = Callable[[Tensor], Tensor]
+"""A weight, float32 on the CPU and not to be written to → the changed weight, of the same shape."""
+
+
+class Place(NamedTuple):
+    """Where a tensor of the file went: to a parameter, or to one only in part.
+
+    rows: which rows (of dimension 0) of the file's tensor the parameter is; None is all of them.
+    """
+
+    name: str
+    rows: slice | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stored:
+    """The weights as the file has them, and those that are cast for as long as some module holds them."""
+
+    checkpoint: Checkpoint
+    mapped: Mapping[str, Tensor]
+    first_name: Mapping[str, str]  # a weight that the module holds under two names is kept under the first
+    device: str
+    dtype: torch.dtype
+    rounded: torch.dtype | None
+    cast: WeakValueDictionary[str, nn.Parameter]
+    lock: threading.Lock
+
+    def original(self, name: str) -> Tensor:
+        """The weight as the file has it, but for the rounding; float32 on the CPU."""
+        weight = self.mapped[name]
+        if self.rounded is not None:
+            weight = weight.to(self.rounded)
+        return weight.to(torch.float32)
+
+    def shared(self, name: str) -> nn.Parameter:
+        """The weight on the device, the same tensor for everyone who asks."""
+        parameter = self.cast.get(name)
+        if parameter is None:
+            weight = self.mapped[name]
+            if self.rounded is not None:
+                weight = weight.to(self.rounded)
+            parameter = frozen(weight.to(self.device, self.dtype))
+            self.cast[name] = parameter
+        return parameter
+
+
+def frozen(weight: Tensor) -> nn.Parameter:
+    """The weight as a parameter that takes no gradient."""
+    return nn.Parameter(weight, requires_grad=False)
+
+
+class Component:
+    """A network whose weights stay as the file has them until it is first used.
+
+    dtype is what it computes in. stored, when given, is a dtype that weights are rounded to before. sources: which
+    parameters the tensors of the file became, by their names there without the prefix of the part.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        checkpoint: Checkpoint,
+        *,
+        device: str,
+        dtype: torch.dtype = torch.float32,
+        stored: torch.dtype | None = None,
+        sources: Mapping[str, Sequence[Place]] = MappingProxyType({}),
+    ) -> None:
+        self.device = device
+        self.dtype = dtype
+        self.sources = sources
+        self._module = module
+        mapped = {name: parameter.detach() for name, parameter in module.named_parameters()}
+        cast: WeakValueDictionary[str, nn.Parameter] = WeakValueDictionary()
+        first = _first_names(module)
+        self._weights = _Stored(checkpoint, mapped, first, device, dtype, stored, cast, threading.Lock())
+        self._changes: Mapping[str, tuple[Change, ...]] = {}
+        self._is_ready = False
+
+    def ready(self) -> nn.Module:
+        """The module with its weights on the device; the first call casts them, later ones cost nothing."""
+        if not self._is_ready:
+            # Ordinary tensors even when the caller is in inference mode: the weights outlive the call.
+            with self._weights.lock, torch.inference_mode(False), torch.no_grad():
+                if not self._is_ready:
+                    self._cast()
+                    self._is_ready = True
+        return self._module
+
+    def patched(self, changes: Mapping[str, Sequence[Change]]) -> Component:
+        """This component with changed weights, by parameter name; what is not named is shared.
+
+        Changes of a weight that has some already come after them. They are made when the component is first used.
+
+        Raises:
+            ModelError: there is no such parameter.
+        """
+        unknown = sorted(set(changes) - set(self._weights.mapped))
+        if unknown:
+            raise ModelError(f"the network has no weight {unknown[0]!r} to change")
+        twin = copy.copy(self)
+        with self._weights.lock:
+            twin._module = _twin(self._module)
+        twin._is_ready = False
+        together = {**self._changes}
+        for name, more in changes.items():
+            together[name] = (*together.get(name, ()), *more)
+        twin._changes = together
+        return twin
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter, by name."""
+        return {name: tuple(weight.shape) for name, weight in self._weights.mapped.items()}
+
+    @torch.no_grad()
+    def weight(self, name: str) -> Tensor:
+        """A parameter with its changes, float32 on the CPU; computed anew at each call.
+
+        Raises:
+            KeyError: there is no such parameter.
+            ModelError: a change gave another shape.
+        """
+        weight = self._weights.original(name)
+        for change in self._changes.get(name, ()):
+            changed = change(weight)
+            if changed.shape != weight.shape:
+                raise ModelError(
+                    f"a patch turns weight {name!r} of shape {list(weight.shape)} into {list(changed.shape)}",
+                    hint="it was made for another kind or size of model",
+                )
+            weight = changed
+        return weight
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The names of the parameters that differ from the file."""
+        return frozenset(self._changes)
+
+    def _cast(self) -> None:
+        unreleased = 0
+        made: dict[str, nn.Parameter] = {}
+        for prefix, module in self._module.named_modules():
+            for own, parameter in list(module.named_parameters(recurse=False)):
+                name = self._weights.first_name[f"{prefix}.{own}" if prefix else own]
+                unreleased += parameter.nbytes
+                if name not in made:
+                    made[name] = self._parameter(name)
+                setattr(module, own, made[name])
+                if unreleased > _RELEASE_EVERY:
+                    self._weights.checkpoint.release()
+                    unreleased = 0
+            for own, buffer in list(module.named_buffers(recurse=False)):
+                setattr(module, own, buffer.to(self.device))
+        self._weights.checkpoint.release()
+
+    def _parameter(self, name: str) -> nn.Parameter:
+        if name in self._changes:
+            return frozen(self.weight(name).to(self.device, self.dtype))
+        return self._weights.shared(name)
+
+
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """Each name of a parameter → the first one that the same parameter has."""
+    first: dict[int, str] = {}
+    named = module.named_parameters(remove_duplicate=False)
+    return {name: first.setdefault(id(parameter), name) for name, parameter in named}
+
+
+def _twin(module: nn.Module) -> nn.Module:
+    """A copy of the module that holds the same tensors."""
+    tensors = [*module.parameters(), *module.buffers()]
+    twin: nn.Module = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    return twin
+
+
+def plain_sources(names: Mapping[str, str]) -> dict[str, tuple[Place, ...]]:
+    """The sources of a component whose file tensors are parameters as they are: name in the file → its place."""
+    return {old: (Place(new),) for old, new in names.items()}
