@@ -1,0 +1,38 @@
+"""Which layouts of VAE files are known: one entry each, the first that matches loads the file.
+
+A new layout is a function that makes a `VAE` of the tensors, and an entry in `FAMILIES`; entries that ask for
+something special come before those that ask for less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from .autoencoder import VAE
+from .checkpoint import Checkpoint, TensorInfo
+from .vae_kl import is_kl, is_taesd, load_kl, load_taesd
+
+
+@dataclass(frozen=True, slots=True)
+class VAEFamily:
+    """A layout of tensors.
+
+    matches: whether names and shapes, without the prefix of a checkpoint, are of this layout. load: the VAE of a
+    file, of its tensors by name without prefix, on a device; raises `ModelError` when it is incomplete.
+    """
+
+    name: str
+    matches: Callable[[Mapping[str, TensorInfo]], bool]
+    load: Callable[[Checkpoint, dict[str, TensorInfo], str], VAE]
+
+
+FAMILIES: tuple[VAEFamily, ...] = (
+    VAEFamily("taesd", is_taesd, load_taesd),
+    VAEFamily("kl", is_kl, load_kl),
+)
+
+
+def find_vae_family(part: Mapping[str, TensorInfo]) -> VAEFamily | None:
+    """The first layout that the tensors are of; None when no one is."""
+    return next((family for family in FAMILIES if family.matches(part)), None)
