@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from graphengine.cache.disk import DiskStore
-from graphengine.cache.hashing import FileMemo, fingerprint_file
+from graphengine.cache.hashing import FileMemo, MemoryMemo, fingerprint_file
 from graphengine.cache.store import CacheStore, MemoryStore
 from graphengine.cache.tiers import tiers
 from graphengine.errors import PackError, Problem, ValidationFailed
@@ -72,7 +72,6 @@ class Engine:
     memo: FileMemo | None = None
     packs: PackDefinitions = field(default_factory=PackDefinitions)
     records: RecordFolder | None = None
-    is_shared: bool = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Engine":
@@ -98,10 +97,9 @@ class Engine:
             executor=LocalExecutor(),
             device=settings.device,
             custom=tuple(custom),
-            memo=disk,
+            memo=disk or MemoryMemo(),
             packs=packs,
             records=RecordFolder(settings.cache / "runs") if settings.cache is not None else None,
-            is_shared=settings.remote is not None,
         )
 
     def read(self, path: Path, wanted: DocumentKind | None = None) -> Conversion:
@@ -270,7 +268,7 @@ class Engine:
             threads.close()
 
     def _fingerprint(self, path: Path) -> str:
-        return fingerprint_file(path, self.memo, whole=self.is_shared)
+        return fingerprint_file(path, self.memo)
 
     def _keys(self, kind: Callable[[str | None, FileMemo | None], str | None] = device_class) -> NodeKeys:
         environment = Environment(lambda: kind(self.device, self.memo) or "unknown")

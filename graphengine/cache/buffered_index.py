@@ -359,4 +359,4 @@ def _shown(action: Action, now: float) -> Shown:
 
 def _file_row(stamp: FileStamp) -> tuple[bytes, str]:
     # Bytes: file names need not be valid text. Text: an inode may exceed SQLite's integers.
-    return os.fsencode(stamp.path), f"{stamp.size} {stamp.mtime_ns} {stamp.inode}"
+    return os.fsencode(stamp.path), f"{stamp.size} {stamp.mtime_ns} {stamp.inode} {stamp.ctime_ns}"

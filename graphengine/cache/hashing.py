@@ -8,26 +8,24 @@ SHA-256, not BLAKE2b: processors of the last years compute it in hardware (measu
 and it is what model hubs publish, so the hash of a model file can be compared with theirs.
 """
 
+import logging
 import os
 import stat
 import time
 from collections.abc import Mapping
 from hashlib import file_digest, sha256
-from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol, cast
 
 from graphengine.errors import FileRefused, GraphEngineError
 
+logger = logging.getLogger(__name__)
+
 #: Part of every key. Raise it when the text below changes, so that old entries are not found any more.
 KEY_FORMAT = "1"
 
-#: Files up to this many bytes are read whole for their fingerprint.
-FULL_FINGERPRINT_LIMIT = 64 * 2**20
-
-_SAMPLED = "sampled:"
-_SAMPLE_BYTES = 2**20
+_LARGE_BYTES = 2**30
 _RECENT_NS = 2 * 10**9
 _MAX_PARTS = 1_000_000
 _NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -145,6 +143,7 @@ class FileStamp(NamedTuple):
     size: int
     mtime_ns: int
     inode: int
+    ctime_ns: int = 0
 
 
 class FileMemo(Protocol):
@@ -171,16 +170,28 @@ def hash_file(path: Path) -> str:
         raise _refused(path, error) from error
 
 
-def fingerprint_file(path: Path, memo: FileMemo | None = None, *, whole: bool = False) -> str:
-    """What stands for a file's content in a cache key: `sha256:` or `sampled:` and 64 hex digits.
+class MemoryMemo:
+    """Remembers fingerprints as long as the process lives."""
 
-    Files up to 64 MiB are read whole, and the file's name and date do not count. Of a larger file (a checkpoint of
-    many gigabytes) only the size, the modification time and the first and last MiB count: to change such a file in
-    between and keep its size and time goes unnoticed. With a memo, an unchanged file is not read again; a file
-    changed less than two seconds ago is not remembered, since a second change might leave the same stamp.
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[FileStamp, str]] = {}
 
-    With `whole`, files of any size are read whole. Keys that other machines look for need it, since a file has
-    another time there.
+    def recall(self, stamp: FileStamp) -> str | None:
+        """The fingerprint remembered for exactly this stamp, or None."""
+        known = self._known.get(stamp.path)
+        return known[1] if known is not None and known[0] == stamp else None
+
+    def remember(self, stamp: FileStamp, fingerprint: str) -> None:
+        """Remember a fingerprint; an older one of the same path is forgotten."""
+        self._known[stamp.path] = (stamp, fingerprint)
+
+
+def fingerprint_file(path: Path, memo: FileMemo | None = None) -> str:
+    """What stands for a file's content in a cache key: `sha256:` and 64 hex digits.
+
+    The whole file is read, whatever its size; its name and date do not count. With a memo, a file of the same
+    size, modification time, change time and inode as before is not read again; a file changed less than two
+    seconds ago is not remembered, since a second change might leave the same stamp.
 
     Raises:
         FileRefused: it is missing, unreadable or no regular file.
@@ -188,10 +199,12 @@ def fingerprint_file(path: Path, memo: FileMemo | None = None, *, whole: bool = 
     try:
         stamp = _stamp(path)
         known = memo.recall(stamp) if memo else None
-        if known is not None and not (whole and known.startswith(_SAMPLED)):
+        if known is not None:
             return known
+        if stamp.size >= _LARGE_BYTES:
+            logger.info("reading %s once for its hash (%.1f GB)", path, stamp.size / 1e9)
         with path.open("rb") as file:
-            fingerprint = _fingerprint(file, stamp, whole=whole)
+            fingerprint = f"sha256:{file_digest(file, 'sha256').hexdigest()}"
         settled = time.time_ns() - stamp.mtime_ns > _RECENT_NS and _stamp(path) == stamp
     except OSError as error:
         raise _refused(path, error) from error
@@ -200,21 +213,11 @@ def fingerprint_file(path: Path, memo: FileMemo | None = None, *, whole: bool = 
     return fingerprint
 
 
-def _fingerprint(file: BufferedReader, stamp: FileStamp, *, whole: bool) -> str:
-    if whole or stamp.size <= FULL_FINGERPRINT_LIMIT:
-        return f"sha256:{file_digest(file, 'sha256').hexdigest()}"
-    content = sha256(f"{stamp.size} {stamp.mtime_ns}\n".encode())
-    content.update(file.read(_SAMPLE_BYTES))
-    file.seek(-_SAMPLE_BYTES, os.SEEK_END)
-    content.update(file.read(_SAMPLE_BYTES))
-    return f"{_SAMPLED}{content.hexdigest()}"
-
-
 def _stamp(path: Path) -> FileStamp:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # a pipe would block for ever
         raise FileRefused(f"{path} is not a regular file", hint="name a file, not a folder or device")
-    return FileStamp(os.path.abspath(path), found.st_size, found.st_mtime_ns, found.st_ino)
+    return FileStamp(os.path.abspath(path), found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
 
 
 def _refused(path: Path, error: OSError) -> FileRefused:

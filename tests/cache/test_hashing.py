@@ -1,14 +1,15 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphengine.cache import hashing
 from graphengine.cache.hashing import (
-    FULL_FINGERPRINT_LIMIT,
+    FileMemo,
     FileStamp,
+    MemoryMemo,
     Uncacheable,
     fingerprint_file,
     hash_file,
@@ -176,16 +177,6 @@ def write_old(path: Path, content: bytes) -> Path:
     return path
 
 
-def sparse_file(path: Path, *, middle: bytes = b"") -> Path:
-    """A file just over the limit for full fingerprints, mostly a hole; `middle` lies behind the first MiB."""
-    with path.open("wb") as file:
-        file.seek(2 * 2**20)
-        file.write(middle)
-        file.truncate(FULL_FINGERPRINT_LIMIT + 1)
-    os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
-    return path
-
-
 def test_the_hash_of_a_file_is_what_sha256sum_prints(tmp_path: Path) -> None:
     path = write_old(tmp_path / "abc", b"abc")
     assert hash_file(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -198,33 +189,32 @@ def test_name_and_date_of_a_small_file_do_not_count(tmp_path: Path) -> None:
     assert fingerprint_file(old) == fingerprint_file(new)
 
 
-def test_read_whole_a_large_file_counts_by_its_bytes_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_byte_in_the_middle_of_a_large_file_counts_and_its_date_does_not(tmp_path: Path) -> None:
+    path, memo = tmp_path / "model", DictMemo()
+
+    def written(middle: bytes, time_ns: int) -> str:
+        with path.open("wb") as file:
+            file.seek(48 * 2**20)
+            file.write(middle)
+            file.truncate(96 * 2**20)  # the rest is a hole
+        os.utime(path, ns=(time_ns, time_ns))
+        return fingerprint_file(path, memo)
+
+    before = written(b"a", LONG_AGO_NS)
+    assert written(b"a", LONG_AGO_NS + 1) == before
+    assert written(b"b", LONG_AGO_NS) != before  # of the same size and date
+
+
+@pytest.mark.parametrize("make", [DictMemo, MemoryMemo])
+def test_a_file_that_was_changed_and_given_its_old_date_is_read_again(
+    tmp_path: Path, make: Callable[[], FileMemo]
 ) -> None:
-    monkeypatch.setattr(hashing, "FULL_FINGERPRINT_LIMIT", 10)
-    first, second = tmp_path / "first", tmp_path / "second"
-    for file, time in ((first, 1), (second, 2)):
-        file.write_bytes(b"x" * 3 * 2**20)
-        os.utime(file, (time, time))
-    memo = DictMemo()
-    assert fingerprint_file(first, memo) != fingerprint_file(second, memo)
-    whole = fingerprint_file(first, memo, whole=True)
-    assert whole == fingerprint_file(second, memo, whole=True) == f"sha256:{hash_file(first)}"
-    assert fingerprint_file(first, memo) == whole
-
-
-def test_a_large_file_is_sampled_and_its_date_counts(tmp_path: Path) -> None:
-    path = sparse_file(tmp_path / "model")
-    before = fingerprint_file(path)
-    assert before.startswith("sampled:")
-    os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS + 1))
-    assert fingerprint_file(path) != before
-
-
-def test_a_large_file_changed_in_the_middle_is_told_by_its_full_hash_only(tmp_path: Path) -> None:
-    plain, changed = sparse_file(tmp_path / "plain"), sparse_file(tmp_path / "changed", middle=b"x")
-    assert fingerprint_file(plain) == fingerprint_file(changed)
-    assert hash_file(plain) != hash_file(changed)
+    path, memo = write_old(tmp_path / "a.png", b"pixels"), make()
+    before = fingerprint_file(path, memo)
+    changed = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == changed:  # the clock of a file system has ticks of some milliseconds
+        write_old(path, b"PIXELS")
+    assert fingerprint_file(path, memo) != before
 
 
 def test_a_remembered_file_is_not_read_again(tmp_path: Path) -> None:
