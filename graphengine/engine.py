@@ -27,6 +27,7 @@ from graphengine.execution.hidden import RunExtra
 from graphengine.execution.hooks import RunHooks, never, silent
 from graphengine.execution.keys import NodeKeys
 from graphengine.execution.known import KnownNodes
+from graphengine.execution.numerics import AS_IMPORTED, Numerics
 from graphengine.execution.policy import RunOptions
 from graphengine.execution.result import RunResult
 from graphengine.execution.run import Run
@@ -42,9 +43,9 @@ from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
 from graphengine.packs.definitions import IndexedClass, PackDefinitions, SeenByPacks
 from graphengine.packs.discover import Pack, custom_packs, installed_packs
-from graphengine.packs.index import IndexedPack
 from graphengine.packs.load import LoadedPack
 from graphengine.packs.records import Records
+from graphengine.packs.shipped import with_shipped_models
 from graphengine.packs.stand_ins import Surroundings
 from graphengine.provenance.folder import RecordFolder
 from graphengine.recording import recorded
@@ -72,6 +73,7 @@ class Engine:
     memo: FileMemo | None = None
     packs: PackDefinitions = field(default_factory=PackDefinitions)
     records: RecordFolder | None = None
+    numerics: Numerics = AS_IMPORTED
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Engine":
@@ -86,7 +88,7 @@ class Engine:
         known = [packs.readable(pack) or packs.load(pack) for pack in installed]
         loaded = (pack for pack in known if isinstance(pack, LoadedPack))
         registry = NodeRegistry((definition for pack in loaded for definition in pack.definitions), packs)
-        folders = _with_shipped_models(settings.folders, known)
+        folders = with_shipped_models(settings.folders, known)
         packs.surroundings = Surroundings(folders, SeenByPacks(registry))
         memory = MemoryStore(settings.memory_bytes, settings.memory_entries)
         disk = DiskStore(settings.cache) if settings.cache is not None else None
@@ -100,6 +102,7 @@ class Engine:
             memo=disk or MemoryMemo(),
             packs=packs,
             records=RecordFolder(settings.cache / "runs") if settings.cache is not None else None,
+            numerics=settings.numerics,
         )
 
     def read(self, path: Path, wanted: DocumentKind | None = None) -> Conversion:
@@ -189,7 +192,7 @@ class Engine:
             if not targets:
                 raise ValidationFailed(problems)
         plan = self._checked_plan(workflow, targets)
-        hooks = RunHooks(on_event, is_cancelled, self._choose_device, self._free_memory)
+        hooks = RunHooks(on_event, is_cancelled, self._choose_device, self._free_memory, self.numerics)
         options = options or RunOptions()
         with self._executor_for(options) as executor:
             run = Run(
@@ -271,7 +274,7 @@ class Engine:
         return fingerprint_file(path, self.memo)
 
     def _keys(self, kind: Callable[[str | None, FileMemo | None], str | None] = device_class) -> NodeKeys:
-        environment = Environment(lambda: kind(self.device, self.memo) or "unknown")
+        environment = Environment(lambda: kind(self.device, self.memo) or "unknown", self.numerics)
         return NodeKeys(self.folders, self._fingerprint, environment)
 
     def _define(self, class_type: str) -> NodeDefinition | None:
@@ -386,13 +389,3 @@ def _unless_provided(problem: Problem, providers: Mapping[str, Pack]) -> Problem
         hint="run the workflow, or add --load-packs to run the pack's code now",
         severity="warning",
     )
-
-
-def _with_shipped_models(folders: Folders, packs: Iterable[LoadedPack | IndexedPack]) -> Folders:
-    """The folders with the models that packs bring along searched last."""
-    models = dict(folders.models)
-    for pack in packs:
-        for kind in sorted(pack.models.iterdir()) if pack.models is not None and pack.models.is_dir() else ():
-            if kind.is_dir():
-                models[kind.name] = (*models.get(kind.name, ()), kind)
-    return replace(folders, models=models)

@@ -17,6 +17,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from graphengine.cache.remote_place import RemotePlace, remote_place
 from graphengine.errors import SettingsError
+from graphengine.execution.numerics import AS_IMPORTED, Numerics, read_numerics
 from graphengine.node.folders import Folders
 
 #: Kinds of models that are looked for although their folder is not there yet, so that a hint can name the folder.
@@ -51,7 +52,8 @@ class Settings:
     is kept what nodes packs have, None imports installed packs each time. `device` is a torch device string, None
     chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept in
     memory, None as many as there is room for in `memory_bytes`; what a run still needs is not counted, and models
-    count little. `remote` is a cache shared with other machines, behind the disk store.
+    count little. `remote` is a cache shared with other machines, behind the disk store. `numerics`
+    is how torch computes.
     """
 
     folders: Folders = field(default_factory=Folders)
@@ -62,6 +64,7 @@ class Settings:
     memory_entries: int | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     remote: RemotePlace | None = None
+    numerics: Numerics = AS_IMPORTED
 
 
 def load_settings(
@@ -86,14 +89,14 @@ def load_settings(
     """The settings that follow from what the user gave; folders left out lie below `base_dir` or the current one.
 
     `workflow` is the file to run: an `input/` folder beside it is searched after the user's. `environ` may hold
-    `GRAPHENGINE_CACHE` and `GRAPHENGINE_REMOTE_CACHE`, the defaults of `cache` and `remote_cache`, and
-    `GRAPHENGINE_REMOTE_KEY`. With `no_cache` nothing is shared either; `runs_nothing` only opens no store of
-    outputs. `extra_model_paths` is read in place of the base folder's `extra_model_paths.yaml`. Nothing is created
+    `GRAPHENGINE_CACHE` and `GRAPHENGINE_REMOTE_CACHE`, the defaults of `cache` and `remote_cache`,
+    `GRAPHENGINE_REMOTE_KEY`, and what `read_numerics` reads. With `no_cache` nothing is shared either;
+    `runs_nothing` only opens no store of outputs. `extra_model_paths` is read in place of the base folder's `extra_model_paths.yaml`. Nothing is created
     here.
 
     Raises:
         SettingsError: a folder the user named is not there, `extra_model_paths.yaml` cannot be read, the device
-            has no such name, or the shared cache cannot be used.
+            has no such name, the shared cache cannot be used, or a variable has no such value.
     """
     base = _existing(base_dir, "base") if base_dir else Path.cwd()
     extra = _read_extra_model_paths(_existing_file(extra_model_paths) or base / EXTRA_MODEL_PATHS, environ)
@@ -117,6 +120,7 @@ def load_settings(
         memory_entries=memory_entries,
         memory_bytes=DEFAULT_MEMORY_BYTES if memory_budget is None else _bytes(memory_budget, "memory budget"),
         remote=None if no_cache else _remote(remote_cache, environ, readonly=remote_readonly),
+        numerics=read_numerics(environ),
     )
 
 

@@ -24,6 +24,7 @@ from graphengine.execution.answers import (
     collect,
     read_answer,
 )
+from graphengine.execution.numerics import Numerics
 from graphengine.node.api import ExecutionBlocker, NodeContext, current_context
 
 #: What a call that is left out gives.
@@ -37,7 +38,8 @@ class NodeCall:
     """One node, its inputs as items, and the hidden values it asked for; ready to be run by an executor.
 
     `absent` are linked lazy inputs that are not computed yet. `restructure` turns the arguments of one call into
-    what the method takes, for nodes with dynamic inputs.
+    what the method takes, for nodes with dynamic inputs. `numerics` is how torch is to compute, None for nodes
+    that are not built on it.
     """
 
     node_id: str
@@ -54,6 +56,7 @@ class NodeCall:
     linked: frozenset[str] = frozenset()
     context: NodeContext = field(default_factory=NodeContext)
     restructure: Callable[..., dict[str, object]] | None = None
+    numerics: Numerics | None = None
 
 
 # Any throughout: nodes and what they return are their authors'.
@@ -64,6 +67,8 @@ def call_node(call: NodeCall, node: Any) -> Outcome:
         GraphEngineError: the node returned something that is no node result, or asked for an input it has not.
         Exception: whatever the node raises.
     """
+    if call.numerics is not None:
+        call.numerics.apply()
     if _is_asked(call, node) and (names := _wanted(call, _each(call, node.check_lazy_status, _lazy(call, node)))):
         return Wanting(names)
     calls, blocked = _arguments(call)
@@ -77,6 +82,8 @@ async def call_async_node(call: NodeCall, node: Any) -> Outcome:
         GraphEngineError: as `call_node`.
         Exception: whatever the node raises.
     """
+    if call.numerics is not None:
+        call.numerics.apply()
     if _is_asked(call, node):
         wanted = await _each_async(call, node.check_lazy_status, _lazy(call, node))
         if names := _wanted(call, wanted):

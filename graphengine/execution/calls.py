@@ -7,8 +7,10 @@ from functools import partial
 from graphengine.errors import GraphEngineError
 from graphengine.execution.answers import Items
 from graphengine.execution.call import NodeCall
+from graphengine.execution.environment import is_on_torch
 from graphengine.execution.events import Event, NodePreview, NodeProgress
 from graphengine.execution.hidden import HiddenValues
+from graphengine.execution.numerics import AS_IMPORTED, Numerics
 from graphengine.execution.steps import Step
 from graphengine.node.api import NodeContext, Preview
 from graphengine.node.dynamic import live_inputs, nested_inputs
@@ -25,6 +27,7 @@ class CallMaker:
     choose_device: Callable[[], str]
     is_cancelled: Callable[[], bool]
     emit: Callable[[Event], None]
+    numerics: Numerics = AS_IMPORTED
 
     def make(self, step: Step, items: Callable[[Link], Items]) -> NodeCall:
         """The call; `items` gives what a link holds.
@@ -53,6 +56,7 @@ class CallMaker:
             linked=frozenset(_linked(step)) if step.lazy else frozenset(),
             context=context,
             restructure=partial(nested_inputs, definition) if definition.has_dynamic else None,
+            numerics=self.numerics if is_on_torch(definition) else None,
         )
 
     def _inputs(self, step: Step, items: Callable[[Link], Items]) -> dict[str, Items]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from graphengine.execution.events import Event, Listener
+from graphengine.execution.numerics import AS_IMPORTED, Numerics
 
 
 def silent(event: Event) -> None:
@@ -28,10 +29,11 @@ class RunHooks:
     """Who is told what happens and asked whether to stop, and what the surroundings of a run can do.
 
     `choose_device` gives a torch device string when the first node asks; `free_memory` is called when a node ran
-    out of memory.
+    out of memory. `numerics` is how torch is to compute.
     """
 
     on_event: Listener = silent
     is_cancelled: Callable[[], bool] = never
     choose_device: Callable[[], str] = _cpu
     free_memory: Callable[[], None] = _nothing
+    numerics: Numerics = AS_IMPORTED

@@ -98,7 +98,12 @@ class Run:
         self._demand = Demand(self.known, self._recall, self._digests, self._held, self._agenda, self._take_cached)
         hidden = HiddenValues(self.known.prompt, self.extra)
         self._calls = CallMaker(
-            self.saved.folders, hidden, self.hooks.choose_device, self._is_stopping, self._emit
+            self.saved.folders,
+            hidden,
+            self.hooks.choose_device,
+            self._is_stopping,
+            self._emit,
+            self.hooks.numerics,
         )
 
     def execute(self) -> RunResult:

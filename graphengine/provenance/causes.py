@@ -20,7 +20,7 @@ CauseKind = Literal[
 ]  # fmt: skip
 
 #: Parts that many nodes share; a change of one is one cause, whatever nodes it concerns.
-_SHARED = ("code", "package:", "device")
+_SHARED = ("code", "package:", "device", "deterministic", "float32_precision")
 
 
 @dataclass(frozen=True, slots=True)

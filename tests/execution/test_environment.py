@@ -6,6 +6,7 @@ from graphengine.cache.hashing import FileStamp
 from graphengine.execution import devices
 from graphengine.execution.devices import device_class, known_device_class
 from graphengine.execution.environment import Environment
+from graphengine.execution.numerics import Numerics
 from graphengine.node.definition import NodeDefinition, OutputSpec
 
 PLAIN = NodeDefinition("Plain", {}, (OutputSpec("text", "STRING"),))
@@ -17,12 +18,12 @@ def never() -> str:
 
 def test_the_device_counts_for_nodes_that_compute_on_one() -> None:
     sampler = replace(PLAIN, resources=frozenset({"device"}))
-    assert Environment(lambda: "cuda").of(sampler) == {"device": "cuda"}
+    assert Environment(lambda: "cuda").of(sampler)["device"] == "cuda"
     assert Environment(never).of(PLAIN) == {}
 
 
 def test_the_device_counts_for_every_node_of_a_custom_pack() -> None:
-    assert Environment(lambda: "cuda").of(replace(PLAIN, module="custom_nodes.x")) == {"device": "cuda"}
+    assert Environment(lambda: "cuda").of(replace(PLAIN, module="custom_nodes.x"))["device"] == "cuda"
 
 
 def test_versions_of_packages_count() -> None:
@@ -79,3 +80,10 @@ def test_without_a_driver_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(devices, "best_device", never)
     monkeypatch.setattr("sys.platform", "linux")
     assert device_class(None) == "cpu"
+
+
+def test_how_torch_computes_counts_for_nodes_that_are_built_on_it() -> None:
+    strict = Environment(never, Numerics(deterministic=True, precision="high"))
+    scaled = replace(PLAIN, packages={"torch": "2.13"})
+    assert strict.of(scaled) == {"package:torch": "2.13", "deterministic": "yes", "float32_precision": "high"}
+    assert strict.of(PLAIN) == {}

@@ -41,13 +41,16 @@ def test_a_run_is_recorded_with_what_became_of_each_node(bench: Bench) -> None:
     assert states(bench) == {"1": "not needed", "2": "not needed", "3": "cached"}
 
 
+ENVIRONMENT = {"package:torch": "2.12", "device": "cpu", "deterministic": "no", "float32_precision": "highest"}
+
+
 def test_a_record_holds_what_the_run_was(bench: Bench) -> None:
     bench.run(SAMPLED)
     (run,) = bench.records.read(bench.file, "")
     record = run.record
     assert (record.status, record.file, record.targets) == ("success", str(bench.file), ("4",))
     assert record.document["3"] == {"class_type": "Sample", "inputs": {"model": ["1", 0], "value": ["2", 0]}}
-    assert record.environments == [{"package:torch": "2.12", "device": "cpu"}]
+    assert record.environments == [ENVIRONMENT]
     assert len(record.nodes["3"].key) == 64
     assert len(record.nodes["3"].digests) == 1
     assert record.nodes["1"].stored is False
@@ -60,8 +63,7 @@ def test_the_parts_of_a_key_are_named(bench: Bench) -> None:
     assert parts == {
         "class": "LoadModel",
         "code:loadmodel.py": "1",
-        "package:torch": "2.12",
-        "device": "cpu",
+        **ENVIRONMENT,
         "input:ckpt_name": '"m.safetensors"',
     }
     assert named_parts(bench.foresee(SAMPLED).now, "3")["link:model"] == "node 1, output 0"
