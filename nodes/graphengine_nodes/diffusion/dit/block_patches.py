@@ -1,0 +1,70 @@
+"""What ControlNets and other nodes do to single blocks of a transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphengine_nodes.diffusion.model import NetworkCall
+
+Residual = Tensor | float
+
+
+def after_blocks(residuals: Sequence[Tensor | None], blocks: Sequence[Any]) -> list[Residual] | None:
+    """What is added to the state after each block, 0 where nothing is; None when there is nothing at all."""
+    if not any(residual is not None for residual in residuals):
+        return None
+    given: list[Residual] = [0.0 if residual is None else residual for residual in residuals[: len(blocks)]]
+    return given + [0.0] * (len(blocks) - len(given))
+
+
+@contextmanager
+def replaced_blocks(call: NetworkCall, blocks: Mapping[str, Sequence[nn.Module]]) -> Iterator[None]:
+    """While it is entered, blocks do what the call's options "patches_replace" say under "dit".
+
+    blocks: by kind, "double_block" and "single_block". A patch is called with the states {"img", "txt", "vec"}
+    (of a single block "img" is the text with the picture behind it) and {"original_block": function}; it gives
+    the new states.
+    """
+    patches = call.options.get("patches_replace", {}).get("dit", {})
+    with ExitStack() as stack:
+        for (kind, number, *_), patch in patches.items():
+            if kind in blocks and 0 <= number < len(blocks[kind]):
+                stack.enter_context(_replaced(blocks[kind][number], patch, single=kind == "single_block"))
+        yield
+
+
+@contextmanager
+def _replaced(block: Any, patch: Callable[..., Mapping[str, Any]], *, single: bool) -> Iterator[None]:
+    inner = block.forward
+
+    def forward(hidden_states: Tensor, encoder_hidden_states: Tensor, temb: Tensor, **rest: Any) -> Any:
+        length = encoder_hidden_states.shape[1]
+
+        def original(state: Mapping[str, Any]) -> dict[str, Any]:
+            text, picture = _parts(state, length, single=single)
+            text, picture = inner(hidden_states=picture, encoder_hidden_states=text, temb=state["vec"], **rest)
+            return {**state, **_states(text, picture, single=single)}
+
+        state = {**_states(encoder_hidden_states, hidden_states, single=single), "vec": temb}
+        return _parts(patch(state, {"original_block": original}), length, single=single)
+
+    block.forward = forward
+    try:
+        yield
+    finally:
+        del block.forward
+
+
+def _states(text: Tensor, picture: Tensor, *, single: bool) -> dict[str, Tensor]:
+    return {"img": torch.cat([text, picture], dim=1)} if single else {"img": picture, "txt": text}
+
+
+def _parts(state: Mapping[str, Any], length: int, *, single: bool) -> tuple[Tensor, Tensor]:
+    if single:
+        return state["img"][:, :length], state["img"][:, length:]
+    return state["txt"], state["img"]

@@ -1,0 +1,140 @@
+"""Wan 2.1 and 2.2: text and image to video (Wan team, 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphengine_nodes.diffusion.model import Extras, Job, LatentFormat, NetworkCall
+from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampling
+
+from . import latent_formats
+from .architecture import Architecture, Config
+from .conditions import beside, video_mask
+from .layout import Destination, Reader, any_name, destinations
+from .modules import diffusers_class, on_meta
+from .packing import cropped, padded
+
+_HEAD = 128
+_FREQUENCIES = "time_embedding.0.weight"
+_RENAMES = (
+    (r"^time_embedding\.0", "condition_embedder.time_embedder.linear_1"),
+    (r"^time_embedding\.2", "condition_embedder.time_embedder.linear_2"),
+    (r"^text_embedding\.0", "condition_embedder.text_embedder.linear_1"),
+    (r"^text_embedding\.2", "condition_embedder.text_embedder.linear_2"),
+    (r"^time_projection\.1", "condition_embedder.time_proj"),
+    (r"^img_emb\.proj\.0", "condition_embedder.image_embedder.norm1"),
+    (r"^img_emb\.proj\.1", "condition_embedder.image_embedder.ff.net.0.proj"),
+    (r"^img_emb\.proj\.3", "condition_embedder.image_embedder.ff.net.2"),
+    (r"^img_emb\.proj\.4", "condition_embedder.image_embedder.norm2"),
+    (r"^img_emb\.emb_pos", "condition_embedder.image_embedder.pos_embed"),
+    (r"^head\.modulation", "scale_shift_table"),
+    (r"^head\.head", "proj_out"),
+    (r"self_attn", "attn1"),
+    (r"cross_attn", "attn2"),
+    (r"(attn\d)\.([qkv])\.", r"\1.to_\2."),
+    (r"(attn\d)\.o\.", r"\1.to_out.0."),
+    (r"attn2\.([kv])_img\.", r"attn2.add_\1_proj."),
+    (r"attn2\.norm_k_img", "attn2.norm_added_k"),
+    (r"\.modulation$", ".scale_shift_table"),
+    (r"\.ffn\.0", ".ffn.net.0.proj"),
+    (r"\.ffn\.2", ".ffn.net.2"),
+    (r"\.norm3\.", ".norm2."),
+)
+
+
+class Wan(Architecture):
+    """The layouts of 1.3B, 14B and 5B; models with more input channels than output ones are shown pictures."""
+
+    family, title = "wan", "a Wan video model"
+
+    def matches(self, names: Collection[str]) -> bool:
+        """A modulated head, and none of the parts that variants have beside."""
+        variant = any_name(
+            names, r"^(vace_blocks|face_adapter|motion_encoder|casual_audio_encoder|control_adapter|ref_conv)"
+        )
+        return "head.modulation" in names and "patch_embedding.weight" in names and not variant
+
+    def config(self, read: Reader) -> Config:
+        """Sizes of WanTransformer3DModel."""
+        width, channels, *patch = read.shape("patch_embedding.weight", 5)
+        out = read.shape("head.head.weight", 2)[0] // (patch[0] * patch[1] * patch[2])
+        image = read.shape("img_emb.proj.0.weight", 1)[0] if read.has("img_emb.proj.0.weight") else None
+        places = read.shape("img_emb.emb_pos", 3)[1] if read.has("img_emb.emb_pos") else None
+        return {
+            "patch_size": tuple(patch),
+            "num_attention_heads": read.heads(width, _HEAD),
+            "attention_head_dim": _HEAD,
+            "in_channels": channels,
+            "out_channels": out,
+            "text_dim": read.shape("text_embedding.0.weight", 2)[1],
+            "freq_dim": read.shape(_FREQUENCIES, 2)[1],
+            "ffn_dim": read.shape("blocks.0.ffn.0.weight", 2)[0],
+            "num_layers": read.count(r"blocks\.(\d+)\."),
+            "cross_attn_norm": read.has("blocks.0.norm3.weight"),
+            "image_dim": image,
+            "added_kv_proj_dim": None if image is None else width,
+            "pos_embed_seq_len": places,
+        }
+
+    def destinations(self, read: Reader, config: Config) -> dict[str, tuple[Destination, ...]]:
+        """Each tensor is a parameter."""
+        return destinations(read.shapes, _RENAMES)
+
+    def module(self, config: Config) -> nn.Module:
+        """WanTransformer3DModel, its table of positions with values."""
+        module = on_meta(diffusers_class("WanTransformer3DModel"), **config)
+        module.rope = type(module.rope)(
+            config["attention_head_dim"], config["patch_size"], module.rope.max_seq_len
+        )
+        return module  # type: ignore[no-any-return]  # the class is chosen by name
+
+    def sampling(self, config: Config) -> ModelSampling:
+        """Shift 8."""
+        return FlowSampling.shifted(8.0)
+
+    def latent_format(self, config: Config) -> LatentFormat:
+        """48 channels of 16 x 16 pixels for the 5B model of 2.2, 16 of 8 x 8 for the others."""
+        return (
+            latent_formats.WAN22
+            if config["out_channels"] == latent_formats.WAN22.channels
+            else latent_formats.WAN21
+        )
+
+    def text_width(self, config: Config) -> int:
+        """4096."""
+        return int(config["text_dim"])
+
+    def extras(self, config: Config, options: Mapping[str, Any], job: Job) -> Extras:
+        """The picture's latent with its mask, and what CLIP vision saw, for models that take them."""
+        values, spatial = {}, {}
+        vision = options.get("clip_vision_output")
+        if config["image_dim"] is not None and vision is not None:
+            values["image"] = vision["penultimate_hidden_states"]
+        missing = config["in_channels"] - job.latent_format.channels
+        if missing > 0:
+            shown = beside(options, job)
+            more = missing - shown.shape[1]
+            if more > 0:
+                shown = torch.cat(
+                    [video_mask(options, job, more).expand(len(shown), -1, -1, -1, -1), shown], dim=1
+                )
+            spatial["concat"] = shown[:, :missing]
+        return Extras(values, spatial)
+
+    def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
+        """timestep: sigma * 1000."""
+        x, concat = call.x, call.extra.get("concat")
+        if concat is not None:
+            x = torch.cat([x, concat], dim=1)
+        output: Tensor = module(
+            padded(x, config["patch_size"]),
+            timestep=call.timestep,
+            encoder_hidden_states=call.context,
+            encoder_hidden_states_image=call.extra.get("image"),
+            return_dict=False,
+        )[0]
+        return cropped(output, call.x)
