@@ -1,0 +1,407 @@
+"""What an adapter file says: its tensors sorted by weight and by role, checked, and what they do to a weight.
+
+A name in such a file is a stem, which names a weight, and an ending, which says what the tensor is. Trainers agree
+on neither; this module knows the endings, `lora_names` the stems. Known are the endings of kohya's sd-scripts
+(`.lora_up.weight`, `.alpha`), of diffusers and PEFT (`.lora_B.weight`, `_lora.up.weight`,
+`.lora_linear_layer.up.weight`, `.lora_magnitude_vector`), of LyCORIS (LoCon, LoHa, LoKr, full, norms, GLoRA,
+Diag-OFT, BOFT, DoRA) and of ComfyUI (`.diff`, `.diff_b`, `.set_weight`). The mathematics is in `lora_formulas`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from graphengine.node.api import ModelError
+
+from . import lora_formulas as formulas
+
+Shape = tuple[int, ...]
+
+_NAME = re.compile(
+    r"(?P<stem>.+?)(?:"
+    r"[._]lora(?:_linear_layer)?[._](?P<side>up|down|mid|A|B)(?:\.default)?(?:\.weight|(?P<bias>\.bias))?"
+    r"|\.(?P<role>alpha|dora_scale|lora_magnitude_vector|diff|diff_b|w_norm|b_norm|set_weight"
+    r"|hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2)|oft_blocks|rescale|a[12]|b[12]|bm)"
+    r"(?:\.default)?(?:\.weight)?)"
+)
+#: Roles that trainers have several names for.
+_SAME = {
+    "A": "down",
+    "B": "up",
+    "mid": "middle",
+    "w_norm": "diff",
+    "b_norm": "diff_b",
+    "lora_magnitude_vector": "dora_scale",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensors:
+    """The tensors that a file has for one weight, by role; `names` are their names in the file."""
+
+    file: str
+    stem: str
+    names: Mapping[str, str]
+    values: Mapping[str, Tensor]
+
+    def __contains__(self, role: str) -> bool:
+        return role in self.values
+
+    def shape(self, role: str, *, at_least: int = 1) -> Shape:
+        """The shape of a tensor.
+
+        Raises:
+            ModelError: there is no such tensor, or it has fewer dimensions.
+        """
+        if role not in self.values:
+            raise ModelError(
+                f"LoRA file {self.file!r} lacks a tensor of {self.stem!r}: its {role!r}",
+                hint="the file is incomplete",
+            )
+        shape = tuple(self.values[role].shape)
+        if len(shape) < at_least or 0 in shape:
+            raise self.misfit(role)
+        return shape
+
+    def misfit(self, *roles: str) -> ModelError:
+        """The error that tensors have shapes that no formula can use."""
+        shapes = " and ".join(f"{self.names[role]!r} of {list(self.values[role].shape)}" for role in roles)
+        return ModelError(f"LoRA file {self.file!r} is damaged: no formula fits {shapes}")
+
+    def require(self, fits: bool, *roles: str) -> None:
+        """Check a condition on shapes.
+
+        Raises:
+            ModelError: it does not hold; the tensors are named.
+        """
+        if not fits:
+            raise self.misfit(*roles)
+
+    def value(self, role: str, device: torch.device) -> Tensor:
+        """A tensor in float32 on a device.
+
+        Raises:
+            ModelError: it holds numbers that are not finite.
+        """
+        value = self.values[role].to(device, torch.float32)
+        if not bool(torch.isfinite(value).all()):
+            raise ModelError(
+                f"LoRA file {self.file!r} holds numbers that are not finite, in {self.names[role]!r}",
+                hint="its training failed; use another version of it",
+            )
+        return value
+
+    def number(self, role: str) -> float | None:
+        """The value of a tensor with a single number; None when the file has no such tensor.
+
+        Raises:
+            ModelError: it holds more than one number, or one that is not finite.
+        """
+        if role not in self.values:
+            return None
+        self.require(self.values[role].numel() == 1, role)
+        return float(self.value(role, torch.device("cpu")).flatten()[0])
+
+    def scale(self, rank: int | None) -> float:
+        """alpha / rank; 1 when the file gives no alpha or the formula has no rank."""
+        alpha = self.number("alpha")
+        return 1.0 if alpha is None or rank is None else alpha / rank
+
+
+class Adapter(Protocol):
+    """What a file does to one weight (target "weight") or to its bias (target "bias").
+
+    size: how many outputs the weight has, and how many numbers for each of them; None when any number fits.
+    by_rows: whether some outputs of the weight can be changed without knowing the others.
+    """
+
+    @property
+    def target(self) -> str:
+        """ "weight" or "bias"."""
+
+    @property
+    def size(self) -> tuple[int, int | None]:
+        """Outputs, and numbers for each."""
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether rows can be changed alone."""
+
+    def changed(self, weight: Tensor, strength: float, rows: slice | None) -> Tensor:
+        """The changed weight, of the same shape; float32.
+
+        rows: which outputs of the adapter's weight the given weight has; None for all.
+
+        Raises:
+            ModelError: the file holds numbers that are not finite.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Additive:
+    """W + strength · ΔW, or the DoRA of it: W + strength · (DoRA - W)."""
+
+    tensors: Tensors
+    size: tuple[int, int | None]
+    scale: float
+    delta: Callable[[Tensors, torch.device], Tensor]
+    target: str = "weight"
+
+    @property
+    def by_rows(self) -> bool:
+        """Not when a magnitude belongs to the inputs."""
+        return "dora_scale" not in self.tensors or self.tensors.shape("dora_scale")[0] == self.size[0]
+
+    def changed(self, weight: Tensor, strength: float, rows: slice | None) -> Tensor:
+        """The changed weight."""
+        delta = self._part(self.delta(self.tensors, weight.device), rows).reshape(weight.shape)
+        if self.target == "bias" or "dora_scale" not in self.tensors:
+            return weight + delta * (strength * self.scale)
+        magnitude = self._part(self.tensors.value("dora_scale", weight.device), rows)
+        decomposed = formulas.decomposed(weight, delta * self.scale, magnitude)
+        return decomposed if strength == 1 else weight + (decomposed - weight) * strength
+
+    def _part(self, values: Tensor, rows: slice | None) -> Tensor:
+        return values if rows is None else values.reshape(self.size[0], -1)[rows]
+
+
+def _low_rank(tensors: Tensors) -> Adapter:
+    up, down = tensors.shape("up", at_least=2), tensors.shape("down", at_least=2)
+    kernel = prod(down[2:])
+    if "middle" in tensors:
+        middle = tensors.shape("middle", at_least=2)
+        tensors.require(middle[:2] == (up[1], down[0]) and kernel == 1, "up", "middle", "down")
+        kernel = prod(middle[2:])
+    else:
+        tensors.require(up[1] == down[0], "up", "down")
+    tensors.require(prod(up[2:]) == 1, "up")
+
+    def delta(tensors: Tensors, device: torch.device) -> Tensor:
+        middle = tensors.value("middle", device) if "middle" in tensors else None
+        down = tensors.value("down", device)
+        return formulas.low_rank(tensors.value("up", device), down if middle is None else down.flatten(1), middle)
+
+    return Additive(tensors, (up[0], down[1] * kernel), tensors.scale(down[0]), delta)
+
+
+def _hadamard(tensors: Tensors) -> Adapter:
+    names = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+    a, b, c, d = (tensors.shape(name, at_least=2) for name in names)
+    if "hada_t1" in tensors or "hada_t2" in tensors:
+        first, second = (tensors.shape(name, at_least=2) for name in ("hada_t1", "hada_t2"))
+        tensors.require(first[:2] == (a[0], b[0]) and second[:2] == (c[0], d[0]), "hada_t1", "hada_t2", *names)
+        tensors.require((a[1], b[1], first[2:]) == (c[1], d[1], second[2:]), "hada_t1", "hada_t2", *names)
+        return Additive(tensors, (a[1], b[1] * prod(first[2:])), tensors.scale(b[0]), _hadamard_tucker)
+    tensors.require((a[1], c[1]) == (b[0], d[0]) and (a[0], prod(b[1:])) == (c[0], prod(d[1:])), *names)
+    return Additive(tensors, (a[0], prod(b[1:])), tensors.scale(b[0]), _hadamard_delta)
+
+
+def _hadamard_delta(tensors: Tensors, device: torch.device) -> Tensor:
+    a, b, c, d = (tensors.value(f"hada_{name}", device) for name in ("w1_a", "w1_b", "w2_a", "w2_b"))
+    return formulas.hadamard((a, b), (c, d))
+
+
+def _hadamard_tucker(tensors: Tensors, device: torch.device) -> Tensor:
+    first, second = (
+        formulas.tucker(*(tensors.value(f"hada_{name}", device) for name in names))
+        for names in (("t1", "w1_a", "w1_b"), ("t2", "w2_a", "w2_b"))
+    )
+    return first * second
+
+
+def _kronecker(tensors: Tensors) -> Adapter:
+    first, rank_1 = _kronecker_factor(tensors, "lokr_w1")
+    second, rank_2 = _kronecker_factor(tensors, "lokr_w2")
+    size = first[0] * second[0], prod(first[1:]) * prod(second[1:])
+    return Additive(tensors, size, tensors.scale(rank_2 or rank_1), _kronecker_delta)
+
+
+def _kronecker_factor(tensors: Tensors, name: str) -> tuple[Shape, int | None]:
+    """Shape of a factor, and its rank when it is a product itself."""
+    if name in tensors:
+        return tensors.shape(name, at_least=2), None
+    a, b = tensors.shape(f"{name}_a", at_least=2), tensors.shape(f"{name}_b", at_least=2)
+    if name == "lokr_w2" and "lokr_t2" in tensors:
+        core = tensors.shape("lokr_t2", at_least=2)
+        tensors.require(core[:2] == (a[0], b[0]), "lokr_t2", f"{name}_a", f"{name}_b")
+        return (a[1], b[1], *core[2:]), b[0]
+    tensors.require(a[1] == b[0], f"{name}_a", f"{name}_b")
+    return (a[0], *b[1:]), b[0]
+
+
+def _kronecker_delta(tensors: Tensors, device: torch.device) -> Tensor:
+    factors = []
+    for name in ("lokr_w1", "lokr_w2"):
+        shape, _ = _kronecker_factor(tensors, name)
+        if name in tensors:
+            factor = tensors.value(name, device)
+        elif name == "lokr_w2" and "lokr_t2" in tensors:
+            factor = formulas.tucker(*(tensors.value(f"lokr_{part}", device) for part in ("t2", "w2_a", "w2_b")))
+        else:
+            factor = formulas.low_rank(tensors.value(f"{name}_a", device), tensors.value(f"{name}_b", device))
+        factors.append(factor.reshape(shape))
+    return formulas.kronecker(factors[0], factors[1])
+
+
+def _difference(tensors: Tensors) -> Adapter:
+    return _stored(tensors, "diff", "weight")
+
+
+def _bias(tensors: Tensors) -> Adapter:
+    return _stored(tensors, "diff_b", "bias")
+
+
+def _stored(tensors: Tensors, role: str, target: str) -> Adapter:
+    shape = tensors.shape(role)
+    return Additive(tensors, (shape[0], prod(shape[1:])), 1.0, lambda given, on: given.value(role, on), target)
+
+
+@dataclass(frozen=True, slots=True)
+class Generalized:
+    """W + strength · alpha / rank · (W · A + B), GLoRA."""
+
+    tensors: Tensors
+    size: tuple[int, int | None]
+    by_rows: bool = True
+    target: str = "weight"
+
+    def changed(self, weight: Tensor, strength: float, rows: slice | None) -> Tensor:
+        """The changed weight."""
+        names = ["a1", "a2", "b1", "b2"]
+        a1, a2, b1, b2 = (self.tensors.value(name, weight.device) for name in names)
+        middle = self.tensors.value("bm", weight.device) if "bm" in self.tensors else None
+        outer = formulas.low_rank(b1, b2 if middle is None else b2.flatten(1), middle)
+        outer = outer if rows is None else outer.flatten(1)[rows]
+        scale = strength * self.tensors.scale(a2.shape[0])
+        return weight + formulas.generalized(weight, (a1, a2), outer) * scale
+
+
+def _generalized(tensors: Tensors) -> Adapter:
+    a1, a2, b1, b2 = (tensors.shape(name, at_least=2) for name in ("a1", "a2", "b1", "b2"))
+    tensors.require((a1[1], a1[0]) == a2[:2] and prod(a1[2:]) == prod(a2[2:]) == 1, "a1", "a2")
+    rank, kernel = b2[0], prod(b2[2:])
+    if "bm" in tensors:
+        middle = tensors.shape("bm", at_least=2)
+        tensors.require(middle[:2] == (b1[1], b2[0]) and kernel == 1, "bm", "b1", "b2")
+        rank, kernel = middle[0], prod(middle[2:])
+    tensors.require(b1[1] == rank and prod(b1[2:]) == 1 and b2[1] == a1[0], "a1", "b1", "b2")
+    return Generalized(tensors, (b1[0], b2[1] * kernel))
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """R · W: Diag-OFT with blocks (n, b, b), BOFT with (m, n, b, b); strength mixes in the rescaling too."""
+
+    tensors: Tensors
+    size: tuple[int, int | None]
+    by_rows: bool = False
+    target: str = "weight"
+
+    def changed(self, weight: Tensor, strength: float, rows: slice | None) -> Tensor:
+        """The changed weight; rows is always None."""
+        blocks = self.tensors.value("oft_blocks", weight.device)
+        turn = formulas.rotated if blocks.ndim == 3 else formulas.butterfly
+        # LyCORIS writes the limit for one output as alpha.
+        limit = (self.tensors.number("alpha") or 0.0) * self.size[0]
+        changed = turn(weight, blocks, strength, limit)
+        if "rescale" not in self.tensors:
+            return changed
+        rescale = self.tensors.value("rescale", weight.device).reshape(-1, *[1] * (weight.ndim - 1))
+        return changed * (1 + (rescale - 1) * strength)
+
+
+def _rotated(tensors: Tensors) -> Adapter:
+    blocks = tensors.shape("oft_blocks", at_least=3)
+    size = blocks[-1]
+    butterfly = len(blocks) == 4
+    tensors.require(len(blocks) in (3, 4) and blocks[-2] == size and not (butterfly and size % 2), "oft_blocks")
+    outputs = blocks[-3] * size
+    layers = blocks[0] if butterfly else 1
+    tensors.require(outputs % (2 ** (layers - 1) * size) == 0 or not butterfly, "oft_blocks")
+    if "rescale" in tensors:
+        tensors.require(prod(tensors.shape("rescale")) == outputs, "rescale", "oft_blocks")
+    return Rotated(tensors, (outputs, None))
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The values of the file in place of the weight, whatever the strength."""
+
+    tensors: Tensors
+    size: tuple[int, int | None]
+    by_rows: bool = True
+    target: str = "weight"
+
+    def changed(self, weight: Tensor, strength: float, rows: slice | None) -> Tensor:
+        """The values of the file."""
+        values = self.tensors.value("set_weight", weight.device)
+        return (values if rows is None else values.reshape(self.size[0], -1)[rows]).reshape(weight.shape)
+
+
+def _replaced(tensors: Tensors) -> Adapter:
+    shape = tensors.shape("set_weight")
+    return Replaced(tensors, (shape[0], prod(shape[1:])))
+
+
+#: A role that shows which formula is meant → what makes the adapter of it.
+_FORMULAS: Mapping[str, Callable[[Tensors], Adapter]] = {
+    "up": _low_rank,
+    "down": _low_rank,
+    "hada_w1_a": _hadamard,
+    "lokr_w1": _kronecker,
+    "lokr_w1_a": _kronecker,
+    "a1": _generalized,
+    "oft_blocks": _rotated,
+    "diff": _difference,
+    "diff_b": _bias,
+    "set_weight": _replaced,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """The adapters of a file by the stems they stand for, and the names of tensors that say nothing known."""
+
+    file: str
+    adapters: Mapping[str, Collection[Adapter]]
+    unknown: Collection[str]
+
+
+def read_adapters(file: str, tensors: Mapping[str, Tensor]) -> AdapterFile:
+    """The adapters that tensors of these names are; file is for messages.
+
+    Raises:
+        ModelError: tensors are missing or have shapes that no formula can use.
+    """
+    names: dict[str, dict[str, str]] = defaultdict(dict)
+    unknown = []
+    for name in tensors:
+        found = _NAME.fullmatch(name)
+        if found is None:
+            unknown.append(name)
+        else:
+            names[found["stem"]][_role(found)] = name
+    adapters = {}
+    for stem, roles in names.items():
+        of_stem = Tensors(file, stem, roles, {role: tensors[name] for role, name in roles.items()})
+        made = [make(of_stem) for make in dict.fromkeys(_FORMULAS[role] for role in roles if role in _FORMULAS)]
+        if made:
+            adapters[stem] = made
+        else:
+            unknown.extend(name for role, name in roles.items() if role != "alpha")
+    return AdapterFile(file, adapters, unknown)
+
+
+def _role(found: re.Match[str]) -> str:
+    role = found["role"] or found["side"]
+    if found["bias"]:
+        return "diff_b" if role in ("up", "B") else f"{role} bias"
+    return _SAME.get(role, role)
