@@ -3,6 +3,9 @@
 from pathlib import Path
 
 from . import (
+    conditioning_nodes,
+    conditioning_option_nodes,
+    conditioning_property_nodes,
     custom_sampling_nodes,
     guidance_nodes,
     latent_nodes,
@@ -12,6 +15,7 @@ from . import (
     sampler_option_nodes,
     scheduler_nodes,
     sigma_nodes,
+    vae_nodes,
 )
 
 __all__ = [
@@ -50,6 +54,10 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **model_sampling_nodes.NODE_CLASS_MAPPINGS,
     **guidance_nodes.NODE_CLASS_MAPPINGS,
     **latent_nodes.NODE_CLASS_MAPPINGS,
+    **conditioning_nodes.NODE_CLASS_MAPPINGS,
+    **conditioning_option_nodes.NODE_CLASS_MAPPINGS,
+    **conditioning_property_nodes.NODE_CLASS_MAPPINGS,
+    **vae_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -62,4 +70,8 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **model_sampling_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **guidance_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **latent_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **conditioning_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **conditioning_option_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **conditioning_property_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **vae_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }

@@ -276,7 +276,7 @@ def _each(
     last = plans[-1]
     problem = f"out of memory: {problem}" + ("" if last is None else f" in tiles of {last}")
     return torch.cat(
-        [first_that_fits([partial(compute, sample, plan) for plan in plans], problem) for sample in batch.split(1)]
+        [first_that_fits([partial(compute, sample, plan) for plan in plans], problem) for sample in batch[:, None]]
     )
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+_EVERY = (slice(None), slice(None))  # sample and channel
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -84,11 +86,11 @@ def in_tiles(
         parts = [_parts(axis, size) for axis, size in zip(axes, sample.shape[2:], strict=True)]
         for tile in itertools.product(*parts):
             before_each()
-            made = function(sample[(..., *(part.inputs for part in tile))]).to("cpu", torch.float32)
+            made = function(sample[(*_EVERY, *(part.inputs for part in tile))]).to("cpu", torch.float32)
             made = made / len(passes)
             for axis, part in enumerate(tile, start=2):
                 made *= part.weights.reshape([-1 if place == axis else 1 for place in range(made.ndim)])
-            result[(..., *(part.outputs for part in tile))] += made
+            result[(*_EVERY, *(part.outputs for part in tile))] += made
     return result
 
 
