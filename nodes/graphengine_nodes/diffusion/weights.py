@@ -180,9 +180,28 @@ class Component:
                 setattr(module, own, buffer.to(self.device))
         self._weights.checkpoint.release()
 
+    def kept(self, name: str) -> Tensor:
+        """A parameter as a file keeps it without loss, on the CPU.
+
+        While nothing is changed, it is what the file has. As soon as some weight is, all have the precision that
+        the network works with.
+        """
+        if not self._changes:
+            return self._weights.mapped[name]
+        weight = self.weight(name) if name in self._changes else self._weights.mapped[name]
+        return weight.to(self._weights.rounded or self.dtype)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The file that the weights came from."""
+        return self._weights.checkpoint
+
     def _parameter(self, name: str) -> nn.Parameter:
         if name in self._changes:
-            return frozen(self.weight(name).to(self.device, self.dtype))
+            weight = self.weight(name)
+            if self._weights.rounded is not None:
+                weight = weight.to(self._weights.rounded)
+            return frozen(weight.to(self.device, self.dtype))
         return self._weights.shared(name)
 
 

@@ -1,4 +1,6 @@
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,24 @@ def test_a_weight_that_only_the_patched_model_needs_is_not_cast_for_the_first(co
     patched.ready()
     own = dict(component._module.named_parameters())
     assert {weight.dtype for weight in own.values()} == {torch.float16}
+
+
+def test_a_patched_weight_is_rounded_as_the_others_are(component: Component) -> None:
+    rounded = copy.copy(component)
+    rounded._weights = replace(component._weights, rounded=torch.float16)
+    patched = rounded.patched({"1.bias": [plus(1 / 3)]})
+    expected = (component.weight("1.bias") + 1 / 3).half()
+    assert torch.equal(weights(patched)["1.bias"], expected.float())
+    assert torch.equal(patched.kept("1.bias"), expected)
+
+
+def test_a_file_keeps_weights_as_they_were_until_one_is_changed(component: Component) -> None:
+    assert component.kept("0.weight").dtype == torch.float16
+    patched = component.patched({"1.bias": [plus(1 / 3)]})
+    kept = {name: patched.kept(name) for name in component.shapes()}
+    assert {tensor.dtype for tensor in kept.values()} == {torch.float32}
+    assert all(torch.equal(tensor, weights(patched)[name]) for name, tensor in kept.items())
+    assert component.checkpoint.path.name == "m.safetensors"
 
 
 def test_a_patch_for_no_weight_and_one_that_changes_the_shape_are_named(component: Component) -> None:
