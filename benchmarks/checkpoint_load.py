@@ -62,20 +62,20 @@ def measure(path: Path, pixels: int, device: str) -> None:
     import torch
 
     from graphengine_nodes.diffusion import ksampler
-    from graphengine_nodes.diffusion.build import load_unet
     from graphengine_nodes.diffusion.checkpoint import open_checkpoint
+    from graphengine_nodes.diffusion.families import load_clip, load_model
     from graphengine_nodes.diffusion.model import Conditioning
-    from graphengine_nodes.diffusion.text_encode import load_text_encoder, require_clip
+    from graphengine_nodes.diffusion.text_encode import require_clip
     from graphengine_nodes.diffusion.vae import load_vae, require_vae
 
     checkpoint = table.step("open: read and check the header", lambda: open_checkpoint(path))
-    model = table.step("load the UNet (mapped)", lambda: load_unet(checkpoint, device))
-    clip = require_clip(table.step("load CLIP (mapped)", lambda: load_text_encoder(checkpoint, device)))
+    model = table.step("load the UNet (mapped)", lambda: load_model(checkpoint, device))
+    clip = require_clip(table.step("load CLIP (mapped)", lambda: load_clip(checkpoint, device)))
     vae = require_vae(table.step("load the VAE (mapped)", lambda: load_vae(checkpoint, device)))
-    states, pooled = table.step("first prompt (CLIP is cast)", lambda: clip.encode("a photo of a (red:1.2) cat"))
+    encoded = table.step("first prompt (CLIP is cast)", lambda: clip.encode("a photo of a (red:1.2) cat"))
     table.step("second prompt", lambda: clip.encode("blurry"))
     table.step("first use of the UNet (it is cast)", model.load)
-    condition: Conditioning = [(states, {"pooled_output": pooled})]
+    condition: Conditioning = encoded.conditioning()
 
     def one_step() -> torch.Tensor:
         empty = torch.zeros(1, 4, pixels // 8, pixels // 8)

@@ -22,12 +22,12 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "nodes")]
 
-from graphengine_nodes.diffusion.build import load_unet  # noqa: E402
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # noqa: E402
+from graphengine_nodes.diffusion.families import load_checkpoint  # noqa: E402
 from graphengine_nodes.diffusion.ksampler import sample  # noqa: E402
 from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Latent  # noqa: E402
-from graphengine_nodes.diffusion.text_encode import TextEncoder, load_text_encoder, require_clip  # noqa: E402
-from graphengine_nodes.diffusion.vae import VAE, load_vae, require_vae  # noqa: E402
+from graphengine_nodes.diffusion.text_encode import TextEncoder, require_clip  # noqa: E402
+from graphengine_nodes.diffusion.vae import VAE, require_vae  # noqa: E402
 
 CHECKPOINT = ROOT / "nodes/graphengine_nodes/models/checkpoints/graphengine_tiny.safetensors"
 PROMPTS = (
@@ -76,15 +76,13 @@ class Tiny:
         return self.vae.decode(result["samples"])
 
     def _encode(self, text: str) -> Conditioning:
-        states, pooled = self.clip.encode(text)
-        return [(states, {"pooled_output": pooled})]
+        return self.clip.encode(text).conditioning()
 
 
 def load(path: Path) -> Tiny:
     """The parts of a checkpoint file, on the CPU."""
-    checkpoint = open_checkpoint(path)
-    clip, vae = load_text_encoder(checkpoint, "cpu"), load_vae(checkpoint, "cpu")
-    return Tiny(load_unet(checkpoint, "cpu"), require_clip(clip), require_vae(vae))
+    model, clip, vae = load_checkpoint(open_checkpoint(path), "cpu")
+    return Tiny(model, require_clip(clip), require_vae(vae))
 
 
 def txt2img(tiny: Tiny) -> Image.Image:

@@ -4,7 +4,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from graphengine.node.api import current_context
+from graphengine.node.api import Folders, current_context
 from graphengine_comfy._node_classes import outside
 from graphengine_comfy._placeholders import placeholders_of
 
@@ -55,19 +55,27 @@ def load_checkpoint_guess_config(
     Raises:
         ModelError: the file is damaged, no checkpoint, or of a family that graphengine does not know.
     """
-    from graphengine_nodes.diffusion.build import load_unet  # brings torch
-    from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-    from graphengine_nodes.diffusion.text_encode import load_text_encoder
-    from graphengine_nodes.diffusion.vae import load_vae
+    from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # brings torch
+    from graphengine_nodes.diffusion.embeddings import embedding_files
+    from graphengine_nodes.diffusion.families import find_family, network_part
 
     checkpoint = open_checkpoint(Path(ckpt_path))
-    device = (current_context.get() or outside()).device
+    device, family = (current_context.get() or outside()).device, find_family(checkpoint)
+    files = embedding_files(_embedding_folders(embedding_directory))
     return (
-        load_unet(checkpoint, device) if output_model else None,
-        load_text_encoder(checkpoint, device) if output_clip else None,
-        load_vae(checkpoint, device) if output_vae else None,
+        family.load_model(checkpoint, network_part(checkpoint), device) if output_model else None,
+        family.load_clip(checkpoint, device, files) if output_clip else None,
+        family.load_vae(checkpoint, device) if output_vae else None,
         None,
     )
+
+
+def _embedding_folders(given: Any) -> Folders:
+    """The folder or the list of folders that a pack names; those of the run when it names none."""
+    if given is None:
+        return (current_context.get() or outside()).folders
+    paths = [given] if isinstance(given, str) else given
+    return Folders(models={"embeddings": tuple(Path(path) for path in paths)})
 
 
 _missing = placeholders_of(__name__)

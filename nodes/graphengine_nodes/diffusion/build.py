@@ -17,24 +17,19 @@ from torch import nn
 
 from graphengine.node.api import ModelError
 
-from . import detect, keymaps
+from . import detect
 from .checkpoint import Checkpoint, TensorInfo
-from .detect import ClipConfig, KLConfig, Shapes, TaesdConfig, UNetConfig
-from .model import DiffusionModel, LatentFormat
-from .model_sampling import DiscreteSampling
-from .unet_network import UNetNetwork
-from .weights import Component, plain_sources
+from .detect import KLConfig, Shapes, TaesdConfig
+from .weights import Component
 
 __all__ = [
     "Component",
     "assign_weights",
-    "clip_module",
     "compute_dtype",
     "kl_module",
-    "load_unet",
     "module_shapes",
+    "quiet",
     "taesd_module",
-    "unet_module",
 ]
 
 _NAMED = 4  # how many tensors an error names
@@ -44,26 +39,6 @@ def compute_dtype(device: str, stored: torch.dtype) -> torch.dtype:
     """What a UNet computes in: half precision on a CUDA device when the file has it, float32 everywhere else."""
     half = stored in (torch.float16, torch.bfloat16)
     return stored if half and torch.device(device).type == "cuda" else torch.float32
-
-
-def load_unet(checkpoint: Checkpoint, device: str) -> DiffusionModel:
-    """The MODEL of an SD1.x checkpoint.
-
-    Raises:
-        ModelError: the checkpoint is of another family, or its UNet is incomplete.
-    """
-    file = checkpoint.path.name
-    detect.check_family(file, checkpoint.entries)
-    part = checkpoint.part(detect.UNET_PREFIX)
-    names = keymaps.unet_names(part)
-    config = detect.unet_config(file, module_shapes(part, names))
-    module = assign_weights("the UNet", checkpoint, part, names, lambda: unet_module(config))
-    stored = next(module.parameters()).dtype
-    dtype, sources = compute_dtype(device, stored), plain_sources(names)
-    component = Component(module, checkpoint, device=device, dtype=dtype, sources=sources)
-
-    network = UNetNetwork("sd1", component)
-    return DiffusionModel(network, DiscreteSampling.linear(), LatentFormat(), device)
 
 
 def module_shapes(part: Mapping[str, TensorInfo], names: Mapping[str, str]) -> Shapes:
@@ -96,7 +71,7 @@ def assign_weights(
     if any(problems):
         found = "; ".join(filter(None, problems))
         raise ModelError(
-            f"model file {checkpoint.path.name!r} does not fit {what} of SD1.x: it {found}",
+            f"model file {checkpoint.path.name!r} does not fit {what}: it {found}",
             hint="the file is incomplete or of another kind of model",
         )
     tensors = {new: checkpoint.tensor(info).view(expected[new]) for new, (_, info) in given.items()}
@@ -144,60 +119,16 @@ def _fill_tables(module: nn.Module) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the warnings that the libraries give of their own optional parts while they are imported."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def unet_module(config: UNetConfig) -> nn.Module:
-    """The UNet of these sizes: (B, C, H, W), (B,), (B, T, D) → (B, C, H, W)."""
-    with _quiet():
-        from diffusers import UNet2DConditionModel  # heavy: seconds to import
-
-    kinds = ["CrossAttn" if has else "" for has in config.attention]
-    with torch.device("meta"):
-        module: nn.Module = UNet2DConditionModel(
-            in_channels=config.in_channels,
-            out_channels=config.out_channels,
-            block_out_channels=config.widths,
-            down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
-            up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
-            layers_per_block=config.blocks,
-            transformer_layers_per_block=config.depth,
-            cross_attention_dim=config.context,
-            attention_head_dim=detect.UNET_HEADS,  # diffusers' name for the number of heads
-            norm_num_groups=detect.NORM_GROUPS,
-            use_linear_projection=config.linear_projection,
-        )
-    return module
-
-
-def clip_module(config: ClipConfig) -> nn.Module:
-    """The text tower of these sizes: (B, 77) ids → states (B, 77, D) and pooled (B, D)."""
-    with _quiet():
-        from transformers import CLIPTextConfig, CLIPTextModel  # heavy: seconds to import
-
-    with torch.device("meta"):
-        module: nn.Module = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=config.vocabulary,
-                hidden_size=config.width,
-                intermediate_size=config.inner_width,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.width // detect.CLIP_HEAD_CHANNELS,
-                max_position_embeddings=config.positions,
-                hidden_act="quick_gelu",
-                attn_implementation="sdpa",
-            )
-        )
-    return module
-
-
 def kl_module(config: KLConfig) -> nn.Module:
     """The KL autoencoder of these sizes."""
-    with _quiet():
+    with quiet():
         from diffusers import AutoencoderKL  # heavy: seconds to import
 
     levels = len(config.widths)
@@ -217,7 +148,7 @@ def kl_module(config: KLConfig) -> nn.Module:
 
 def taesd_module(config: TaesdConfig) -> nn.Module:
     """The tiny autoencoder of these sizes."""
-    with _quiet():
+    with quiet():
         from diffusers import AutoencoderTiny  # heavy: seconds to import
 
     with torch.device("meta"):

@@ -1,9 +1,8 @@
-"""Which family a model file belongs to, and the sizes of its networks, from names and shapes alone.
+"""The sizes of Stable Diffusion's networks, from names and shapes alone; what files seem to be that do not load.
 
-Only SD1.x runs so far; other families are recognised to be named in the error. Within the family every width,
-depth and number of levels is read from the tensors, so that smaller and larger relatives of SD1.5 load as they
-are. Fixed by the family are: eight attention heads in the UNet, heads of 64 channels and quick GELU in CLIP,
-groups of 32 in norms.
+Every width, depth and number of levels is read from the tensors, so that smaller and larger relatives of the known
+models load as they are. Fixed are heads of 64 channels in CLIP and groups of 32 in norms; the number of heads in
+the UNet is the family's.
 """
 
 from __future__ import annotations
@@ -18,22 +17,17 @@ from graphengine.node.api import ModelError
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
-UNET_HEADS = 8
 CLIP_HEAD_CHANNELS = 64
 CLIP_VOCABULARY = 49408
 CLIP_POSITIONS = 77
 NORM_GROUPS = 32
 
-UNET_PREFIX = "model.diffusion_model."
-CLIP_PREFIX = "cond_stage_model.transformer."
 VAE_PREFIX = "first_stage_model."
 
 # A name that only one kind of file has → that kind. The first match counts, so the narrower markers come first.
 _OTHER_KINDS: tuple[tuple[str, str], ...] = (
     (r"\.time_(stack|mixer)\.", "a Stable Video Diffusion model"),
-    (r"^conditioner\.embedders\.1\.|\.label_emb\.0\.0\.weight$", "an SDXL checkpoint"),
-    (r"^conditioner\.embedders\.0\.", "an SDXL refiner checkpoint"),
-    (r"^cond_stage_model\.model\.", "an SD2.x checkpoint"),
+    (r"(^|\.)label_emb\.weight$", "the Stable Diffusion x4 upscaler"),
     (r"distilled_guidance_layer\.", "a Chroma model"),
     (r"joint_blocks\.0\.", "an SD3 checkpoint"),
     (r"txt_in\.individual_token_refiner\.", "a HunyuanVideo model"),
@@ -48,8 +42,8 @@ _OTHER_KINDS: tuple[tuple[str, str], ...] = (
     (r"(^|\.)(lora_(up|down|A|B)|lora_unet_|lora_te)", "a LoRA"),
     (r"^control_model\.|^zero_convs\.|controlnet_", "a ControlNet"),
     (r"^emb_params$|^string_to_param", "a textual inversion embedding"),
-    (r"^down_blocks\.0\.", "a UNet in the layout of diffusers"),
-    (r"^input_blocks\.0\.", "a UNet alone, without its checkpoint"),
+    (r"motion_modules\.", "a motion module of AnimateDiff"),
+    (r"(^|\.)(input_blocks|down_blocks)\.\d+\.", "the UNet of a Stable Diffusion model with tensors missing"),
     (r"^(first_stage_model\.|taesd_)?(en|de)coder\.", "a VAE"),
     (r"text_model\.|^transformer\.resblocks\.", "a text encoder"),
 )
@@ -57,17 +51,23 @@ _OTHER_KINDS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class UNetConfig:
-    """Sizes of an SD1.x UNet. `attention` and `depth` are per level, from the largest resolution to the
-    smallest."""
+    """Sizes of a UNet; all but `up_depth` from the largest resolution to the smallest.
+
+    blocks: residual blocks per level. down_depth and up_depth: how many transformer blocks follow each residual
+    block, 0 for none, per level; up_depth from the smallest resolution to the largest. middle_depth: that of the
+    middle, 0 for a middle of one residual block, None for no middle. label: the width of the vector y.
+    """
 
     in_channels: int
     out_channels: int
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
-    attention: tuple[bool, ...]
-    depth: tuple[int, ...]
+    down_depth: tuple[tuple[int, ...], ...]
+    middle_depth: int | None
+    up_depth: tuple[tuple[int, ...], ...]
     context: int
     linear_projection: bool
+    label: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +103,6 @@ class TaesdConfig:
     decoder_blocks: tuple[int, ...]
 
 
-def check_family(file: str, names: Collection[str]) -> None:
-    """Accept the names of an SD1.x checkpoint.
-
-    Raises:
-        ModelError: they belong to something else, which the message names when it is known.
-    """
-    other = _other_kind(names)
-    if other is None and any(name.startswith(UNET_PREFIX + "input_blocks.0.") for name in names):
-        return
-    _refuse(file, other, "an SD1.x checkpoint")
-
-
 def check_vae(file: str, names: Collection[str]) -> None:
     """Accept the names of a KL or tiny autoencoder, already without their prefix.
 
@@ -123,28 +111,21 @@ def check_vae(file: str, names: Collection[str]) -> None:
     """
     if any(name.startswith(("encoder.down", "decoder.up", "taesd_decoder.")) for name in names):
         return
-    _refuse(file, _other_kind(names), "a VAE")
+    raise refusal(file, names, "a VAE")
 
 
-def _other_kind(names: Collection[str]) -> str | None:
-    if any(name.startswith(CLIP_PREFIX) for name in names) and not any(".label_emb." in name for name in names):
-        return None
-    for pattern, kind in _OTHER_KINDS:
-        if any(re.search(pattern, name) for name in names):
-            plain_unet = any(name.startswith(UNET_PREFIX + "input_blocks.0.") for name in names)
-            return None if plain_unet and kind == "a VAE" else kind
-    return None
-
-
-def _refuse(file: str, kind: str | None, wanted: str) -> None:
+def refusal(file: str, names: Collection[str], wanted: str = "a diffusion model") -> ModelError:
+    """The error that says what a file of these tensor names seems to be, which is not what is wanted."""
+    kinds = (kind for pattern, kind in _OTHER_KINDS if any(re.search(pattern, name) for name in names))
+    kind = next(kinds, None)
     if kind is None:
-        raise ModelError(
+        return ModelError(
             f"model file {file!r} is of no known kind: it does not hold the tensors of {wanted}",
-            hint="SD1.x checkpoints with a UNet, a CLIP text encoder and a VAE are supported",
+            hint="docs/compatibility.md lists the families of models that run",
         )
-    raise ModelError(
-        f"model file {file!r} looks like {kind}, which is not supported here",
-        hint=f"choose {wanted} instead",
+    return ModelError(
+        f"model file {file!r} looks like {kind}, which cannot be loaded here",
+        hint=f"choose a file with {wanted}, or load this one with the node for its kind",
     )
 
 
@@ -183,50 +164,57 @@ def unet_config(file: str, shapes: Shapes) -> UNetConfig:
     """Sizes of the UNet whose parameters, by their names in UNet2DConditionModel, have these shapes.
 
     Raises:
-        ModelError: a tensor is missing or the shapes fit no UNet of the family.
+        ModelError: a tensor is missing or the shapes fit no UNet of Stable Diffusion.
     """
     read = _Reader(file, shapes)
     read.shape("down_blocks.0.resnets.0.conv1.weight", 4)
-    levels = read.count(r"down_blocks\.(\d+)\.resnets\.")
-    down = [f"down_blocks.{level}" for level in range(levels)]
-    widths = tuple(read.shape(f"{block}.resnets.0.conv1.weight", 4)[0] for block in down)
-    blocks = tuple(read.count(rf"down_blocks\.{level}\.resnets\.(\d+)\.") for level in range(levels))
-    attention = tuple(read.has(f"{block}.attentions.") for block in down)
-    depth = tuple(_depth(read, block) if has else 1 for block, has in zip(down, attention, strict=True))
-    middle = "mid_block.attentions.0"
-    if not attention[-1]:
-        depth = (*depth[:-1], _depth(read, "mid_block"))
-    projection = read.shape(f"{middle}.proj_in.weight")
-    context = read.shape(f"{middle}.transformer_blocks.0.attn2.to_k.weight", 2)[1]
+    levels = range(read.count(r"down_blocks\.(\d+)\.resnets\."))
+    widths = tuple(read.shape(f"down_blocks.{level}.resnets.0.conv1.weight", 4)[0] for level in levels)
     read.check_widths(widths, NORM_GROUPS, "the UNet width")
-    in_channels = read.shape("conv_in.weight", 4)[1]
-    if in_channels != 4:
-        raise ModelError(
-            f"model file {file!r} has a UNet of {in_channels} input channels, which is not supported",
-            hint="9 channels mean an inpainting model, 8 an instruct-pix2pix model; choose an ordinary one",
-        )
-    out = read.shape("conv_out.weight", 4)[0]
-    return UNetConfig(in_channels, out, widths, blocks, attention, depth, context, len(projection) == 2)
+    blocks = tuple(read.count(rf"down_blocks\.{level}\.resnets\.(\d+)\.") for level in levels)
+    upwards = tuple(count + 1 for count in reversed(blocks))
+    first = next((name for name in shapes if name.endswith(".attn2.to_k.weight")), "mid_block.attentions.0")
+    label = read.shape("add_embedding.linear_1.weight", 2) if read.has("add_embedding.") else None
+    return UNetConfig(
+        in_channels=read.shape("conv_in.weight", 4)[1],
+        out_channels=read.shape("conv_out.weight", 4)[0],
+        widths=widths,
+        blocks=blocks,
+        down_depth=tuple(_depths(read, f"down_blocks.{level}", blocks[level]) for level in levels),
+        middle_depth=_middle_depth(read),
+        up_depth=tuple(_depths(read, f"up_blocks.{level}", upwards[level]) for level in levels),
+        context=read.shape(first, 2)[1],
+        linear_projection=len(read.shape(re.sub(r"transformer_blocks\..*", "proj_in.weight", first))) == 2,
+        label=None if label is None else label[1],
+    )
 
 
-def _depth(read: _Reader, block: str) -> int:
-    return read.count(rf"{re.escape(block)}\.attentions\.0\.transformer_blocks\.(\d+)\.")
+def _depths(read: _Reader, level: str, blocks: int) -> tuple[int, ...]:
+    return tuple(_depth(read, f"{level}.attentions.{block}") for block in range(blocks))
+
+
+def _depth(read: _Reader, attention: str) -> int:
+    return read.count(rf"{re.escape(attention)}\.transformer_blocks\.(\d+)\.")
+
+
+def _middle_depth(read: _Reader) -> int | None:
+    return _depth(read, "mid_block.attentions.0") if read.has("mid_block.") else None
 
 
 def clip_config(file: str, shapes: Shapes) -> ClipConfig:
-    """Sizes of the CLIP text tower whose parameters, by their names in CLIPTextModel, have these shapes.
+    """Sizes of the CLIP text tower whose parameters, by their names in `ClipText`, have these shapes.
 
     Raises:
         ModelError: a tensor is missing or the shapes fit no CLIP text tower.
     """
     read = _Reader(file, shapes)
-    vocabulary, width = read.shape("embeddings.token_embedding.weight", 2)
-    positions = read.shape("embeddings.position_embedding.weight", 2)[0]
+    vocabulary, width = read.shape("text_model.embeddings.token_embedding.weight", 2)
+    positions = read.shape("text_model.embeddings.position_embedding.weight", 2)[0]
     if vocabulary < CLIP_VOCABULARY or positions < CLIP_POSITIONS:
         raise read.impossible(f"its text encoder knows {vocabulary} tokens at {positions} positions")
-    inner = read.shape("encoder.layers.0.mlp.fc1.weight", 2)[0]
+    inner = read.shape("text_model.encoder.layers.0.mlp.fc1.weight", 2)[0]
     read.check_widths([width], CLIP_HEAD_CHANNELS, "the CLIP width")
-    return ClipConfig(vocabulary, positions, width, inner, read.count(r"encoder\.layers\.(\d+)\."))
+    return ClipConfig(vocabulary, positions, width, inner, read.count(r"text_model\.encoder\.layers\.(\d+)\."))
 
 
 def kl_config(file: str, shapes: Shapes) -> KLConfig:

@@ -33,14 +33,12 @@ class CheckpointLoaderSimple:
         self, *, ckpt_name: str, context: NodeContext
     ) -> tuple[DiffusionModel, TextEncoder | None, VAE | None]:
         """MODEL, CLIP and VAE; CLIP and VAE are None when the file holds none."""
-        from .build import load_unet
         from .checkpoint import open_checkpoint
-        from .text_encode import load_text_encoder
-        from .vae import load_vae
+        from .embeddings import embedding_files
+        from .families import load_checkpoint
 
         checkpoint = open_checkpoint(context.folders.path("checkpoints", ckpt_name))
-        device = context.device
-        return load_unet(checkpoint, device), load_text_encoder(checkpoint, device), load_vae(checkpoint, device)
+        return load_checkpoint(checkpoint, context.device, embedding_files(context.folders))
 
 
 class VAELoader:
@@ -81,11 +79,10 @@ class CLIPTextEncode:
         }
 
     def encode(self, *, text: str, clip: TextEncoder | None) -> tuple[Conditioning]:
-        """One conditioning: text states (1, 77 * chunks, D), pooled state (1, D)."""
+        """One conditioning: text states (1, T, D) and, in its options, what else the family's towers give."""
         from .text_encode import require_clip
 
-        states, pooled = require_clip(clip).encode(text)
-        return ([(states, {"pooled_output": pooled})],)
+        return (require_clip(clip).encode(text).conditioning(),)
 
 
 class CLIPSetLastLayer:

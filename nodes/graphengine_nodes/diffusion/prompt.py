@@ -2,17 +2,25 @@
 
 `(word)` multiplies the weight by 1.1, nested parentheses multiply again; `(word:1.3)` sets the weight, whatever
 stands around it. `\\(` and `\\)` are literal parentheses. Square brackets mean nothing. Parentheses that do not
-pair are text. Each stretch of one weight, a segment, is tokenised by itself.
+pair are text. Each stretch of one weight, a segment, is tokenised by itself. `embedding:name` stands for the
+vectors of a textual inversion embedding; the text before and behind it is tokenised by itself too.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Union
 
 from graphengine.node.api import GraphEngineError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 START_TOKEN = 49406
 END_TOKEN = 49407
@@ -24,12 +32,55 @@ _EMPHASIS = 1.1
 # Escaped parentheses become characters that mean nothing to the parser, and real ones after it.
 _ESCAPES = (("\\)", "\0\1", ")"), ("\\(", "\0\2", "("))
 
-WeightedToken = tuple[int, float]
-"""A token id and its weight; 1.0 leaves the token as it is."""
+_EMBEDDING = re.compile(r"(?:^|[ \n])embedding:(\S*)")
+
+Token = Union[int, "Tensor"]
+"""A token id, or a vector (D,) that takes the place of a token's embedding."""
+
+WeightedToken = tuple[Token, float]
+"""A token and its weight; 1.0 leaves the token as it is."""
+
+FindEmbedding = Callable[[str], "Sequence[Tensor] | None"]
+"""The vectors of an embedding by its name; None when there is no such file."""
 
 
 class PromptError(GraphEngineError):
     """The prompt asks for something that cannot be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkForm:
+    """How a text tower wants its tokens.
+
+    start and end: the ids around the text of each chunk, if any. pad: what fills a chunk up to `least` tokens.
+    length: the tokens of a chunk at most; None for one chunk as long as the prompt.
+    """
+
+    start: int | None = START_TOKEN
+    end: int | None = END_TOKEN
+    pad: int = END_TOKEN
+    length: int | None = CHUNK
+    least: int = CHUNK
+
+    def chunk(self, tokens: Sequence[WeightedToken], least: int | None = None) -> list[WeightedToken]:
+        """The tokens of a text between start and end, filled up to `least`."""
+        begin = [] if self.start is None else [(self.start, 1.0)]
+        finish = [] if self.end is None else [(self.end, 1.0)]
+        chunk: list[WeightedToken] = [*begin, *tokens, *finish]
+        return chunk + [(self.pad, 1.0)] * ((self.least if least is None else least) - len(chunk))
+
+    @property
+    def room(self) -> float:
+        """How many tokens of text a chunk takes."""
+        around = (self.start is not None) + (self.end is not None)
+        return math.inf if self.length is None else self.length - around
+
+
+CLIP_L = ChunkForm()
+"""The form of CLIP-L: padded with end tokens."""
+
+CLIP_G = ChunkForm(pad=0)
+"""The form of OpenCLIP's towers (CLIP-H of SD2, CLIP-G of SDXL): padded with zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,33 +152,64 @@ def _unescape(text: str) -> str:
     return text
 
 
-def chunked_tokens(text: str, tokenize: Callable[[str], list[int]]) -> list[list[WeightedToken]]:
-    """Chunks of exactly 77 weighted tokens: start token, text, end token, then end tokens as padding.
-
-    tokenize gives the ids of a text without start and end. There is at least one chunk.
+def refuse_embeddings(name: str) -> None:
+    """The `FindEmbedding` of a text encoder that was loaded without a folder of embeddings.
 
     Raises:
-        PromptError: the prompt names a textual inversion embedding.
+        PromptError: in any case.
     """
-    chunks: list[list[WeightedToken]] = [[(START_TOKEN, 1.0)]]
-    for segment in parse_weights(text):
-        _refuse_embeddings(segment.text)
-        tokens = [(token, segment.weight) for token in tokenize(segment.text)]
+    raise PromptError(
+        f"the prompt uses the embedding {name!r}, but this text encoder knows no folder of embeddings",
+        hint="remove `embedding:…` from the prompt",
+    )
+
+
+def chunked_tokens(
+    text: str,
+    tokenize: Callable[[str], list[int]],
+    form: ChunkForm = CLIP_L,
+    find: FindEmbedding = refuse_embeddings,
+) -> list[list[WeightedToken]]:
+    """Chunks of weighted tokens in a tower's form; there is at least one.
+
+    tokenize gives the ids of a text without start and end. find gives the vectors of `embedding:name`; one that
+    it does not know is left out with a warning.
+    """
+    chunks: list[list[WeightedToken]] = [[]]
+    for tokens in _groups(text, tokenize, find):
         short = len(tokens) < _SHORT
         while tokens:
-            room = CHUNK - 1 - len(chunks[-1])
+            room = form.room - len(chunks[-1])
             fits = len(tokens) <= room
-            if fits or not short:
-                chunks[-1] += tokens[:room]
-                tokens = tokens[room:]
-            if not fits:
-                chunks.append([(START_TOKEN, 1.0)])
-    return [chunk + [(END_TOKEN, 1.0)] * (CHUNK - len(chunk)) for chunk in chunks]
+            if fits:
+                chunks[-1] += tokens
+                break
+            if not short:
+                chunks[-1] += tokens[: int(room)]
+                tokens = tokens[int(room) :]
+            chunks.append([])
+    return [form.chunk(chunk) for chunk in chunks]
 
 
-def _refuse_embeddings(text: str) -> None:
-    if found := re.search(r"(?:^|[ \n])embedding:(\S*)", text):
-        raise PromptError(
-            f"the prompt uses the embedding {found[1]!r}: textual inversion is not supported yet",
-            hint="remove `embedding:…` from the prompt",
-        )
+def _groups(text: str, tokenize: Callable[[str], list[int]], find: FindEmbedding) -> Iterator[list[WeightedToken]]:
+    """The tokens of each stretch of text and of each embedding."""
+    for segment in parse_weights(text):
+        before, *found = _EMBEDDING.split(segment.text)
+        yield [(token, segment.weight) for token in tokenize(before)]
+        for name, behind in zip(found[::2], found[1::2], strict=True):
+            vectors, left = _embedding(name, find)
+            yield [(vector, segment.weight) for vector in vectors]
+            yield [(token, segment.weight) for token in tokenize(left + behind)]
+
+
+def _embedding(name: str, find: FindEmbedding) -> tuple[Sequence[Tensor], str]:
+    """The vectors of an embedding, and what of the name is text: commas behind it."""
+    vectors, left = find(name), ""
+    if vectors is None and name.endswith(","):
+        stripped = name.rstrip(",")
+        left = name[len(stripped) :]
+        vectors = find(stripped)
+    if vectors is None:
+        logger.warning("there is no embedding %r; the prompt is encoded without it", name)
+        return (), ""
+    return vectors, left

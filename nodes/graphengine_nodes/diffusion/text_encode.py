@@ -1,97 +1,199 @@
 """The CLIP value and what it does: prompt → text states.
 
-Weights other than 1 scale a token's state away from (or towards) the state that the empty prompt has in its
-place, as ComfyUI does: z = (z - z_empty) * weight + z_empty, without restoring the mean. ComfyUI keeps the text
-encoder in float16 and computes in float32; so do we, for equal results from files of any precision.
+A text encoder is one text tower or several, and the way their results become one. Weights other than 1 scale a
+token's state away from (or towards) the state that the empty prompt has in its place, as ComfyUI does:
+z = (z - z_empty) * weight + z_empty, without restoring the mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from graphengine.node.api import ModelError
 
-from . import detect, keymaps
-from .build import Component, assign_weights, clip_module, module_shapes
-from .checkpoint import Checkpoint
-from .prompt import WeightedToken, chunked_tokens
-from .tokenizer import Tokenize, clip_tokenizer
+from .build import Component
+from .model import Conditioning
+from .prompt import ChunkForm, PromptError, Token, WeightedToken
+
+Tokens = Mapping[str, Sequence[Sequence[WeightedToken]]]
+"""Chunks of weighted tokens by the name of the tower that they are for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TextEncoder:
-    """The CLIP value: a tokenizer, a text tower, and the layer whose states are used.
+class Encoded:
+    """What a prompt is for a diffusion model; float32 on the CPU.
 
-    layer counts from the end: -1 is the last layer, -2 the one before ("clip skip 2"). A layer that the tower
-    does not have means the last one. `tokenizer` is a function that gives the tokenizer, which takes a moment to
-    build.
+    states: (1, T, D). pooled: (1, P), or None for towers that have no such state. options: what else the
+    conditioning shall hold, such as an attention mask.
     """
 
-    tower: Component
-    tokenizer: Callable[[], Tokenize]
-    layer: int = -1
+    states: Tensor
+    pooled: Tensor | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # Any: each family has its own
 
-    def with_last_layer(self, layer: int) -> TextEncoder:
-        """The same encoder, weights shared, stopping at another layer (negative, from the end)."""
-        return replace(self, layer=layer)
+    def conditioning(self, **options: Any) -> Conditioning:
+        """The CONDITIONING of one text, with more options such as "width"."""
+        pooled = {} if self.pooled is None else {"pooled_output": self.pooled}
+        return [(self.states, {**pooled, **self.options, **options})]
 
-    def encode(self, text: str) -> tuple[Tensor, Tensor]:
-        """The states of a prompt, (1, 77 * chunks, D), and the pooled state of its first chunk, (1, D).
 
-        Both float32 on the CPU.
+class Tower(Protocol):
+    """One text network with its tokenizer."""
+
+    @property
+    def component(self) -> Component:
+        """The weights."""
+
+    def tokens(self, text: str) -> list[list[WeightedToken]]:
+        """The chunks of a prompt, at least one.
 
         Raises:
             PromptError: the prompt asks for something that cannot be done.
         """
-        chunks = chunked_tokens(text, self.tokenizer())
-        weights = torch.tensor([[weight for _, weight in chunk] for chunk in chunks])
-        weighted = bool((weights != 1.0).any())
-        ids = [[token for token, _ in chunk] for chunk in chunks]
-        states, pooled = self._states([*ids, _ids(chunked_tokens("", lambda _: []))] if weighted else ids)
-        if weighted:
-            empty, states = states[-1:], states[:-1]
-            changed = (states - empty) * weights[:, :, None] + empty
-            states = torch.where(weights[:, :, None] != 1.0, changed, states)
-        return states.flatten(0, 1)[None], pooled[:1]
 
-    @torch.no_grad()
-    def _states(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """Token ids (B, 77) → states of the chosen layer behind the final norm (B, 77, D), pooled (B, D)."""
-        module: Any = self.tower.ready()  # Any: the type checker does not follow transformers
-        inner = getattr(module, "text_model", module)  # transformers 4 has a layer of names more
-        tokens = torch.tensor(ids, device=self.tower.device)
-        skips = -len(inner.encoder.layers) <= self.layer < -1
-        output = module(input_ids=tokens, output_hidden_states=skips)
-        states = output.last_hidden_state
-        if skips:
-            states = inner.final_layer_norm(output.hidden_states[self.layer])
-        return states.float().cpu(), output.pooler_output.float().cpu()
+    def encode(self, chunks: Sequence[Sequence[WeightedToken]]) -> Encoded:
+        """The states of chunks, one behind the other, and the pooled state of the first."""
+
+    def with_component(self, component: Component) -> Self:
+        """The same tower with other weights."""
+
+    def with_last_layer(self, layer: int) -> Self:
+        """The same tower stopping at another layer (-1 is the last); itself where that means nothing."""
 
 
-def _ids(chunks: list[list[WeightedToken]]) -> list[int]:
-    return [token for token, _ in chunks[0]]
+Join = Callable[[Mapping[str, Encoded]], Encoded]
+"""What the towers gave, by their names → what the diffusion model takes."""
 
 
-def load_text_encoder(checkpoint: Checkpoint, device: str) -> TextEncoder | None:
-    """The CLIP of an SD1.x checkpoint; None when the file holds none.
+def alone(encoded: Mapping[str, Encoded]) -> Encoded:
+    """The result of the only tower."""
+    (only,) = encoded.values()
+    return only
 
-    Raises:
-        ModelError: the text encoder is incomplete.
+
+@dataclass(slots=True, eq=False)
+class TextEncoder:
+    """The CLIP value: text towers by the names that ComfyUI gives their tokens ("l", "g", "h", "t5xxl", …).
+
+    Treat it as read-only; only `clip_layer`, a method for node packs, changes it.
     """
-    part = checkpoint.part(detect.CLIP_PREFIX)
-    if not part:
-        return None
-    names = keymaps.clip_names(part)
-    config = detect.clip_config(checkpoint.path.name, module_shapes(part, names))
-    module = assign_weights("the text encoder", checkpoint, part, names, lambda: clip_module(config))
-    tower = Component(module, checkpoint, device=device, stored=torch.float16)
-    return TextEncoder(tower, cache(clip_tokenizer))
+
+    towers: Mapping[str, Tower]
+    join: Join = alone
+    layer_idx: int | None = None
+
+    def tokenize(self, text: str, **options: Any) -> dict[str, list[list[WeightedToken]]]:
+        """The chunks of weighted tokens of a prompt, by tower. Options that packs give are not used.
+
+        Raises:
+            PromptError: the prompt asks for something that cannot be done.
+        """
+        return {name: tower.tokens(text) for name, tower in self.towers.items()}
+
+    def encode_tokens(self, tokens: Tokens) -> Encoded:
+        """What the tokens of `tokenize` are for the diffusion model.
+
+        Raises:
+            PromptError: a tower has no tokens.
+        """
+        for name in self.towers:
+            if not tokens.get(name):
+                raise PromptError(
+                    f"the tokens are for {_listed(tokens)}, but this CLIP needs some for {_listed(self.towers)}",
+                    hint="make them with the CLIP that encodes them",
+                )
+        return self.join({name: tower.encode(tokens[name]) for name, tower in self.towers.items()})
+
+    def encode(self, text: str) -> Encoded:
+        """What a prompt is for the diffusion model.
+
+        Raises:
+            PromptError: the prompt asks for something that cannot be done.
+        """
+        return self.encode_tokens(self.tokenize(text))
+
+    def components(self) -> dict[str, Component]:
+        """The weights by tower, for patches."""
+        return {name: tower.component for name, tower in self.towers.items()}
+
+    def with_components(self, components: Mapping[str, Component]) -> TextEncoder:
+        """The same encoder with other weights in the towers that are named."""
+        towers = {
+            name: tower.with_component(components[name]) if name in components else tower
+            for name, tower in self.towers.items()
+        }
+        return replace(self, towers=towers)
+
+    def with_last_layer(self, layer: int) -> TextEncoder:
+        """The same encoder, weights shared, stopping at another layer (negative, from the end)."""
+        towers = {name: tower.with_last_layer(layer) for name, tower in self.towers.items()}
+        return replace(self, towers=towers, layer_idx=layer)
+
+    # What follows has the names that node packs call.
+
+    def clone(self) -> TextEncoder:
+        """A copy that shares the weights."""
+        return replace(self)
+
+    def clip_layer(self, layer_idx: int) -> None:
+        """Stop at another layer from now on: `with_last_layer` for packs, which call it on their clone."""
+        changed = self.with_last_layer(layer_idx)
+        self.towers, self.layer_idx = changed.towers, changed.layer_idx
+
+    def load_model(self) -> TextEncoder:
+        """Itself, with the weights of all towers ready."""
+        for component in self.components().values():
+            component.ready()
+        return self
+
+    def encode_from_tokens(self, tokens: Tokens, return_pooled: bool = False, return_dict: bool = False) -> Any:
+        """The states; with return_pooled the pair (states, pooled); with return_dict a dict of all there is."""
+        encoded = self.encode_tokens(tokens)
+        if return_dict:
+            return {"cond": encoded.states, "pooled_output": encoded.pooled, **encoded.options}
+        return (encoded.states, encoded.pooled) if return_pooled else encoded.states
+
+    def encode_from_tokens_scheduled(
+        self,
+        tokens: Tokens,
+        unprojected: bool = False,
+        add_dict: Mapping[str, Any] | None = None,
+        show_pbar: bool = True,
+    ) -> list[list[Any]]:
+        """A CONDITIONING with the options of add_dict, its pairs as lists, which packs change in place."""
+        encoded = self.encode_tokens(tokens)
+        options = {"pooled_output": encoded.pooled, **encoded.options, **(add_dict or {})}
+        return [[encoded.states, options]]
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(repr(name) for name in names) or "no tower"
+
+
+RunTower = Callable[[list[list[Token]]], tuple[Tensor, Tensor | None]]
+"""The network: chunks of equal length (B, T) → states (B, T, D), pooled (B, P) or None; float32 on the CPU."""
+
+
+def encode_chunks(chunks: Sequence[Sequence[WeightedToken]], form: ChunkForm, run: RunTower) -> Encoded:
+    """The states of weighted chunks, joined along the tokens, and the pooled state of the first chunk.
+
+    The empty prompt is run along only where a weight is not 1.
+    """
+    weights = torch.tensor([[weight for _, weight in chunk] for chunk in chunks])
+    weighted = bool((weights != 1.0).any())
+    tokens = [[token for token, _ in chunk] for chunk in chunks]
+    empty = [token for token, _ in form.chunk((), least=len(tokens[0]))]
+    states, pooled = run([*tokens, empty] if weighted else tokens)
+    if weighted:
+        without, states = states[-1:], states[:-1]
+        changed = (states - without) * weights[:, :, None] + without
+        states = torch.where(weights[:, :, None] != 1.0, changed, states)
+    return Encoded(states.flatten(0, 1)[None], None if pooled is None else pooled[:1])
 
 
 def require_clip(clip: TextEncoder | None) -> TextEncoder:
@@ -103,6 +205,6 @@ def require_clip(clip: TextEncoder | None) -> TextEncoder:
     if clip is None:
         raise ModelError(
             "the checkpoint holds no text encoder, so there is no CLIP",
-            hint="use a checkpoint with a text encoder",
+            hint="use a checkpoint with a text encoder, or load one with CLIPLoader",
         )
     return clip

@@ -1,4 +1,4 @@
-"""The UNets of Stable Diffusion as networks: what they are told beside the latent, and how they are called."""
+"""The UNets of Stable Diffusion as networks: how they are built, what they are told, and how they are called."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from . import unet
+from .build import quiet
+from .detect import NORM_GROUPS, UNetConfig
 from .model import Extras, Job, NetworkCall
+from .unet_inputs import ConcatInput, VectorInput, no_concat, no_vector
 from .weights import Component
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UNetNetwork:
-    """A UNet with its weights (a `Network`)."""
+    """A UNet with its weights (a `Network`).
+
+    context: the width of the text states that it takes. vector: makes the vector "y" of a conditioning's options,
+    concat: what stands beside the latent's channels; both per family.
+    """
 
     family: str
     component: Component
+    context: int
+    vector: VectorInput = no_vector
+    concat: ConcatInput = no_concat
 
     def with_component(self, component: Component) -> Self:
         """The same UNet with other weights."""
@@ -29,12 +40,84 @@ class UNetNetwork:
         self.component.ready()
 
     def extras(self, options: Mapping[str, Any], job: Job) -> Extras:
-        """Nothing: an SD1.x UNet is told its text states only."""
-        return Extras()
+        """The vector "y" (1 or B, D) and the channels "concat" (1 or B, C, H, W), where the UNet takes them.
 
+        Raises:
+            ValueError: the conditioning lacks what the family needs, or has it in an impossible shape.
+        """
+        vector, concat = self.vector(options, job), self.concat(options, job)
+        values = {} if vector is None else {"y": vector}
+        return Extras(values, {} if concat is None else {"concat": concat})
+
+    @torch.no_grad()
     def __call__(self, call: NetworkCall) -> Tensor:
-        """The prediction, shaped like call.x."""
-        unet, dtype = self.component.ready(), self.component.dtype
-        with torch.no_grad():
-            result: Tensor = unet(call.x.to(dtype), call.timestep, call.context.to(dtype), return_dict=False)[0]
-        return result.to(call.x.dtype)
+        """The prediction, of the size of call.x.
+
+        Raises:
+            ValueError: the text states are of another width than this UNet takes.
+        """
+        if call.context.shape[-1] != self.context:
+            raise ValueError(
+                f"the text states have {call.context.shape[-1]} numbers per token, but the model takes "
+                f"{self.context}: the CLIP belongs to another family of models"
+            )
+        concat = call.extra.get("concat")
+        if concat is not None:
+            call = replace(call, x=torch.cat([call.x, concat.to(call.x)], dim=1))
+        return unet.run(self.component.ready(), call)
+
+
+def unet_module(config: UNetConfig, heads: int | None) -> nn.Module:
+    """The UNet of these sizes, on torch's meta device; heads of 64 channels where no number of heads is given."""
+    with quiet():
+        from diffusers import UNet2DConditionModel  # heavy: seconds to import
+
+    numbers = tuple(heads or width // HEAD_CHANNELS for width in config.widths)
+    more: dict[str, Any] = {}  # Any: diffusers' options are of many types
+    if config.label is not None:
+        # The vector comes whole; the width of its sizes is not used.
+        more = {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 1,
+            "projection_class_embeddings_input_dim": config.label,
+        }
+    with torch.device("meta"):
+        module: nn.Module = UNet2DConditionModel(
+            in_channels=config.in_channels,
+            out_channels=config.out_channels,
+            block_out_channels=config.widths,
+            down_block_types=_block_types(config.down_depth, "Down"),
+            up_block_types=_block_types(config.up_depth, "Up"),
+            mid_block_type=_middle_type(config),
+            layers_per_block=config.blocks,
+            transformer_layers_per_block=_with_middle(config),
+            reverse_transformer_layers_per_block=[list(depths) for depths in config.up_depth],
+            cross_attention_dim=config.context,
+            attention_head_dim=numbers,  # diffusers' name for the numbers of heads
+            norm_num_groups=NORM_GROUPS,
+            use_linear_projection=config.linear_projection,
+            **more,
+        )
+    return module
+
+
+HEAD_CHANNELS = 64
+"""Channels per attention head in SD2 and SDXL."""
+
+
+def _block_types(depths: tuple[tuple[int, ...], ...], way: str) -> tuple[str, ...]:
+    return tuple(f"{'CrossAttn' if any(level) else ''}{way}Block2D" for level in depths)
+
+
+def _middle_type(config: UNetConfig) -> str | None:
+    if config.middle_depth is None:
+        return None
+    return "UNetMidBlock2DCrossAttn" if config.middle_depth else "UNetMidBlock2D"
+
+
+def _with_middle(config: UNetConfig) -> list[list[int]]:
+    """Depths per level; diffusers takes that of the middle from the last level, which may have no use for it."""
+    depths = [list(level) for level in config.down_depth]
+    if config.middle_depth and not any(config.down_depth[-1]):
+        depths[-1] = [config.middle_depth] * max(1, len(depths[-1]))
+    return depths

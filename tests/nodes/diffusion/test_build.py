@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion import build
-from graphengine_nodes.diffusion.build import Component, assign_weights, compute_dtype, load_unet
+from graphengine_nodes.diffusion.build import Component, assign_weights, compute_dtype
 from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
 from graphengine_nodes.diffusion.detect import ClipConfig
+from graphengine_nodes.diffusion.families import load_model
 from graphengine_nodes.diffusion.model import NetworkCall
+from graphengine_nodes.diffusion.towers import ClipText
 
 from . import ldm_layout
 
@@ -39,7 +40,7 @@ def inputs(context: int = 64) -> tuple[Any, ...]:
 
 
 def test_the_model_computes_what_diffusers_computes(tmp_path: Path) -> None:
-    model = load_unet(saved(tmp_path, UNET), "cpu")
+    model = load_model(saved(tmp_path, UNET), "cpu")
     reference = UNet2DConditionModel(
         block_out_channels=(32, 64, 96),
         layers_per_block=1,
@@ -67,7 +68,7 @@ def test_the_model_computes_what_diffusers_computes(tmp_path: Path) -> None:
     ],
 )
 def test_other_sizes_of_the_family_run(shapes: ldm_layout.Shapes, context: int, tmp_path: Path) -> None:
-    model = load_unet(saved(tmp_path, shapes), "cpu")
+    model = load_model(saved(tmp_path, shapes), "cpu")
     result = model.network(NetworkCall(*inputs(context)))
     assert result.shape == (2, 4, 8, 8)
     assert result.isfinite().all()
@@ -128,7 +129,7 @@ def test_a_unet_that_does_not_fit_names_its_tensors(
 ) -> None:
     shapes = {name: shape for name, shape in (UNET | change).items() if shape is not None}
     with pytest.raises(ModelError) as error:
-        load_unet(saved(tmp_path, shapes), "cpu")
+        load_model(saved(tmp_path, shapes), "cpu")
     assert "model file 'm.safetensors' does not fit the UNet of SD1.x: it" in error.value.message
     assert message in error.value.message
 
@@ -162,5 +163,6 @@ def test_no_network_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    load_unet(saved(tmp_path, UNET), "cpu").network.load()
-    assert build.clip_module(ClipConfig(49408, 77, 64, 256, 1)) is not None
+    load_model(saved(tmp_path, UNET), "cpu").network.load()
+    with torch.device("meta"):
+        assert ClipText(ClipConfig(49408, 77, 64, 256, 1), "gelu", projection=None, transposed=False) is not None

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from graphengine_nodes.diffusion import keymaps
+from graphengine_nodes.diffusion.weights import Place
 
 from . import ldm_layout
 
@@ -76,8 +77,36 @@ def test_taesd_names_skip_the_clamp_before_the_decoder() -> None:
 
 def test_clip_names_of_both_forms_become_those_of_the_installed_transformers() -> None:
     names = ["text_model.final_layer_norm.weight", "embeddings.position_ids", "encoder.layers.0.mlp.fc1.bias"]
-    assert keymaps.clip_names(names) == {names[0]: "final_layer_norm.weight", names[2]: names[2]}
-    assert keymaps.clip_names(names, "text_model.")[names[2]] == "text_model.encoder.layers.0.mlp.fc1.bias"
+    places = keymaps.clip_places(dict.fromkeys(names, (1,)))
+    assert places == {names[0]: (Place(names[0]),), names[2]: (Place(f"text_model.{names[2]}"),)}
+
+
+def test_openclip_names_become_those_of_transformers_and_fused_tensors_three() -> None:
+    block, layer = "transformer.resblocks.2", "text_model.encoder.layers.2"
+    places = keymaps.clip_places(
+        {
+            "token_embedding.weight": (8, 4),
+            "positional_embedding": (3, 4),
+            f"{block}.attn.in_proj_weight": (12, 4),
+            f"{block}.mlp.c_fc.bias": (16,),
+            "text_projection": (4, 5),
+            "ln_final.bias": (4,),
+            "logit_scale": (),
+        }
+    )
+    fused = places.pop(f"{block}.attn.in_proj_weight")
+    assert fused == (
+        Place(f"{layer}.self_attn.q_proj.weight", slice(0, 4)),
+        Place(f"{layer}.self_attn.k_proj.weight", slice(4, 8)),
+        Place(f"{layer}.self_attn.v_proj.weight", slice(8, 12)),
+    )
+    assert {name: place.name for name, (place,) in places.items()} == {
+        "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+        "positional_embedding": "text_model.embeddings.position_embedding.weight",
+        f"{block}.mlp.c_fc.bias": f"{layer}.mlp.fc1.bias",
+        "text_projection": "text_projection.weight",
+        "ln_final.bias": "text_model.final_layer_norm.bias",
+    }
 
 
 def test_names_that_are_no_weights_are_left_out() -> None:

@@ -95,7 +95,7 @@ def test_the_last_layer_is_set_on_a_copy(context: NodeContext) -> None:
     _, clip, _ = CheckpointLoaderSimple().load(ckpt_name="kl.safetensors", context=context)
     assert clip is not None
     (changed,) = CLIPSetLastLayer().set_last_layer(clip=clip, stop_at_clip_layer=-2)
-    assert (clip.layer, changed.layer) == (-1, -2)
+    assert (clip.layer_idx, changed.layer_idx) == (None, -2)
 
 
 def test_a_checkpoint_without_clip_and_vae_gives_its_model(context: NodeContext) -> None:

@@ -199,5 +199,5 @@ def test_a_file_without_vae_gives_none_and_the_node_says_so(tmp_path: Path) -> N
 
 def test_an_incomplete_vae_names_what_it_lacks(tmp_path: Path) -> None:
     shapes = {name: shape for name, shape in KL.items() if name != "post_quant_conv.bias"}
-    with pytest.raises(ModelError, match=r"does not fit the VAE of SD1.x: it lacks tensor post_quant_conv\.bias"):
+    with pytest.raises(ModelError, match=r"does not fit the VAE: it lacks tensor post_quant_conv\.bias"):
         load_vae(saved(tmp_path, shapes), "cpu")

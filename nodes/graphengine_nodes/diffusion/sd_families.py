@@ -1,0 +1,212 @@
+"""The families of Stable Diffusion: SD1.x, SD2.x, SDXL and its refiner, with their inpainting and editing kinds.
+
+What differs between them is read off the file: `unet_traits` says which family a UNet is of, the number of input
+channels whether it inpaints (9) or edits by instruction (8), and SD2's prediction follows from one tensor, see
+`sd2_prediction`. SDXL models that predict the velocity hold an empty tensor "v_pred", and "ztsnr" for zero
+terminal SNR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from graphengine.node.api import ModelError
+
+from . import detect, keymaps
+from .build import assign_weights, compute_dtype, module_shapes
+from .checkpoint import Checkpoint, TensorInfo
+from .detect import UNetConfig
+from .embeddings import FindFile
+from .family import Family, Part
+from .model import DiffusionModel, LatentFormat
+from .model_sampling import DiscreteSampling, ModelSampling, Prediction
+from .text_encode import Join, TextEncoder, alone
+from .towers import SD1_L, SD2_H, SDXL_G, SDXL_L, ClipKind, clip_tower, join_sdxl
+from .unet_inputs import (
+    ConcatInput,
+    VectorInput,
+    inpaint_concat,
+    no_concat,
+    no_vector,
+    picture_concat,
+    refiner_vector,
+    sdxl_vector,
+)
+from .unet_network import HEAD_CHANNELS, UNetNetwork, unet_module
+from .unet_traits import UNetTraits, unet_traits
+from .vae import load_vae
+from .weights import Component, plain_sources
+
+_SD1_HEADS = 8
+_V_DEVIATION = 0.09
+_SDXL_FORMAT = LatentFormat(scale_factor=0.13025)
+
+FindSampling = Callable[[Checkpoint, Part, UNetConfig], ModelSampling]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a family of UNets fixes."""
+
+    name: str
+    title: str
+    heads: int | None
+    latent_format: LatentFormat
+    sampling: FindSampling
+    vector: VectorInput = no_vector
+
+
+def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> DiffusionModel:
+    """The MODEL of a UNet of this kind.
+
+    Raises:
+        ModelError: the UNet is incomplete, or of a variant that is not known.
+    """
+    file = checkpoint.path.name
+    names = keymaps.unet_names(part)
+    config = detect.unet_config(file, module_shapes(part, names))
+    concat = _concat(file, config)
+    if kind.heads is None:
+        _check_heads(file, config)
+    module = assign_weights(
+        f"the UNet of {kind.title}", checkpoint, part, names, lambda: unet_module(config, kind.heads)
+    )
+    dtype = compute_dtype(device, next(module.parameters()).dtype)
+    component = Component(module, checkpoint, device=device, dtype=dtype, sources=plain_sources(names))
+    network = UNetNetwork(kind.name, component, config.context, kind.vector, concat)
+    return DiffusionModel(network, kind.sampling(checkpoint, part, config), kind.latent_format, device)
+
+
+def _concat(file: str, config: UNetConfig) -> ConcatInput:
+    """What stands beside the latent, by the number of channels that the UNet takes in all."""
+    latent = config.out_channels
+    known: Mapping[int, ConcatInput] = {
+        latent: no_concat,
+        2 * latent: picture_concat,
+        2 * latent + 1: inpaint_concat,
+    }
+    if config.in_channels not in known:
+        raise ModelError(
+            f"model file {file!r} has a UNet of {config.in_channels} input channels, which is not supported",
+            hint="4 channels, 8 (instruct-pix2pix) and 9 (inpainting) are; 5 mean a depth model, 7 an upscaler",
+        )
+    return known[config.in_channels]
+
+
+def _check_heads(file: str, config: UNetConfig) -> None:
+    attended = [width for width, depth in zip(config.widths, config.down_depth, strict=True) if any(depth)]
+    for width in attended:
+        if width % HEAD_CHANNELS:
+            raise ModelError(
+                f"model file {file!r} has an unsupported layout: "
+                f"the UNet width {width} is no multiple of {HEAD_CHANNELS}"
+            )
+
+
+def _noise_prediction(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
+    return DiscreteSampling.linear()
+
+
+def _sd2_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
+    return DiscreteSampling.linear(sd2_prediction(checkpoint, part, config))
+
+
+def sd2_prediction(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> Prediction:
+    """What an SD2.x UNet predicts; nothing in the file says so.
+
+    The models trained on the velocity (v2.1-768) are told by the bias of the first norm in the last
+    transformer, output_blocks.11.1.transformer_blocks.0.norm1.bias: its standard deviation is above 0.09, in those
+    trained on the noise it is below. Inpainting and editing models predict the noise.
+    """
+    if config.in_channels != config.out_channels:
+        return "eps"
+    last = f"up_blocks.{len(config.widths) - 1}.attentions.{config.blocks[0]}.transformer_blocks.0.norm1.bias"
+    names = {new: old for old, new in keymaps.unet_names(part).items()}
+    if last not in names:
+        return "eps"
+    deviation = float(checkpoint.tensor(part[names[last]]).float().std())
+    return "v" if deviation > _V_DEVIATION else "eps"
+
+
+def _sdxl_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
+    if "edm_mean" in checkpoint.entries or "edm_vpred.sigma_max" in checkpoint.entries:
+        raise ModelError(
+            f"model file {checkpoint.path.name!r} is an SDXL model with the noise levels of EDM, "
+            "which is not supported",
+            hint="choose an SDXL model that predicts the noise or the velocity",
+        )
+    if "v_pred" in checkpoint.entries:
+        return DiscreteSampling.linear("v", zero_terminal_snr="ztsnr" in checkpoint.entries)
+    return DiscreteSampling.linear()
+
+
+SD1 = _Kind("sd1", "SD1.x", _SD1_HEADS, LatentFormat(), _noise_prediction)
+SD2 = _Kind("sd2", "SD2.x", None, LatentFormat(), _sd2_sampling)
+SDXL = _Kind("sdxl", "SDXL", None, _SDXL_FORMAT, _sdxl_sampling, sdxl_vector)
+REFINER = _Kind("sdxl_refiner", "the SDXL refiner", None, _SDXL_FORMAT, _noise_prediction, refiner_vector)
+
+TowerPlaces = Mapping[str, tuple[ClipKind, tuple[str, ...]]]
+"""The towers of a family by name: what they are, and the prefixes that they may have in a checkpoint."""
+
+_SD1_TOWERS: TowerPlaces = {"l": (SD1_L, ("cond_stage_model.transformer.",))}
+_SD2_TOWERS: TowerPlaces = {
+    "h": (
+        SD2_H,
+        ("cond_stage_model.model.", "conditioner.embedders.0.model.", "cond_stage_model.transformer."),
+    )
+}
+_REFINER_TOWERS: TowerPlaces = {"g": (SDXL_G, ("conditioner.embedders.0.model.",))}
+_SDXL_TOWERS: TowerPlaces = {
+    "g": (SDXL_G, ("conditioner.embedders.1.model.",)),
+    "l": (SDXL_L, ("conditioner.embedders.0.transformer.",)),
+}
+
+
+def load_towers(
+    checkpoint: Checkpoint, places: TowerPlaces, join: Join, device: str, files: FindFile
+) -> TextEncoder | None:
+    """The CLIP of the towers at these places of a checkpoint; None when the file holds none of them.
+
+    Raises:
+        ModelError: a tower is missing or incomplete.
+    """
+    parts = {name: _first_part(checkpoint, prefixes) for name, (_, prefixes) in places.items()}
+    if not any(parts.values()):
+        return None
+    for name, part in parts.items():
+        if not part:
+            raise ModelError(
+                f"model file {checkpoint.path.name!r} lacks the text tower {name!r}: "
+                f"it has no tensor {places[name][1][0] + '…'!r}",
+                hint="the file is incomplete; load the text encoders with DualCLIPLoader",
+            )
+    towers = {name: clip_tower(checkpoint, part, places[name][0], device, files) for name, part in parts.items()}
+    return TextEncoder(towers, join)
+
+
+def _first_part(checkpoint: Checkpoint, prefixes: Sequence[str]) -> dict[str, TensorInfo]:
+    parts = (checkpoint.part(prefix) for prefix in prefixes)
+    return next((part for part in parts if part), {})
+
+
+def _family(kind: _Kind, matches: Callable[[UNetTraits], bool], places: TowerPlaces, join: Join) -> Family:
+    def is_of(part: Part) -> bool:
+        traits = unet_traits(part)
+        return traits is not None and matches(traits)
+
+    def load_model(checkpoint: Checkpoint, part: Part, device: str) -> DiffusionModel:
+        return load_unet(checkpoint, part, device, kind)
+
+    def load_clip(checkpoint: Checkpoint, device: str, files: FindFile) -> TextEncoder | None:
+        return load_towers(checkpoint, places, join, device, files)
+
+    return Family(kind.name, f"a model of {kind.title}", is_of, load_model, load_clip, load_vae)
+
+
+SD_FAMILIES: tuple[Family, ...] = (
+    _family(REFINER, lambda traits: traits.is_refiner, _REFINER_TOWERS, alone),
+    _family(SDXL, lambda traits: traits.is_sdxl, _SDXL_TOWERS, join_sdxl),
+    _family(SD2, lambda traits: traits.label is None and traits.linear, _SD2_TOWERS, alone),
+    _family(SD1, lambda traits: traits.label is None and not traits.linear, _SD1_TOWERS, alone),
+)
