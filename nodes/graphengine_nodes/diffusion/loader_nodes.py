@@ -122,10 +122,10 @@ class VAEDecode:
         return {"required": {"samples": ("LATENT", {}), "vae": ("VAE", {})}, "hidden": {"context": CONTEXT}}
 
     def decode(self, *, samples: Latent, vae: VAE | None, context: NodeContext) -> tuple[Tensor]:
-        """Pictures (B, H, W, 3) in 0..1."""
-        from .vae import require_vae
+        """Pictures (B, H, W, 3) in 0..1; frames of videos one after the other."""
+        from .vae import as_pictures, require_vae
 
-        return (require_vae(vae).decode(samples["samples"], context.check_cancelled),)
+        return (as_pictures(require_vae(vae).decode(samples["samples"], context.check_cancelled)),)
 
 
 class VAEEncode:

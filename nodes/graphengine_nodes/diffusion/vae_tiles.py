@@ -56,7 +56,14 @@ class Tiles:
         plane = [scaled(side, self.overlap, factor) for side in (self.height, self.width)]
         if layout.frames is None:
             return plane
-        rate = 1 / layout.frames if encodes else layout.frames
-        frames = _WHOLE if self.frames is None else max(self.frames, 1)
-        overlap = min(self.frame_overlap, frames - 1)
-        return [Axis(frames, overlap, length, lambda place: round(place * rate)), *plane]
+        return [self._time(layout.frames, length, encodes=encodes), *plane]
+
+    def _time(self, rate: int, length: Callable[[int], int], *, encodes: bool) -> Axis:
+        """The axis of time: whole latent frames; decoded tiles share one at least, of which the first has less."""
+        if encodes:
+            frames = _WHOLE if self.frames is None else max(self.frames // rate, 1) * rate
+            return Axis(
+                frames, min(self.frame_overlap // rate * rate, frames - rate), length, lambda at: at // rate
+            )
+        frames = _WHOLE if self.frames is None else max(self.frames, 2)
+        return Axis(frames, min(max(self.frame_overlap, 1), frames - 1), length, lambda at: at * rate)

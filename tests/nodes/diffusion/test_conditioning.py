@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from graphengine.errors import GraphEngineError
 from graphengine_nodes.diffusion import conditioning_nodes, conditioning_option_nodes, conditioning_property_nodes
@@ -28,8 +27,8 @@ def call(module: Any, name: str, **inputs: Any) -> Any:
 
 def one(module: Any, name: str, **inputs: Any) -> Conditioning:
     """The only output of a node."""
-    (result,) = call(module, name, **inputs)
-    return result
+    result: tuple[Conditioning] = call(module, name, **inputs)
+    return result[0]
 
 
 def test_combining_puts_the_entries_side_by_side() -> None:
@@ -62,7 +61,7 @@ def test_an_average_is_weighted_and_has_the_length_of_the_first(strength: float,
 def test_pooled_states_are_averaged_when_both_are_there(
     to: float | None, other: float | None, expected: float | None
 ) -> None:
-    def pooled(value: float | None) -> dict[str, Tensor]:
+    def pooled(value: float | None) -> dict[str, Any]:
         return {} if value is None else {"pooled_output": torch.tensor([[value]])}
 
     ((_, options),) = average(entry(**pooled(to)), entry(seed=1, **pooled(other)), 0.75)
