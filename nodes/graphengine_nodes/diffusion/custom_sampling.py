@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .control_sharing import share_controls
 from .guidance import GuidedDenoiser, Inpainting, never_cancelled
 from .guiders import Guider
 from .model import DiffusionModel, Job, Latent, LatentFormat
@@ -71,7 +72,7 @@ def sample_custom(
     drawn, clean, sigmas = (value.to(model.device) for value in (drawn, samples, sigmas.float()))
     if clean.any():  # an empty latent is empty on every scale
         clean = model.latent_format.process_in(clean)
-    denoiser = _denoiser(guider, latent, clean, drawn, check_cancelled)
+    denoiser = replace(_denoiser(guider, latent, clean, drawn, check_cancelled), sigmas=sigmas)
     fully = is_max_denoise(sampling, float(sigmas[0]))
     x = sampling.noise_scaling(sigmas[0], drawn, clean, max_denoise=fully)
     noise_sampler = (
@@ -95,10 +96,10 @@ def _denoiser(
     model, mask = guider.model, latent.get("noise_mask")
     if mask is not None:
         mask = over_channels(resize_mask(mask, clean.shape).to(model.device), clean.ndim)
-    job = Job(tuple(clean.shape), model.device, "", model.latent_format, noise, clean, mask)
+    job = Job(tuple(clean.shape), model.device, "", model.latent_format, noise, clean, mask, model.network)
     conditions = {
         side: prepare_conditions(conditioning, model, replace(job, side=side))
-        for side, conditioning in guider.conditionings.items()
+        for side, conditioning in share_controls({**model.guidance.conditionings, **guider.conditionings}).items()
     }
     inpainting = None if mask is None else Inpainting(mask, clean, noise)
     return GuidedDenoiser(model, conditions, guider.rule, inpainting, check_cancelled)

@@ -15,6 +15,7 @@ from graphengine.node.api import ModelError
 
 from .combining import CLASSIFIER_FREE, Guidance
 from .model_sampling import ModelSampling
+from .patching import PackMethods
 
 if TYPE_CHECKING:
     from .weights import Change, Component
@@ -90,7 +91,8 @@ class Job:
 
     shape: that of the latent, (B, C, H, W) or (B, C, T, H, W). noise and latent have it too, on the model's scale
     and device; mask is the latent's noise mask, (B, 1, H, W) for pictures. side: "positive", "negative" or another
-    name that the guider has for the conditioning. controls: the ControlNets that are ready already.
+    name that the guider has for the conditioning. network: the one that is sampled, which ControlNets must fit.
+    controls: the ControlNets that are ready already.
     """
 
     shape: tuple[int, ...]
@@ -100,6 +102,7 @@ class Job:
     noise: Tensor | None = None
     latent: Tensor | None = None
     mask: Tensor | None = None
+    network: Network | None = None
     controls: dict[int, ControlSource] = field(default_factory=dict)
 
     def control(self, source: ControlSource, sampling: ModelSampling) -> ControlSource:
@@ -201,7 +204,7 @@ def _no_options() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DiffusionModel:
+class DiffusionModel(PackMethods):
     """The MODEL value: a network, its noise levels, its latent format, its device.
 
     guidance: how the predictions for the positive and the negative side become one. model_options: what node packs
@@ -216,14 +219,32 @@ class DiffusionModel:
     guidance: Guidance = CLASSIFIER_FREE
     model_options: dict[str, Any] = field(default_factory=_no_options)
 
-    def clone(self) -> DiffusionModel:
+    def clone(self) -> Self:
         """The same model with options of its own."""
         return replace(self, model_options=copied_options(self.model_options))
 
-    def patched(self, changes: Mapping[str, Sequence[Change]]) -> DiffusionModel:
+    def patched(self, changes: Mapping[str, Sequence[Change]]) -> Self:
         """The same model with changed weights, by parameter name; see `Component.patched`."""
         component = self.network.component.patched(changes)
         return replace(self.clone(), network=self.network.with_component(component))
+
+    def call(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        context: Tensor,
+        extra: Mapping[str, Tensor],
+        options: Mapping[str, Any],
+        *,
+        control: Residuals | None = None,
+    ) -> NetworkCall:
+        """What the network is asked about the unscaled x (B, …) at sigma (B,)."""
+        scaled, timestep = self.sampling.scale_input(sigma, x), self.sampling.timestep(sigma)
+        return NetworkCall(scaled, timestep, context, extra, control, options)
+
+    def denoised(self, x: Tensor, sigma: Tensor, call: NetworkCall) -> Tensor:
+        """The clean latent that the network's answer to the call stands for."""
+        return self.sampling.denoised(sigma, self.network(call).float(), x)
 
 
 def copied_options(options: Mapping[str, Any]) -> dict[str, Any]:

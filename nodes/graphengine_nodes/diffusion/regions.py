@@ -114,7 +114,7 @@ def _prepare(context: Tensor, options: Mapping[str, Any], model: DiffusionModel,
     control: ControlSource | None = options.get("control")
     return Condition(
         context=context.to(job.device, torch.float32),
-        extra=_on_device(extras.values, job),
+        extra=_on_device({**extras.values, **_text_of_control(options)}, job),
         spatial=_on_device(extras.spatial, job),
         control=None if control is None else job.control(control, sampling),
         strength=float(options.get("strength", 1.0)),
@@ -123,6 +123,13 @@ def _prepare(context: Tensor, options: Mapping[str, Any], model: DiffusionModel,
         sigma_start=float("inf") if start is None else sampling.percent_to_sigma(start),
         sigma_end=0.0 if end is None else sampling.percent_to_sigma(end),
     )
+
+
+# Any: whatever node packs put there.
+def _text_of_control(options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The text states that a ControlNet reads in place of the network's own."""
+    states = options.get("cross_attn_controlnet")
+    return {} if states is None else {"cross_attn_controlnet": states}
 
 
 def _on_device(values: Mapping[str, Tensor], job: Job) -> dict[str, Tensor]:
