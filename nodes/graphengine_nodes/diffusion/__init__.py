@@ -10,6 +10,8 @@ from . import (
     guidance_nodes,
     latent_nodes,
     loader_nodes,
+    lora_nodes,
+    merging_nodes,
     model_sampling_nodes,
     sampler_nodes,
     sampler_option_nodes,
@@ -58,6 +60,8 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **conditioning_option_nodes.NODE_CLASS_MAPPINGS,
     **conditioning_property_nodes.NODE_CLASS_MAPPINGS,
     **vae_nodes.NODE_CLASS_MAPPINGS,
+    **lora_nodes.NODE_CLASS_MAPPINGS,
+    **merging_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -74,4 +78,6 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **conditioning_option_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **conditioning_property_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **vae_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **lora_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **merging_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }

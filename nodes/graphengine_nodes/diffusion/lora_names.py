@@ -10,7 +10,7 @@ both kinds of names, and a tensor that a file has in one piece and a module in t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .weights import Component, Place
 
@@ -28,6 +28,9 @@ _TEXT_PREFIX = re.compile(
 #: Names of layers in the attention processors of old versions of diffusers, which stand for others.
 _OLD_TEXT = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 
+#: The towers in the order in which trainers number them; others come after these, in that of the model.
+_ORDER = ("l", "h", "g")
+
 Places = Sequence[Place]
 
 
@@ -43,11 +46,9 @@ def is_text_stem(stem: str) -> bool:
     return _TEXT_PREFIX.match(_plain(stem)) is not None
 
 
-def text_stem(stem: str, towers: Sequence[str]) -> tuple[str, str] | None:
-    """The tower that the stem is for and the stem without prefix; None when it is for none of the towers.
-
-    towers: names in the order in which diffusers numbers them, ("l", "g", "t5xxl").
-    """
+def text_stem(stem: str, towers: Iterable[str]) -> tuple[str, str] | None:
+    """The tower that the stem is for, and the stem without prefix; None when it is for none of the towers."""
+    towers = sorted(towers, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
     stem = _plain(stem)
     found = _TEXT_PREFIX.match(stem)
     tower = found and _tower(found, towers)
