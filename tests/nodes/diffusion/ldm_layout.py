@@ -1,4 +1,4 @@
-"""Shapes of SD1.x single-file checkpoints of any size, and files with random weights in them.
+"""Shapes of Stable Diffusion's single-file checkpoints of any size, and files with random weights in them.
 
 Written from the structure of the LDM networks, not from the loader's tables, so that the two check each other.
 """
@@ -71,19 +71,27 @@ def unet(
     attention: tuple[bool, ...],
     context: int,
     *,
-    depth: int = 1,
+    depth: int | tuple[int, ...] = 1,
     linear: bool = False,
+    in_channels: int = 4,
+    label: int | None = None,
 ) -> Shapes:
-    """LDM UNet; blocks and attention are per level."""
+    """LDM UNet; blocks and attention are per level, depth too where it is not the same for all.
+
+    label: the width of the vector of SDXL and unCLIP models.
+    """
     embedding = widths[0] * 4
+    depths = (depth,) * len(widths) if isinstance(depth, int) else depth
     shapes = _weights("time_embed.0", embedding, widths[0]) | _weights("time_embed.2", embedding, embedding)
-    shapes |= _weights("input_blocks.0.0", widths[0], 4, 3, 3)
+    if label is not None:
+        shapes |= _weights("label_emb.0.0", embedding, label) | _weights("label_emb.0.2", embedding, embedding)
+    shapes |= _weights("input_blocks.0.0", widths[0], in_channels, 3, 3)
     channels, skips, number = widths[0], [widths[0]], 1
     for level, width in enumerate(widths):
         for _ in range(blocks[level]):
             shapes |= _resnet(f"input_blocks.{number}.0", channels, width, embedding)
             if attention[level]:
-                shapes |= _transformer(f"input_blocks.{number}.1", width, context, depth, linear)
+                shapes |= _transformer(f"input_blocks.{number}.1", width, context, depths[level], linear)
             channels, number = width, number + 1
             skips.append(channels)
         if level < len(widths) - 1:
@@ -91,7 +99,7 @@ def unet(
             number += 1
             skips.append(channels)
     shapes |= _resnet("middle_block.0", channels, channels, embedding)
-    shapes |= _transformer("middle_block.1", channels, context, depth, linear)
+    shapes |= _transformer("middle_block.1", channels, context, depths[-1], linear)
     shapes |= _resnet("middle_block.2", channels, channels, embedding)
     number = 0
     for level in reversed(range(len(widths))):
@@ -99,7 +107,7 @@ def unet(
             shapes |= _resnet(f"output_blocks.{number}.0", channels + skips.pop(), widths[level], embedding)
             channels = widths[level]
             if attention[level]:
-                shapes |= _transformer(f"output_blocks.{number}.1", channels, context, depth, linear)
+                shapes |= _transformer(f"output_blocks.{number}.1", channels, context, depths[level], linear)
             if block == blocks[level] and level:
                 index = 2 if attention[level] else 1
                 shapes |= _weights(f"output_blocks.{number}.{index}.conv", channels, channels, 3, 3)
@@ -144,6 +152,23 @@ def clip(width: int, layers: int) -> Shapes:
         shapes |= _weights(f"{layer}.mlp.fc1", 4 * width, width) | _weights(f"{layer}.mlp.fc2", width, 4 * width)
         shapes |= _norm(f"{layer}.layer_norm1", width) | _norm(f"{layer}.layer_norm2", width)
     return shapes | _norm("final_layer_norm", width)
+
+
+def open_clip(width: int, layers: int, projection: int | None = None) -> Shapes:
+    """CLIP text tower as OpenCLIP writes it; projection: the width of the pooled state, that of the tower."""
+    shapes: Shapes = {
+        "token_embedding.weight": (49408, width),
+        "positional_embedding": (77, width),
+        "text_projection": (width, projection or width),
+        "logit_scale": (),
+    }
+    for block in (f"transformer.resblocks.{number}" for number in range(layers)):
+        shapes |= {f"{block}.attn.in_proj_weight": (3 * width, width), f"{block}.attn.in_proj_bias": (3 * width,)}
+        shapes |= _weights(f"{block}.attn.out_proj", width, width)
+        shapes |= _weights(f"{block}.mlp.c_fc", 4 * width, width)
+        shapes |= _weights(f"{block}.mlp.c_proj", width, 4 * width)
+        shapes |= _norm(f"{block}.ln_1", width) | _norm(f"{block}.ln_2", width)
+    return shapes | _norm("ln_final", width)
 
 
 def kl(widths: tuple[int, ...], blocks: int) -> Shapes:
