@@ -6,11 +6,37 @@ states for those reads the same here, unless it says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .model import Conditioning, DiffusionModel
+
+
+class Run(Protocol):
+    """The sampling run that predictions belong to: what guidance may ask of it."""
+
+    @property
+    def model(self) -> DiffusionModel:
+        """The model that is sampled."""
+
+    @property
+    def conditions(self) -> Mapping[str, Sequence[Any]]:
+        """The conditions by side, ready for this run."""
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What guidance keeps from step to step; empty when the run begins."""
+
+    # Any: model_options and what is in them are ComfyUI's open-ended form.
+    def predict(
+        self, sides: Sequence[Sequence[Any]], x: Tensor, sigma: Tensor, model_options: Mapping[str, Any]
+    ) -> list[Tensor]:
+        """The denoised latent of each side, with other options than the model's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +51,25 @@ class Predictions:
     cond: Tensor
     uncond: Tensor
     cfg: float
+    run: Run | None = None
+
+    @property
+    def in_run(self) -> Run:
+        """The run.
+
+        Raises:
+            ValueError: the predictions were made outside of one.
+        """
+        if self.run is None:
+            raise ValueError("this guidance asks the network again, which it can within a sampling run only")
+        return self.run
+
+    # Any: patches are functions of many forms.
+    def ask(self, side: str, patches: Mapping[str, Any], x: Tensor | None = None) -> Tensor:
+        """What one side says of x, or of another x, with other "transformer_options"."""
+        run = self.in_run
+        options = {**run.model.model_options, "transformer_options": patches}
+        return run.predict([run.conditions[side]], self.x if x is None else x, self.sigma, options)[0]
 
 
 Combine = Callable[[Predictions], Tensor]
@@ -47,13 +92,15 @@ class Guidance:
     """What is done with the two predictions: some functions change them in turn, one combines them, some change
     the result in turn.
 
-    always_negative: the negative side is asked even at cfg 1. Patched by `dataclasses.replace`.
+    always_negative: the negative side is asked even at cfg 1. conditionings: further sides by name, which the
+    functions ask. Patched by `dataclasses.replace`.
     """
 
     combine: Combine = classifier_free
     before: tuple[BeforeGuidance, ...] = ()
     after: tuple[AfterGuidance, ...] = ()
     always_negative: bool = False
+    conditionings: Mapping[str, Conditioning] = field(default_factory=dict, hash=False)
 
     def asks_negative(self, cfg: float) -> bool:
         """Whether the negative side has a part in the result at this cfg."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from .combining import Guidance, Predictions
-from .model import DiffusionModel, NetworkCall
+from .combining import Guidance, Predictions, Run
+from .model import DiffusionModel
 from .model_sampling import ModelSampling
+from .pack_hooks import answers, hooked, is_wrapped, mask_at, wrapped_network
 from .regions import Condition
 from .sampling import Guided
 
@@ -56,14 +57,15 @@ class Inpainting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """Where the network was asked: x (B, C, …) at sigma (B,)."""
+    """Where the network was asked: x (B, C, …) at sigma (B,), in a run."""
 
     x: Tensor
     sigma: Tensor
+    run: Run | None = None
 
     def predictions(self, cond: Tensor, uncond: Tensor, cfg: float) -> Predictions:
         """The two predictions here, to be combined at cfg."""
-        return Predictions(self.x, self.sigma, cond, uncond, cfg)
+        return Predictions(self.x, self.sigma, cond, uncond, cfg, self.run)
 
 
 class Rule(Protocol):
@@ -82,9 +84,10 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GuidedDenoiser:
-    """A model with conditions by name and the rule that joins their predictions (a `Denoiser`).
+    """A model with conditions by name and the rule that joins their predictions (a `Denoiser`, and a `Run`).
 
-    `check_cancelled` is called before each evaluation of the network and may raise.
+    `check_cancelled` is called before each evaluation of the network and may raise. sigmas: the levels of the run.
+    memory: what guidance keeps from step to step.
     """
 
     model: DiffusionModel
@@ -92,6 +95,13 @@ class GuidedDenoiser:
     rule: Rule
     inpainting: Inpainting | None = None
     check_cancelled: Callable[[], None] = never_cancelled
+    sigmas: Tensor | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def guidance(self) -> Guidance:
+        """How predictions become one, with what node packs have added to it."""
+        return hooked(self.model.guidance, self.model.model_options)
 
     @property
     def sampling(self) -> ModelSampling:
@@ -100,7 +110,7 @@ class GuidedDenoiser:
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The denoised latent for x (B, C, …) at sigma (no dimension, or (B,))."""
-        return self._joined(x, sigma, self.rule.sides(self.model.guidance))[0]
+        return self._joined(x, sigma, self.rule.sides(self.guidance))[0]
 
     def guided(self, x: Tensor, sigma: Tensor) -> Guided:
         """The denoised latent, and the prediction of the negative side alone, where nothing is restored.
@@ -113,24 +123,32 @@ class GuidedDenoiser:
             raise ValueError(
                 "a CFG++ sampler needs the prediction for a negative conditioning, which this guider does not have"
             )
-        sides = dict.fromkeys([*self.rule.sides(self.model.guidance), negative])
+        sides = dict.fromkeys([*self.rule.sides(self.guidance), negative])
         denoised, predicted = self._joined(x, sigma, list(sides))
         return Guided(denoised, predicted[negative])
 
     def _joined(self, x: Tensor, sigma: Tensor, sides: Sequence[str]) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The guided prediction and the one of each side."""
         sigma = sigma.expand(len(x)) if sigma.ndim == 0 else sigma
-        if self.inpainting:
-            x = self.inpainting.noised(x, sigma, self.sampling)
-        answers = self._predict(x, sigma, [self.conditions[side] for side in sides])
-        predicted = dict(zip(sides, answers, strict=True))
-        denoised = self.rule.join(self.model.guidance, Point(x, sigma), predicted)
-        return self._restored(denoised), predicted
+        inpainting, options = self._inpainting(sigma), self.model.model_options
+        if inpainting:
+            x = inpainting.noised(x, sigma, self.sampling)
+        made = answers(self, [self.conditions[side] for side in sides], x, sigma, options)
+        predicted = dict(zip(sides, made, strict=True))
+        denoised = self.rule.join(self.guidance, Point(x, sigma, self), predicted)
+        return (inpainting.restored(denoised) if inpainting else denoised), predicted
 
-    def _restored(self, denoised: Tensor) -> Tensor:
-        return self.inpainting.restored(denoised) if self.inpainting else denoised
+    def _inpainting(self, sigma: Tensor) -> Inpainting | None:
+        """What is kept at this level of noise."""
+        if self.inpainting is None:
+            return None
+        mask = mask_at(self, self.inpainting.mask, sigma, self.sigmas, self.model.model_options)
+        return replace(self.inpainting, mask=mask)
 
-    def _predict(self, x: Tensor, sigma: Tensor, sides: Sequence[Sequence[Condition]]) -> list[Tensor]:
+    # Any: model_options are ComfyUI's open-ended form.
+    def predict(
+        self, sides: Sequence[Sequence[Condition]], x: Tensor, sigma: Tensor, model_options: Mapping[str, Any]
+    ) -> list[Tensor]:
         """The denoised latent of each side: the weighted mean of its conditions."""
         sums = [torch.zeros_like(x) for _ in sides]
         weights = [torch.full_like(x[:, :1], _NO_WEIGHT) for _ in sides]
@@ -138,7 +156,7 @@ class GuidedDenoiser:
         active = [(side, c) for side, conditions in enumerate(sides) for c in conditions if c.applies(level)]
         for group in _batches(active, x):
             crops = [condition.crop(x) for _, condition in group]
-            outputs = self._denoise(crops, sigma, group)
+            outputs = self._denoise(crops, sigma, group, model_options)
             for (side, condition), denoised in zip(group, outputs, strict=True):
                 weight = condition.weight(x)
                 condition.crop(sums[side]).add_(denoised * weight)
@@ -146,7 +164,11 @@ class GuidedDenoiser:
         return [total / weight for total, weight in zip(sums, weights, strict=True)]
 
     def _denoise(
-        self, crops: Sequence[Tensor], sigma: Tensor, group: Sequence[tuple[int, Condition]]
+        self,
+        crops: Sequence[Tensor],
+        sigma: Tensor,
+        group: Sequence[tuple[int, Condition]],
+        model_options: Mapping[str, Any],
     ) -> tuple[Tensor, ...]:
         """One evaluation of the network for several conditions of equal shapes and with one control."""
         self.check_cancelled()
@@ -154,22 +176,22 @@ class GuidedDenoiser:
         x, batch = torch.cat(list(crops)), len(crops[0])
         sigma = sigma.repeat(len(crops))
         inputs = [condition.inputs() for condition in conditions]
-        call = NetworkCall(
-            x=self.sampling.scale_input(sigma, x),
-            timestep=self.sampling.timestep(sigma),
-            context=torch.cat([_for_batch(condition.context, batch) for condition in conditions]),
-            extra={name: torch.cat([_for_batch(each[name], batch) for each in inputs]) for name in inputs[0]},
-            options={
-                **self.model.model_options.get("transformer_options", {}),
-                "cond_or_uncond": [side for side, _ in group],
-                "sigmas": sigma,
-            },
-        )
+        context = torch.cat([_for_batch(condition.context, batch) for condition in conditions])
+        extra = {name: torch.cat([_for_batch(each[name], batch) for each in inputs]) for name in inputs[0]}
+        options = {
+            **model_options.get("transformer_options", {}),
+            "cond_or_uncond": [side for side, _ in group],
+            "sigmas": sigma,
+            "sample_sigmas": self.sigmas,
+            "memory": self.memory,
+        }
+        call = self.model.call(x, sigma, context, extra, options)
         control = conditions[0].control
         if control is not None and control.applies(float(sigma[0])):
             call = replace(call, control=control.residuals(x, sigma, call))
-        output = self.model.network(call)
-        return self.sampling.denoised(sigma, output.float(), x).chunk(len(crops))
+        if is_wrapped(model_options):
+            return wrapped_network(self, x, sigma, call, model_options).chunk(len(crops))
+        return self.model.denoised(x, sigma, call).chunk(len(crops))
 
 
 def _batches(active: Sequence[tuple[int, Condition]], x: Tensor) -> Iterator[list[tuple[int, Condition]]]:
