@@ -5,22 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from graphengine.node.api import ModelError
+from graphengine.node.api import GraphEngineError, ModelError
 from graphengine_nodes.diffusion.vae import VAE, crop
 
 from .gaussians import gaussian_log_likelihood, kl_to_standard_normal, reparameterised, standard_noise
-
-
-class _GivesMoments(Protocol):
-    """The encoder of a KL autoencoder."""
-
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, each (B, C, h, w), of pictures (B, 3, H, W) in -1..1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +44,6 @@ class Bound(NamedTuple):
         return self.log_likelihood - self.kl
 
 
-def learns_variance(vae: VAE) -> bool:
-    """Whether the encoder gives a variance: a KL autoencoder does, the tiny autoencoder (TAESD) does not."""
-    return hasattr(vae.encoder.ready(), "moments")
-
-
-@torch.no_grad()
 def posterior(vae: VAE, pixels: Tensor, fixed_deviation: float, check: Callable[[], None]) -> Posterior:
     """What the encoder makes of pictures (B, H, W, 3 or more) in 0..1.
 
@@ -65,28 +52,24 @@ def posterior(vae: VAE, pixels: Tensor, fixed_deviation: float, check: Callable[
 
     Raises:
         ModelError: the encoder gives no variance and no deviation was chosen.
-        GraphEngineError: the pictures do not fit the VAE.
+        GraphEngineError: the pictures do not fit the VAE, or it is one of videos.
     """
-    if not learns_variance(vae):
-        if fixed_deviation <= 0:
-            raise ModelError(
-                "this VAE's encoder gives one point for a picture, without a variance, so its posterior has no "
-                "log-variance, no samples and no KL divergence",
-                hint="take a VAE with a KL encoder, or set fixed_deviation above 0 to state a deviation yourself",
-            )
-        mean = vae.encode(pixels, check)
-        return Posterior(mean, torch.full_like(mean, 2 * math.log(fixed_deviation)), learned=False)
-    means, log_variances = [], []
-    component = vae.encoder
-    for picture in crop(pixels[..., :3], vae.downscale).movedim(-1, 1)[:, None]:
-        check()
-        encoder = cast("_GivesMoments", component.ready())
-        both = encoder.moments((picture * 2 - 1).to(component.device, component.dtype))
-        means.append(both[0].float().cpu())
-        log_variances.append(
-            both[1].float().cpu().clamp(-30.0, 20.0)
-        )  # as latent diffusion does, against overflow
-    return Posterior(torch.cat(means), torch.cat(log_variances), learned=True)
+    if vae.frames is not None:
+        raise GraphEngineError(
+            "this VAE encodes videos; a posterior is shown for VAEs of pictures",
+            hint="take the VAE of a picture model, such as that of SD1, SDXL or Flux",
+        )
+    if vae.variational:
+        mean, log_variance = vae.moments(pixels, check)
+        return Posterior(mean, log_variance, learned=True)
+    if fixed_deviation <= 0:
+        raise ModelError(
+            "this VAE's encoder gives one point for a picture, without a variance, so its posterior has no "
+            "log-variance, no samples and no KL divergence",
+            hint="take a VAE with a KL encoder, or set fixed_deviation above 0 to state a deviation yourself",
+        )
+    mean = vae.encode(pixels, check)
+    return Posterior(mean, torch.full_like(mean, 2 * math.log(fixed_deviation)), learned=False)
 
 
 def bound(

@@ -29,6 +29,12 @@ _MOST_ROWS = 40
 _COLUMNS = 8
 
 
+def _decoded(vae: VAE, samples: Tensor, check: Callable[[], None]) -> Tensor:
+    """A picture (H, W, 3) in 0..1 of each latent; of a video, its first frame."""
+    decoded = vae.decode(samples, check)
+    return decoded if decoded.ndim == 4 else decoded[:, 0]
+
+
 # Noise levels
 
 
@@ -106,7 +112,7 @@ def forward_views(
     chosen = sigmas[spread(len(sigmas), pictures)]
     samples = latent["samples"].float()
     noised = noise_levels.noised(model, samples, prepare_noise(samples, seed), chosen)
-    decoded = vae.decode(noised, check)
+    decoded = _decoded(vae, noised, check)
     cells = [
         Cell(pixels, _level_captions(level))
         for pixels, level in zip(decoded, noise_levels.describe(model.sampling, chosen), strict=True)
@@ -183,7 +189,7 @@ def _guidance_sheet(
     names = ("x, scaled", "negative alone", "positive alone", f"guided, cfg {cfg:g}")
     rows = []
     for part in parts:
-        decoded = vae.decode(pictures_of(model, part), check)
+        decoded = _decoded(vae, pictures_of(model, part), check)
         rows.append([Cell(pixels, (name,)) for pixels, name in zip(decoded, names, strict=True)])
     labels = [f"sigma {part.sigma:.3g}" for part in parts]
     return sheet("What each side takes for the clean picture", rows, row_labels=labels)
@@ -200,13 +206,13 @@ def step_views(
     Of a run without a step, the result alone is shown.
     """
     final = recorded.sampled.output
-    result = vae.decode(final["samples"][:1], check)
+    result = _decoded(vae, final["samples"][:1], check)
     steps = recorded.steps
     if not steps:
         strip = to_image(sheet("No step was taken", [[Cell(result[0])]]))
         return final, strip, result, result, strip, "no step was taken"
-    noisy = vae.decode(torch.cat([step.x for step in steps]), check)
-    denoised = vae.decode(torch.cat([step.denoised for step in steps]), check)
+    noisy = _decoded(vae, torch.cat([step.x for step in steps]), check)
+    denoised = _decoded(vae, torch.cat([step.denoised for step in steps]), check)
     names = [(f"step {step.index + 1}", f"sigma {step.sigma:.3g}") for step in steps]
     rows = [
         [Cell(pixels) for pixels in noisy],
