@@ -18,7 +18,8 @@ from graphengine_comfy._surroundings import CONNECTION
 _OURS = "graphengine_nodes"
 #: Methods of ComfyUI's classes, and the class types whose method has that name. Where none is given: `execute`.
 _METHODS: dict[str, str] = {
-    "upscale": "ImageScale ImageScaleBy LatentUpscale LatentUpscaleBy ImageScaleToTotalPixels",
+    "upscale": "ImageScale ImageScaleBy LatentUpscale LatentUpscaleBy ImageScaleToTotalPixels "
+    "ImageUpscaleWithModel",
     "generate": "EmptyImage EmptyLatentImage",
     "load_checkpoint": "CheckpointLoaderSimple CheckpointLoader DiffusersLoader unCLIPCheckpointLoader",
     "load_vae": "VAELoader",

@@ -17,6 +17,7 @@ from . import (
     sampler_option_nodes,
     scheduler_nodes,
     sigma_nodes,
+    upscale_nodes,
     vae_nodes,
 )
 
@@ -60,6 +61,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **conditioning_option_nodes.NODE_CLASS_MAPPINGS,
     **conditioning_property_nodes.NODE_CLASS_MAPPINGS,
     **vae_nodes.NODE_CLASS_MAPPINGS,
+    **upscale_nodes.NODE_CLASS_MAPPINGS,
     **lora_nodes.NODE_CLASS_MAPPINGS,
     **merging_nodes.NODE_CLASS_MAPPINGS,
 }
@@ -78,6 +80,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **conditioning_option_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **conditioning_property_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **vae_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **upscale_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **lora_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **merging_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }
