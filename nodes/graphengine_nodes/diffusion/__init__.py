@@ -6,6 +6,7 @@ from . import (
     conditioning_nodes,
     conditioning_option_nodes,
     conditioning_property_nodes,
+    control_nodes,
     custom_sampling_nodes,
     guidance_nodes,
     latent_nodes,
@@ -64,6 +65,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **upscale_nodes.NODE_CLASS_MAPPINGS,
     **lora_nodes.NODE_CLASS_MAPPINGS,
     **merging_nodes.NODE_CLASS_MAPPINGS,
+    **control_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -83,4 +85,5 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **upscale_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **lora_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **merging_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **control_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }

@@ -31,8 +31,9 @@ class Control:
     """The CONTROL_NET value, and the option "control" of a conditioning (a `ControlSource`).
 
     The names are ComfyUI's. cond_hint_original: the picture (N, C, H, W) in 0..1. timestep_percent_range: when it
-    works, in parts of the schedule. previous_controlnet: what is added besides. extra_concat_orig: masks that go
-    with an encoded picture, (N, 1, H, W). extra_args: settings such as "control_type".
+    works, in parts of the schedule. previous_controlnet: what is added besides. extra_args: settings such as
+    "control_type". concat_mask: whether the network sees a mask beside an encoded picture, which is
+    extra_concat_orig, (N, 1, H, W).
     """
 
     network: FitsModel
@@ -46,6 +47,7 @@ class Control:
     global_average_pooling: bool = False
     strength_type: StrengthType = StrengthType.CONSTANT
     upscale_algorithm: str = "nearest-exact"
+    concat_mask: bool = False
 
     def copy(self) -> Self:
         """The same value, weights shared, to be set up anew."""
