@@ -7,13 +7,14 @@ passed over; a file is never replaced, and what is visible under its name is who
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from secrets import token_hex
-from typing import Any
+from typing import Any, BinaryIO
 
 from graphengine.node.api import FileRefused, GraphEngineError
 
@@ -129,13 +130,31 @@ def write_numbered(place: OutputPlace, suffix: str, contents: Iterable[bytes]) -
         GraphEngineError: the disk is full, the folder cannot be written, the name is too long; files that were
             complete before stay, and nothing partial is left.
     """
+    return _write_all(place, suffix, (partial(_write_content, content) for content in contents))
+
+
+def _write_content(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
+
+
+def write_streamed(place: OutputPlace, suffix: str, write: Callable[[BinaryIO], object]) -> str:
+    """As `write_numbered` for one file that is too large to be held in memory: write is given the open file.
+
+    Raises:
+        GraphEngineError: as for `write_numbered`; nothing partial is left, also when write raises something else.
+    """
+    (name,) = _write_all(place, suffix, [write])
+    return name
+
+
+def _write_all(place: OutputPlace, suffix: str, writers: Iterable[Callable[[BinaryIO], object]]) -> list[str]:
     names: list[str] = []
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
         number = _highest_number(place) + 1
-        for index, content in enumerate(contents):
+        for index, write in enumerate(writers):
             stem = place.stem.replace(_BATCH_NUMBER, str(index))
-            name, number = _write_next(place.folder, stem, number, suffix, content)
+            name, number = _write_next(place.folder, stem, number, suffix, write)
             names.append(name)
     except OSError as error:
         raise GraphEngineError(
@@ -153,12 +172,14 @@ def _highest_number(place: OutputPlace) -> int:
     return max((int(match[1]) for match in found if match), default=0)
 
 
-def _write_next(folder: Path, stem: str, number: int, suffix: str, content: bytes) -> tuple[str, int]:
+def _write_next(
+    folder: Path, stem: str, number: int, suffix: str, write: Callable[[BinaryIO], object]
+) -> tuple[str, int]:
     """Write to the first free number from `number` on; gives the name and the number after it."""
     temporary = folder / f".{token_hex(8)}.part"
     try:
         with open(temporary, "xb") as file:
-            file.write(content)
+            write(file)
         while True:
             name = f"{stem}_{number:05}_{suffix}"
             number += 1

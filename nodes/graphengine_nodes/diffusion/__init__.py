@@ -16,6 +16,7 @@ from . import (
     model_sampling_nodes,
     sampler_nodes,
     sampler_option_nodes,
+    saving_nodes,
     scheduler_nodes,
     sigma_nodes,
     upscale_nodes,
@@ -65,6 +66,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **upscale_nodes.NODE_CLASS_MAPPINGS,
     **lora_nodes.NODE_CLASS_MAPPINGS,
     **merging_nodes.NODE_CLASS_MAPPINGS,
+    **saving_nodes.NODE_CLASS_MAPPINGS,
     **control_nodes.NODE_CLASS_MAPPINGS,
 }
 
@@ -85,5 +87,6 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **upscale_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **lora_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **merging_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **saving_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **control_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }

@@ -183,13 +183,16 @@ class Component:
     def kept(self, name: str) -> Tensor:
         """A parameter as a file keeps it without loss, on the CPU.
 
-        While nothing is changed, it is what the file has. As soon as some weight is, all have the precision that
-        the network works with.
+        While nothing is changed or rounded, it is what the file has. Else all weights have the precision that the
+        network works with.
         """
-        if not self._changes:
-            return self._weights.mapped[name]
         weight = self.weight(name) if name in self._changes else self._weights.mapped[name]
-        return weight.to(self._weights.rounded or self.dtype)
+        return weight.to(self.kept_dtype or weight.dtype)
+
+    @property
+    def kept_dtype(self) -> torch.dtype | None:
+        """The dtype of `kept` weights; None when each has that of the file."""
+        return self._weights.rounded or (self.dtype if self._changes else None)
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from graphengine.errors import FileRefused, GraphEngineError
 from graphengine_nodes.core import output_files
-from graphengine_nodes.core.output_files import OutputPlace, expand_prefix, output_place, write_numbered
+from graphengine_nodes.core.output_files import (
+    OutputPlace,
+    expand_prefix,
+    output_place,
+    write_numbered,
+    write_streamed,
+)
 
 NOW = datetime(2026, 3, 5, 7, 8, 9)
 
@@ -33,6 +39,22 @@ def test_numbers_start_at_one_and_go_on_after_the_highest(tmp_path: Path) -> Non
     assert _write(tmp_path, "dog", b"a", b"b") == ["dog_00001_.png", "dog_00002_.png"]
     assert _write(tmp_path, "cat", b"c") == ["cat_00008_.png"]
     assert _files(tmp_path)["cat_00007_.png"] == b"old"
+
+
+def test_a_large_file_is_written_as_it_comes_and_leaves_nothing_when_it_fails(tmp_path: Path) -> None:
+    def write(file: BinaryIO) -> None:
+        file.write(b"one")
+        file.write(b"two")
+
+    def fail(file: BinaryIO) -> None:
+        file.write(b"one")
+        raise ValueError("no more")
+
+    place = output_place(tmp_path, "m")
+    assert write_streamed(place, ".bin", write) == "m_00001_.bin"
+    with pytest.raises(ValueError, match="no more"):
+        write_streamed(place, ".bin", fail)
+    assert _files(tmp_path) == {"m_00001_.bin": b"onetwo"}
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import lora_nodes, merging_nodes
+from graphengine_nodes.diffusion import lora_nodes, merging_nodes, saving_nodes
 from tests.nodes.core.described import described
 
-MODULES = (lora_nodes, merging_nodes)
+MODULES = (lora_nodes, merging_nodes, saving_nodes)
 EXPECTED: dict[str, Any] = json.loads(Path(__file__).with_name("weights_definitions.json").read_text())
 RATIO = ["FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01}]
 DESCRIBED = {

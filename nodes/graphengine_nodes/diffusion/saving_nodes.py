@@ -1,0 +1,164 @@
+"""The nodes that write models to files; thin classes over `saving`.
+
+Definitions are read without running anything, so this module imports no torch; the functions it calls are imported
+where a node runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from graphengine.node.api import CONTEXT, NodeContext
+
+if TYPE_CHECKING:
+    from .autoencoder import VAE
+    from .model import DiffusionModel
+    from .saving import Tensors
+    from .text_encode import TextEncoder
+
+# Any throughout: INPUT_TYPES and the documents of the editor are ComfyUI's open-ended forms.
+
+Documents = Mapping[str, Any] | None
+
+
+def _inputs(prefix: str, **models: tuple[str]) -> dict[str, Any]:
+    return {
+        "required": {**models, "filename_prefix": ("STRING", {"default": prefix})},
+        "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO", "context": CONTEXT},
+    }
+
+
+def _save(
+    tensors: Tensors, prefix: str, context: NodeContext, prompt: Documents, extra: Documents, ending: str = ""
+) -> None:
+    from .saving import save_tensors  # brings torch
+
+    output = context.folders.output
+    save_tensors(tensors, output, prefix, ending=ending, prompt=prompt, extra=extra, check=context.check_cancelled)
+
+
+class CheckpointSave:
+    """Writes a diffusion model, its text encoder and its VAE to one file, which CheckpointLoaderSimple loads."""
+
+    CATEGORY = "advanced/model_merging"
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return _inputs("checkpoints/ComfyUI", model=("MODEL",), clip=("CLIP",), vae=("VAE",))
+
+    def save(
+        self,
+        model: DiffusionModel,
+        clip: TextEncoder | None,
+        vae: VAE | None,
+        filename_prefix: str,
+        context: NodeContext,
+        prompt: Documents = None,
+        extra_pnginfo: Documents = None,
+    ) -> dict[str, Any]:
+        """Nothing to show."""
+        from .saving import checkpoint_tensors  # brings torch
+
+        _save(checkpoint_tensors(model, clip, vae), filename_prefix, context, prompt, extra_pnginfo)
+        return {}
+
+
+class ModelSave:
+    """Writes a diffusion model to a file, which UNETLoader loads."""
+
+    CATEGORY = "advanced/model_merging"
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return _inputs("diffusion_models/ComfyUI", model=("MODEL",))
+
+    def save(
+        self,
+        model: DiffusionModel,
+        filename_prefix: str,
+        context: NodeContext,
+        prompt: Documents = None,
+        extra_pnginfo: Documents = None,
+    ) -> dict[str, Any]:
+        """Nothing to show."""
+        from .saving import model_tensors  # brings torch
+
+        _save(model_tensors(model), filename_prefix, context, prompt, extra_pnginfo)
+        return {}
+
+
+class CLIPSave:
+    """Writes each text tower to a file, which the CLIP loaders load."""
+
+    CATEGORY = "advanced/model_merging"
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return _inputs("clip/ComfyUI", clip=("CLIP",))
+
+    def save(
+        self,
+        clip: TextEncoder | None,
+        filename_prefix: str,
+        context: NodeContext,
+        prompt: Documents = None,
+        extra_pnginfo: Documents = None,
+    ) -> dict[str, Any]:
+        """Nothing to show."""
+        from .saving import tower_files  # brings torch
+        from .text_encode import require_clip
+
+        for tower, tensors in tower_files(require_clip(clip)).items():
+            _save(tensors, filename_prefix, context, prompt, extra_pnginfo, tower)
+        return {}
+
+
+class VAESave:
+    """Writes a VAE to a file, which VAELoader loads."""
+
+    CATEGORY = "advanced/model_merging"
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return _inputs("vae/ComfyUI_vae", vae=("VAE",))
+
+    def save(
+        self,
+        vae: VAE | None,
+        filename_prefix: str,
+        context: NodeContext,
+        prompt: Documents = None,
+        extra_pnginfo: Documents = None,
+    ) -> dict[str, Any]:
+        """Nothing to show."""
+        from .saving import vae_tensors  # brings torch
+        from .vae import require_vae
+
+        _save(vae_tensors(require_vae(vae)), filename_prefix, context, prompt, extra_pnginfo)
+        return {}
+
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {
+    "CheckpointSave": CheckpointSave,
+    "ModelSave": ModelSave,
+    "CLIPSave": CLIPSave,
+    "VAESave": VAESave,
+}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {"CheckpointSave": "Save Checkpoint"}
