@@ -15,6 +15,7 @@ from torch import Tensor
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
 from graphengine_nodes.diffusion.families import load_model
 from graphengine_nodes.diffusion.model import DiffusionModel
+from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
 
 from . import ldm_layout
 from .ldm_layout import Shapes
@@ -26,6 +27,7 @@ with warnings.catch_warnings():
 
 WIDTHS, CONTEXT, HINT = (32, 32, 64, 64), 48, (16, 32, 96, 256)
 BLOCKS, ATTENTION = (2, 2, 2, 2), (True, True, True, False)
+MODEL_SAMPLING = DiscreteSampling.linear()
 SIZES: dict[str, Any] = {
     "block_out_channels": WIDTHS,
     "down_block_types": (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
@@ -71,6 +73,13 @@ def oracle(tensors: Mapping[str, Tensor], **config: Any) -> Any:
     module = diffusers.ControlNetModel(**{**SIZES, **config})
     module.load_state_dict(convert_controlnet_checkpoint(dict(tensors), module.config))
     return module.eval()
+
+
+def unet_weights() -> dict[str, Tensor]:
+    """The weights of the UNet that `model` gives, in the original layout, without prefix."""
+    shapes = {f"{ldm_layout.UNET}{name}": shape for name, shape in unet_shapes().items()}
+    made = ldm_layout.random_weights(shapes, torch.float32)
+    return {name.removeprefix(ldm_layout.UNET): value for name, value in made.items()}
 
 
 def model(folder: Path, widths: tuple[int, ...] = WIDTHS, context: int = CONTEXT) -> DiffusionModel:
