@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .autoencoder import VAE
 from .checkpoint import Checkpoint, TensorInfo
 from .vae_kl import is_kl, is_taesd, load_kl, load_taesd
+from .vae_wan import is_wan_vae, load_wan_vae
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class VAEFamily:
 
 FAMILIES: tuple[VAEFamily, ...] = (
     VAEFamily("taesd", is_taesd, load_taesd),
+    VAEFamily("wan", is_wan_vae, load_wan_vae),
     VAEFamily("kl", is_kl, load_kl),
 )
 

@@ -66,6 +66,31 @@ def load_component(
     Raises:
         ModelError: tensors are missing, left over or of the wrong shape; the first few are named.
     """
+    module = load_module(what, checkpoint, part, places, make)
+    sources = {name: tuple(Place(*target) for target in targets) for name, targets in places.items()}
+    component = Component(
+        module,
+        checkpoint,
+        device=device,
+        dtype=dtype or working_dtype(device, stored_dtype(part)),
+        stored=None if rounded in _EIGHT_BITS and stored_dtype(part) in _EIGHT_BITS else rounded,
+        sources=sources,
+    )
+    return _scaled(component, checkpoint, part)
+
+
+def load_module(
+    what: str,
+    checkpoint: Checkpoint,
+    part: Part,
+    places: Mapping[str, Sequence[Destination]],
+    make: Callable[[], nn.Module],
+) -> nn.Module:
+    """The module that make builds, frozen and in evaluation mode, with the mapped tensors of a part.
+
+    Raises:
+        ModelError: tensors are missing, left over or of the wrong shape; the first few are named.
+    """
     file = checkpoint.path.name
     module = _built(what, file, make)
     expected = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
@@ -77,16 +102,7 @@ def load_component(
     left = [name for name, value in [*module.named_parameters(), *module.named_buffers()] if value.is_meta]
     if left:
         raise RuntimeError(f"weights left without values: {', '.join(left[:_NAMED])}")
-    sources = {name: tuple(Place(*target) for target in targets) for name, targets in places.items()}
-    component = Component(
-        module.requires_grad_(False).eval(),
-        checkpoint,
-        device=device,
-        dtype=dtype or working_dtype(device, stored_dtype(part)),
-        stored=None if rounded in _EIGHT_BITS and stored_dtype(part) in _EIGHT_BITS else rounded,
-        sources=sources,
-    )
-    return _scaled(component, checkpoint, part)
+    return module.requires_grad_(False).eval()
 
 
 def _built(what: str, file: str, make: Callable[[], nn.Module]) -> nn.Module:
