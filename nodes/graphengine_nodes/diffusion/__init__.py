@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from . import (
+    clip_nodes,
     conditioning_nodes,
     conditioning_option_nodes,
     conditioning_property_nodes,
@@ -51,6 +52,7 @@ MODELS_DIRECTORY = Path(__file__).parent.parent / "models"
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     **loader_nodes.NODE_CLASS_MAPPINGS,
+    **clip_nodes.NODE_CLASS_MAPPINGS,
     **sampler_nodes.NODE_CLASS_MAPPINGS,
     **custom_sampling_nodes.NODE_CLASS_MAPPINGS,
     **sampler_option_nodes.NODE_CLASS_MAPPINGS,
@@ -72,6 +74,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **loader_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **clip_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **sampler_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **custom_sampling_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **sampler_option_nodes.NODE_DISPLAY_NAME_MAPPINGS,

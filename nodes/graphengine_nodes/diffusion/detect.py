@@ -214,7 +214,12 @@ def clip_config(file: str, shapes: Shapes) -> ClipConfig:
         raise read.impossible(f"its text encoder knows {vocabulary} tokens at {positions} positions")
     inner = read.shape("text_model.encoder.layers.0.mlp.fc1.weight", 2)[0]
     read.check_widths([width], CLIP_HEAD_CHANNELS, "the CLIP width")
-    return ClipConfig(vocabulary, positions, width, inner, read.count(r"text_model\.encoder\.layers\.(\d+)\."))
+    return ClipConfig(vocabulary, positions, width, inner, clip_layers(shapes))
+
+
+def clip_layers(shapes: Shapes) -> int:
+    """How many layers the CLIP text tower has whose parameters are named so."""
+    return _Reader("", shapes).count(r"text_model\.encoder\.layers\.(\d+)\.")
 
 
 def kl_config(file: str, shapes: Shapes) -> KLConfig:

@@ -1,7 +1,8 @@
-"""The nodes that load SD1.x models, encode prompts, and encode and decode pictures."""
+"""The nodes that load models, text encoders and VAEs, and encode and decode pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphengine.node.api import CONTEXT, Files, NodeContext
@@ -9,12 +10,26 @@ from graphengine.node.api import CONTEXT, Files, NodeContext
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .model import Conditioning, DiffusionModel, Latent
+    from .model import DiffusionModel, Latent
     from .text_encode import TextEncoder
     from .vae import VAE
 
 # INPUT_TYPES is ComfyUI's: a nested dict whose values are of any kind, hence Any. Imports of torch and of the
 # modules that need it stand inside the methods, so that listing nodes and checking workflows stay fast.
+
+_SINGLE_TYPES = [
+    *("stable_diffusion", "stable_cascade", "sd3", "stable_audio", "mochi", "ltxv", "pixart", "cosmos"),
+    *("lumina2", "wan", "hidream", "chroma", "ace", "omnigen2", "qwen_image", "hunyuan_image"),
+]
+_DUAL_TYPES = ["sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image"]
+_PIXEL_SPACE = "pixel_space"
+_DEVICE = (["default", "cpu"], {"advanced": True})
+_CONFIGURATIONS = [
+    "anything_v3.yaml",
+    *("v1-inference.yaml", "v1-inference_clip_skip_2.yaml", "v1-inference_clip_skip_2_fp16.yaml"),
+    *("v1-inference_fp16.yaml", "v1-inpainting-inference.yaml", "v2-inference-v.yaml"),
+    *("v2-inference-v_fp32.yaml", "v2-inference.yaml", "v2-inference_fp32.yaml", "v2-inpainting-inference.yaml"),
+]
 
 
 class CheckpointLoaderSimple:
@@ -41,6 +56,35 @@ class CheckpointLoaderSimple:
         return load_checkpoint(checkpoint, context.device, embedding_files(context.folders))
 
 
+class CheckpointLoader:
+    """Loads a checkpoint, and takes from the name of a configuration what the file does not say.
+
+    That is whether an SD2.x model predicts the velocity, and the text layer that is used. Everything else, such as
+    the sizes of the networks, is read from the file.
+    """
+
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL", "CLIP", "VAE")
+    FUNCTION: ClassVar[str] = "load"
+    CATEGORY: ClassVar[str] = "advanced/loaders"
+    DEPRECATED: ClassVar[bool] = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {
+            "required": {"config_name": (_CONFIGURATIONS,), "ckpt_name": (Files("checkpoints"),)},
+            "hidden": {"context": CONTEXT},
+        }
+
+    def load(
+        self, *, config_name: str, ckpt_name: str, context: NodeContext
+    ) -> tuple[DiffusionModel, TextEncoder | None, VAE | None]:
+        """MODEL, CLIP and VAE; CLIP and VAE are None when the file holds none."""
+        from .configurations import configured
+
+        return configured(config_name, *CheckpointLoaderSimple().load(ckpt_name=ckpt_name, context=context))
+
+
 class VAELoader:
     """Loads a VAE from a file of its own."""
 
@@ -51,62 +95,78 @@ class VAELoader:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, in ComfyUI's form."""
-        return {"required": {"vae_name": (Files("vae"),)}, "hidden": {"context": CONTEXT}}
+        return {
+            "required": {"vae_name": (Files("vae", also=(_PIXEL_SPACE,), also_last=True),)},
+            "hidden": {"context": CONTEXT},
+        }
 
     def load(self, *, vae_name: str, context: NodeContext) -> tuple[VAE]:
-        """The VAE."""
+        """The VAE; "pixel_space" is one whose latents are the pictures."""
         from .checkpoint import open_checkpoint
+        from .pixel_space import pixel_space
         from .vae import load_vae_file
 
+        if vae_name == _PIXEL_SPACE:
+            return (pixel_space(context.device),)
         return (load_vae_file(open_checkpoint(context.folders.path("vae", vae_name)), context.device),)
 
 
-class CLIPTextEncode:
-    """Encodes a prompt with a CLIP model into a conditioning that guides a diffusion model."""
-
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("CONDITIONING",)
-    FUNCTION: ClassVar[str] = "encode"
-    CATEGORY: ClassVar[str] = "conditioning"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The inputs, in ComfyUI's form."""
-        return {
-            "required": {
-                "text": ("STRING", {"multiline": True, "dynamicPrompts": True}),
-                "clip": ("CLIP", {}),
-            }
-        }
-
-    def encode(self, *, text: str, clip: TextEncoder | None) -> tuple[Conditioning]:
-        """One conditioning: text states (1, T, D) and, in its options, what else the family's towers give."""
-        from .text_encode import require_clip
-
-        return (require_clip(clip).encode(text).conditioning(),)
-
-
-class CLIPSetLastLayer:
-    """Makes a CLIP model stop at an earlier layer: -2 is known as "clip skip 2"."""
+class CLIPLoader:
+    """Loads a text encoder of one file."""
 
     RETURN_TYPES: ClassVar[tuple[str, ...]] = ("CLIP",)
-    FUNCTION: ClassVar[str] = "set_last_layer"
-    CATEGORY: ClassVar[str] = "conditioning"
+    FUNCTION: ClassVar[str] = "load"
+    CATEGORY: ClassVar[str] = "advanced/loaders"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, in ComfyUI's form."""
         return {
-            "required": {
-                "clip": ("CLIP",),
-                "stop_at_clip_layer": ("INT", {"default": -1, "min": -24, "max": -1, "step": 1}),
-            }
+            "required": {"clip_name": (Files("text_encoders"),), "type": (_SINGLE_TYPES,)},
+            "optional": {"device": _DEVICE},
+            "hidden": {"context": CONTEXT},
         }
 
-    def set_last_layer(self, *, clip: TextEncoder | None, stop_at_clip_layer: int) -> tuple[TextEncoder]:
-        """The CLIP with shared weights that stops there."""
-        from .text_encode import require_clip
+    def load(
+        self, *, clip_name: str, type: str, context: NodeContext, device: str = "default"
+    ) -> tuple[TextEncoder]:
+        """The CLIP."""
+        return (_text_encoder(type, [clip_name], device, context),)
 
-        return (require_clip(clip).with_last_layer(stop_at_clip_layer),)
+
+class DualCLIPLoader:
+    """Loads a text encoder of two files, in either order."""
+
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("CLIP",)
+    FUNCTION: ClassVar[str] = "load"
+    CATEGORY: ClassVar[str] = "advanced/loaders"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        file = (Files("text_encoders"),)
+        return {
+            "required": {"clip_name1": file, "clip_name2": file, "type": (_DUAL_TYPES,)},
+            "optional": {"device": _DEVICE},
+            "hidden": {"context": CONTEXT},
+        }
+
+    def load(
+        self, *, clip_name1: str, clip_name2: str, type: str, context: NodeContext, device: str = "default"
+    ) -> tuple[TextEncoder]:
+        """The CLIP."""
+        return (_text_encoder(type, [clip_name1, clip_name2], device, context),)
+
+
+def _text_encoder(kind: str, names: Sequence[str], device: str, context: NodeContext) -> TextEncoder:
+    from .checkpoint import open_checkpoint
+    from .clip_files import EncoderFiles
+    from .clip_types import load_encoder
+    from .embeddings import embedding_files
+
+    checkpoints = tuple(open_checkpoint(context.folders.path("text_encoders", name)) for name in names)
+    place = "cpu" if device == "cpu" else context.device
+    return load_encoder(kind, EncoderFiles(checkpoints, place, embedding_files(context.folders)))
 
 
 class VAEDecode:
@@ -178,18 +238,20 @@ class VAEEncodeForInpaint:
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "CheckpointLoaderSimple": CheckpointLoaderSimple,
+    "CheckpointLoader": CheckpointLoader,
     "VAELoader": VAELoader,
-    "CLIPTextEncode": CLIPTextEncode,
-    "CLIPSetLastLayer": CLIPSetLastLayer,
+    "CLIPLoader": CLIPLoader,
+    "DualCLIPLoader": DualCLIPLoader,
     "VAEDecode": VAEDecode,
     "VAEEncode": VAEEncode,
     "VAEEncodeForInpaint": VAEEncodeForInpaint,
 }
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "CheckpointLoaderSimple": "Load Checkpoint",
+    "CheckpointLoader": "Load Checkpoint With Config (DEPRECATED)",
     "VAELoader": "Load VAE",
-    "CLIPTextEncode": "CLIP Text Encode (Prompt)",
-    "CLIPSetLastLayer": "CLIP Set Last Layer",
+    "CLIPLoader": "Load CLIP",
+    "DualCLIPLoader": "DualCLIPLoader",
     "VAEDecode": "VAE Decode",
     "VAEEncode": "VAE Encode",
     "VAEEncodeForInpaint": "VAE Encode (for Inpainting)",

@@ -11,11 +11,10 @@ from graphengine.errors import FileRefused, ModelError, RunCancelled
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
 from graphengine_nodes.diffusion import loader_nodes
+from graphengine_nodes.diffusion.clip_nodes import CLIPSetLastLayer, CLIPTextEncode
 from graphengine_nodes.diffusion.ksampler import sample
 from graphengine_nodes.diffusion.loader_nodes import (
     CheckpointLoaderSimple,
-    CLIPSetLastLayer,
-    CLIPTextEncode,
     VAEDecode,
     VAEEncode,
     VAEEncodeForInpaint,
