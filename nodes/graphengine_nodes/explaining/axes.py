@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 _MOST_DECADES = 7
+_SMALLEST = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,14 @@ def scale_for(axis: Axis, values: Sequence[float]) -> Scale:
     low, high = (min(shown), max(shown)) if shown else (1.0, 1.0)
     if axis.log:
         room = (high / low) ** 0.04
-        return Scale(low / room, high * room, log=True) if high > low else Scale(low / 10, low * 10, log=True)
-    room = (high - low) * 0.04 or abs(high) or 1.0
+        return (
+            Scale(low / room, high * room, log=True)
+            if high > low * (1 + 1e-6)
+            else Scale(low / 10, low * 10, log=True)
+        )
+    largest = max(abs(low), abs(high))
+    flat = high - low <= max(1e-9 * largest, _SMALLEST)  # apart by rounding alone
+    room = max(largest, _SMALLEST) / 2 if flat else (high - low) * 0.04
     return Scale(low - room, high + room, whole=axis.whole)
 
 
@@ -74,7 +81,8 @@ def _decades(low: float, high: float, about: int) -> list[float]:
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     if last - first < 2:  # too few powers of ten: also twice and five times each
         powers = range(first - 1, last + 1)
-        return [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+        found = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+        return found if len(found) > 1 else _steps(low, high, about, least=0.0)
     every = math.ceil((last - first + 1) / min(about, _MOST_DECADES))
     return [10.0**power for power in range(first, last + 1, every)]
 

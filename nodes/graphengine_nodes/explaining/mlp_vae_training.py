@@ -42,8 +42,17 @@ class Trained:
 
 
 def as_rows(images: Tensor, size: int) -> Tensor:
-    """Pictures (B, H, W, 3 or more) in 0..1 as rows (B, size * size * 3), each averaged down or enlarged."""
-    pixels = images[..., :3].float().movedim(-1, 1)
+    """Pictures (B, H, W, C) in 0..1 as rows (B, size * size * 3), each averaged down or enlarged.
+
+    Of more than three channels the first three count, of fewer the first one, as grey.
+
+    Raises:
+        ValueError: there are no pictures.
+    """
+    if not images.numel():
+        raise ValueError(f"images has the shape {list(images.shape)}: there is no picture in it")
+    coloured = images[..., :3] if images.shape[-1] >= 3 else images[..., :1].expand(*images.shape[:3], 3)
+    pixels = coloured.float().movedim(-1, 1)
     small = F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
     return small.clamp(0, 1).movedim(1, -1).reshape(len(images), -1)
 
@@ -64,8 +73,6 @@ def train(images: Tensor, settings: Settings, progress: Callable[[int, int], Non
         ValueError: there are no pictures.
     """
     data = as_rows(images, settings.size)
-    if not len(data):
-        raise ValueError("images holds no picture to learn from")
     likelihoods, divergences = [], []
     # A run calls its nodes without gradients, and maybe in inference mode.
     with torch.inference_mode(False), torch.enable_grad():
@@ -107,7 +114,12 @@ def variations(images: Tensor, count: int, shift: float, zoom: float, turn: floa
 
     shift: up to this share of the width and height, either way. zoom: by a factor between 1 - zoom and 1 + zoom.
     turn: up to so many degrees, either way. What comes in at the edges repeats the edge.
+
+    Raises:
+        ValueError: there are no pictures.
     """
+    if not images.numel():
+        raise ValueError(f"images has the shape {list(images.shape)}: there is no picture in it")
     source = images.float()[torch.arange(count) % len(images)].movedim(-1, 1)
     draws = torch.rand(count, 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     factor, angle = 1 + zoom * draws[:, 2], torch.deg2rad(turn * draws[:, 3])
