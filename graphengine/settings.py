@@ -32,6 +32,7 @@ MODEL_KINDS = (
     "loras",
     "style_models",
     "text_encoders",
+    "tokenizers",
     "upscale_models",
     "vae",
     "vae_approx",
@@ -91,7 +92,8 @@ def load_settings(
     `workflow` is the file to run: an `input/` folder beside it is searched after the user's. `environ` may hold
     `GRAPHENGINE_CACHE` and `GRAPHENGINE_REMOTE_CACHE`, the defaults of `cache` and `remote_cache`,
     `GRAPHENGINE_REMOTE_KEY`, and what `read_numerics` reads. With `no_cache` nothing is shared either;
-    `runs_nothing` only opens no store of outputs. `extra_model_paths` is read in place of the base folder's `extra_model_paths.yaml`. Nothing is created
+    `runs_nothing` only opens no store of outputs. `extra_model_paths` is read in place of the base folder's
+    `extra_model_paths.yaml`. Nothing is created
     here.
 
     Raises:

@@ -12,6 +12,7 @@ from .checkpoint import Checkpoint
 from .embeddings import FindFile, no_embedding_files
 from .keymaps import clip_places
 from .text_encode import TextEncoder
+from .text_towers.vocabularies import FindTokenizer, no_tokenizer
 from .towers import SD1_L, SD2_H, SDXL_G, SDXL_L, ClipKind, ClipTower, clip_tower, join_sdxl
 
 _LAYERS_OF_H, _LAYERS_OF_G = 23, 31  # as many at least: CLIP-L has 12, CLIP-H 24, CLIP-G 32
@@ -19,11 +20,12 @@ _LAYERS_OF_H, _LAYERS_OF_G = 23, 31  # as many at least: CLIP-L has 12, CLIP-H 2
 
 @dataclass(frozen=True, slots=True)
 class EncoderFiles:
-    """The files that a loader was given, in its order, where to compute, and how embeddings are found."""
+    """The files that a loader was given, in its order, where to compute, and how other files are found."""
 
     checkpoints: tuple[Checkpoint, ...]
     device: str
     embeddings: FindFile = no_embedding_files
+    tokenizers: FindTokenizer = no_tokenizer
 
     def tower(self, checkpoint: Checkpoint, kind: ClipKind) -> ClipTower:
         """The CLIP tower in one of the files.

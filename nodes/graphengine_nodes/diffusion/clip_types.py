@@ -8,8 +8,9 @@ from graphengine.node.api import ModelError
 
 from .clip_files import SD_TYPES, EncoderFiles, LoadEncoder
 from .text_encode import TextEncoder
+from .text_towers.loading import TRANSFORMER_TYPES
 
-CLIP_TYPES: Mapping[str, LoadEncoder] = {**SD_TYPES}
+CLIP_TYPES: Mapping[str, LoadEncoder] = {**SD_TYPES, **TRANSFORMER_TYPES}
 """By the names that the loaders offer. Families add theirs here."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from . import detect
 from .autoencoder import VAE
 from .checkpoint import Checkpoint, TensorInfo
+from .dit_families import TRANSFORMER_FAMILIES
 from .embeddings import FindFile, no_embedding_files
 from .family import Family
 from .model import DiffusionModel
@@ -17,7 +18,7 @@ from .text_encode import TextEncoder
 
 __all__ = ["FAMILIES", "Family", "find_family", "load_checkpoint", "load_clip", "load_model", "network_part"]
 
-FAMILIES: tuple[Family, ...] = (*SD_FAMILIES,)
+FAMILIES: tuple[Family, ...] = (*SD_FAMILIES, *TRANSFORMER_FAMILIES)
 
 _NETWORK_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "")
 

@@ -163,10 +163,13 @@ def _text_encoder(kind: str, names: Sequence[str], device: str, context: NodeCon
     from .clip_files import EncoderFiles
     from .clip_types import load_encoder
     from .embeddings import embedding_files
+    from .text_towers.vocabularies import tokenizer_files
 
     checkpoints = tuple(open_checkpoint(context.folders.path("text_encoders", name)) for name in names)
     place = "cpu" if device == "cpu" else context.device
-    return load_encoder(kind, EncoderFiles(checkpoints, place, embedding_files(context.folders)))
+    folders = context.folders
+    files = EncoderFiles(checkpoints, place, embedding_files(folders), tokenizer_files(folders))
+    return load_encoder(kind, files)
 
 
 class VAEDecode:

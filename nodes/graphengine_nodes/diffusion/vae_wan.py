@@ -162,8 +162,8 @@ class WanDecoder(nn.Module):
 
 def _whole(frames: Tensor) -> list[Tensor]:
     """The frames in groups of four; a rest is left out."""
-    groups: list[Tensor] = list(frames[:, :, : frames.shape[2] // _FRAMES * _FRAMES].split(_FRAMES, dim=2))
-    return groups if groups[0].shape[2] else []
+    whole = frames.shape[2] // _FRAMES
+    return [frames[:, :, _FRAMES * group : _FRAMES * (group + 1)] for group in range(whole)]
 
 
 def _convolutions(network: nn.Module) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphengine.errors import ModelError
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.dit.families import load_transformer
+from graphengine_nodes.diffusion.families import load_model
 from graphengine_nodes.diffusion.ksampler import sample
 from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall, Residuals
 
@@ -24,11 +24,7 @@ with warnings.catch_warnings():
 
 
 def loaded(folder: Path, shapes: Shapes, prefix: str = "") -> DiffusionModel:
-    model = load_transformer(
-        open_checkpoint(tiny_dit.write(folder / "m.safetensors", shapes, prefix=prefix)), "cpu"
-    )
-    assert model is not None
-    return model
+    return load_model(open_checkpoint(tiny_dit.write(folder / "m.safetensors", shapes, prefix=prefix)), "cpu")
 
 
 def asked(model: DiffusionModel, x: Tensor, sigma: float, context: Tensor, **options: Any) -> Tensor:

@@ -101,7 +101,7 @@ def test_umt5_looks_at_the_text_alone_when_it_is_masked(tmp_path: Path) -> None:
     shapes = tiny_text.t5(own_positions=True)
     model = UMT5EncoderModel(UMT5Config(vocab_size=tiny_text.T5_WORDS, **T5_SIZES))
     model.load_state_dict(random_weights(shapes), strict=False)
-    text = tower(tmp_path, shapes, masked=True, form=ChunkForm(None, 1, 0, None, 512))
+    text = tower(tmp_path, shapes, attention="zeroed", form=ChunkForm(None, 1, 0, None, 512))
     ids = torch.tensor([[*t5_tokenizer()("a red cat"), 1]])
     with torch.no_grad():
         expected = model.eval()(ids).last_hidden_state

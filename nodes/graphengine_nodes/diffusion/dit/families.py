@@ -1,8 +1,8 @@
-"""Every family of diffusion transformers that runs, and the MODEL of a file of one of them."""
+"""Every family of diffusion transformers that runs, and the MODEL of the tensors of one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 import torch
@@ -18,50 +18,38 @@ from .qwen_image import QwenImage
 from .sd3 import SD3
 from .wan import Wan
 
-#: What files put before the names of the diffusion model, the longest first; "" for files that hold nothing else.
-PREFIXES = ("model.diffusion_model.", "diffusion_model.", "model.", "net.", "")
-
 ARCHITECTURES: tuple[Architecture, ...] = (SD3(), Flux(), QwenImage(), Wan())
 """The first that matches is taken."""
 
+_OWN_PREFIX = "net."  # of NVIDIA's models, beside the prefixes that every checkpoint may have
 
-def find_architecture(names: Collection[str]) -> tuple[Architecture, str] | None:
-    """The family of a file with these tensors, and the prefix of its diffusion model; None for other files."""
-    for prefix in PREFIXES:
-        own = frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
-        for architecture in ARCHITECTURES:
-            if own and architecture.matches(own):
-                return architecture, prefix
-    return None
+
+def own_names(part: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """The tensors of a diffusion network without the prefix that some families keep."""
+    return {name.removeprefix(_OWN_PREFIX): info for name, info in part.items()}
+
+
+def find_architecture(names: Collection[str]) -> Architecture | None:
+    """The family of a diffusion network with tensors of these names; None when it is no known transformer."""
+    own = frozenset(name.removeprefix(_OWN_PREFIX) for name in names)
+    return next((architecture for architecture in ARCHITECTURES if architecture.matches(own)), None)
 
 
 def load_transformer(
-    checkpoint: Checkpoint, device: str, rounded: torch.dtype | None = None
-) -> DiffusionModel | None:
-    """The MODEL of a file with a diffusion transformer; None when it holds no known one.
+    architecture: Architecture,
+    checkpoint: Checkpoint,
+    part: Mapping[str, TensorInfo],
+    device: str,
+    rounded: torch.dtype | None = None,
+) -> DiffusionModel:
+    """The MODEL of a diffusion network of the family.
 
-    rounded: a dtype that the weights are rounded to.
+    part: its tensors, without the prefix of the checkpoint. rounded: a dtype that the weights are rounded to.
 
     Raises:
         ModelError: the network is incomplete or of impossible sizes.
     """
-    found = find_architecture(checkpoint.entries)
-    if found is None:
-        return None
-    architecture, prefix = found
-    part = {
-        name.removeprefix(prefix): info for name, info in checkpoint.entries.items() if name.startswith(prefix)
-    }
-    return _model(architecture, checkpoint, part, device, rounded)
-
-
-def _model(
-    architecture: Architecture,
-    checkpoint: Checkpoint,
-    part: dict[str, TensorInfo],
-    device: str,
-    rounded: torch.dtype | None,
-) -> DiffusionModel:
+    part = own_names(part)
     shapes = {name: info.shape for name, info in weights_of(part, architecture.ignored).items()}
     read = Reader(checkpoint.path.name, shapes)
     config = MappingProxyType(dict(architecture.config(read)))

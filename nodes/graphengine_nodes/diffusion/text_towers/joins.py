@@ -13,6 +13,7 @@ from graphengine_nodes.diffusion.text_encode import Encoded
 _SD3_WIDTH = 4096
 _L_WIDTH, _G_WIDTH = 768, 1280
 _CHUNK = 77
+_HIDREAM_LEAST = 128
 
 
 def join_sd3(encoded: Mapping[str, Encoded]) -> Encoded:
@@ -51,3 +52,20 @@ def _pooled(tower: Encoded | None, width: int) -> Tensor:
 def join_flux(encoded: Mapping[str, Encoded]) -> Encoded:
     """Flux: the states of "t5xxl" and the pooled state of "l"."""
     return Encoded(encoded["t5xxl"].states, encoded["l"].pooled)
+
+
+def join_hunyuan_video(encoded: Mapping[str, Encoded]) -> Encoded:
+    """HunyuanVideo: the states of "llama" and the pooled state of "l"."""
+    return Encoded(encoded["llama"].states, encoded["l"].pooled)
+
+
+def join_hidream(encoded: Mapping[str, Encoded]) -> Encoded:
+    """HiDream: the states of "t5xxl", the pooled states of "l" and "g", the states of all layers of "llama".
+
+    For towers that are missing there are zeros.
+    """
+    small, large, t5, llama = (encoded.get(name) for name in ("l", "g", "t5xxl", "llama"))
+    states = torch.zeros(1, _HIDREAM_LEAST, _SD3_WIDTH) if t5 is None else t5.states
+    layers = torch.zeros(1, 32, 1, _SD3_WIDTH) if llama is None else llama.options["conditioning_llama3"]
+    pooled = torch.cat([_pooled(small, _L_WIDTH), _pooled(large, _G_WIDTH)], dim=-1)
+    return Encoded(states, pooled, {"conditioning_llama3": layers})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from graphengine_nodes.diffusion.prompt import ChunkForm, FindEmbedding, Token, 
 from graphengine_nodes.diffusion.text_encode import Encoded, encode_chunks
 from graphengine_nodes.diffusion.tokenizer import Tokenize
 from graphengine_nodes.diffusion.weights import Component
+
+Attention = Literal["all", "told", "zeroed"]
 
 END = 1
 PAD = 0
@@ -33,14 +35,16 @@ _IGNORED = r"^encoder\.embed_tokens\.|^decoder\.|^spiece_model$|^lm_head\.|^logi
 class T5Tower:
     """An encoder with its tokenizer (a `Tower`).
 
-    masked: tokens behind the end token are not looked at, and their states are zero.
+    attention: what is done about tokens behind the end token. "all": they are looked at as any others. "told": they
+    are not, and the conditioning says which they are. "zeroed": they are not, and their states are zero. padding:
+    how many tokens are added at least.
     """
 
     component: Component
     form: ChunkForm
     tokenizer: Callable[[], Tokenize]
     find: FindEmbedding
-    masked: bool = False
+    attention: Attention = "all"
     padding: int = 0
 
     def tokens(self, text: str) -> list[list[WeightedToken]]:
@@ -53,7 +57,11 @@ class T5Tower:
 
     def encode(self, chunks: Sequence[Sequence[WeightedToken]]) -> Encoded:
         """States (1, T, D); no pooled state."""
-        return encode_chunks(chunks, self.form, self._run)
+        encoded = encode_chunks(chunks, self.form, self._run)
+        if self.attention != "told":
+            return encoded
+        mask = _until_end([[token for token, _ in chunk] for chunk in chunks])
+        return replace(encoded, options={"attention_mask": mask.reshape(1, -1)})
 
     def with_component(self, component: Component) -> Self:
         """The same tower with other weights."""
@@ -77,9 +85,10 @@ class T5Tower:
             for place, token in enumerate(chunk):
                 if not isinstance(token, int):
                     vectors[row, place] = token.to(vectors)
-        mask = _until_end(chunks).to(device) if self.masked else torch.ones_like(ids, device=device)
+        mask = torch.ones_like(ids) if self.attention == "all" else _until_end(chunks)
+        mask = mask.to(device)
         states: Tensor = module(inputs_embeds=vectors, attention_mask=mask).last_hidden_state
-        if self.masked:
+        if self.attention == "zeroed":
             states = states * mask[:, :, None]
         return states.float().cpu(), None
 
@@ -101,7 +110,7 @@ def t5_tower(
     device: str,
     *,
     form: ChunkForm = T5_FORM,
-    masked: bool = False,
+    attention: Attention = "all",
     files: FindFile = no_embedding_files,
     key: str = "t5xxl",
 ) -> T5Tower:
@@ -125,7 +134,7 @@ def t5_tower(
         device,
         dtype=torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32,
     )
-    return T5Tower(component, form, tokenizer, embedding_finder(files, key, config["d_model"]), masked)
+    return T5Tower(component, form, tokenizer, embedding_finder(files, key, config["d_model"]), attention)
 
 
 def _positions(block: int) -> str:

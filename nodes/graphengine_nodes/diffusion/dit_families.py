@@ -1,0 +1,54 @@
+"""The families of diffusion transformers for the loaders: MODEL, CLIP and VAE of whole checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .autoencoder import VAE
+from .checkpoint import Checkpoint
+from .dit.architecture import Architecture
+from .dit.families import ARCHITECTURES, find_architecture, load_transformer
+from .embeddings import FindFile
+from .family import Family, Part
+from .model import DiffusionModel
+from .text_encode import TextEncoder
+from .text_towers import loading
+from .vae import load_vae
+
+_TEXTS: Mapping[str, loading.TextKind] = {
+    "sd3": loading.SD3,
+    "flux": loading.FLUX,
+    "qwen_image": loading.QWEN,
+    "wan": loading.WAN,
+    "chroma": loading.CHROMA,
+    "ltxv": loading.LTX_VIDEO,
+    "mochi": loading.MOCHI,
+    "lumina2": loading.LUMINA,
+    "z_image": loading.Z,
+    "hunyuan_video": loading.HUNYUAN,
+    "hidream": loading.HIDREAM_I1,
+    "cosmos": loading.COSMOS,
+}
+"""Which towers a whole checkpoint of a family may hold."""
+
+_VAE_PREFIXES = ("vae.", "first_stage_model.")
+
+
+def _family(architecture: Architecture) -> Family:
+    def matches(part: Part) -> bool:
+        return find_architecture(part) is architecture
+
+    def load_model(checkpoint: Checkpoint, part: Part, device: str) -> DiffusionModel:
+        return load_transformer(architecture, checkpoint, part, device)
+
+    def load_clip(checkpoint: Checkpoint, device: str, files: FindFile) -> TextEncoder | None:
+        kind = _TEXTS.get(architecture.family)
+        return None if kind is None else loading.load_from_checkpoint(checkpoint, kind, device, files)
+
+    def load_own_vae(checkpoint: Checkpoint, device: str) -> VAE | None:
+        return load_vae(checkpoint, device, _VAE_PREFIXES)
+
+    return Family(architecture.family, architecture.title, matches, load_model, load_clip, load_own_vae)
+
+
+TRANSFORMER_FAMILIES: tuple[Family, ...] = tuple(_family(architecture) for architecture in ARCHITECTURES)
