@@ -17,6 +17,7 @@ from typing import Literal
 from graphengine.errors import FileRefused, GraphEngineError, ModelError, RunCancelled
 from graphengine.node.definition import Files
 from graphengine.node.folders import Folders
+from graphengine.node.memory import DeviceMemory
 
 __all__ = [
     "CONTEXT",
@@ -51,8 +52,8 @@ class ExecutionBlocker:
 class Preview:
     """A picture that a node shows while it works.
 
-    `image` is a PIL image, encoded as `format` only when somebody wants to see it, no side longer than `max_size`
-    pixels.
+    `image` is a PIL image, or a function without arguments that makes one; it is called and encoded as `format`
+    only when somebody wants to see it, in another thread, no side longer than `max_size` pixels.
     """
 
     image: object
@@ -81,7 +82,7 @@ class NodeContext:
     """What a node may know of the run it is called in.
 
     The defaults make a context that tests can use as it is. `prompt_id` names the run, `list_index` counts the
-    calls of a node that is given lists.
+    calls of a node that is given lists. `memory` knows which models are loaded.
     """
 
     node_id: str = ""
@@ -92,6 +93,7 @@ class NodeContext:
     on_preview: Callable[[Preview], None] = _unseen
     prompt_id: str = ""
     list_index: int | None = None
+    memory: DeviceMemory = field(default_factory=DeviceMemory)
 
     @property
     def device(self) -> str:

@@ -5,6 +5,7 @@ import io
 import logging
 from typing import TYPE_CHECKING
 
+from graphengine.errors import GraphEngineError
 from graphengine.execution.events import NodePreview
 from graphengine.node.api import Preview
 from graphengine.server.frames import Picture
@@ -60,9 +61,10 @@ class Previews:
 
 def encode(preview: Preview) -> bytes | None:
     """The picture as JPEG or PNG, None when it is no picture that can be encoded."""
-    image: Image = preview.image  # type: ignore[assignment]  # PIL is imported only where pictures are made
     file = io.BytesIO()
     try:
+        # PIL is imported only where pictures are made.
+        image: Image = preview.image() if callable(preview.image) else preview.image  # type: ignore[assignment]
         if preview.max_size is not None:
             image = image.copy()
             image.thumbnail((preview.max_size, preview.max_size))
@@ -70,7 +72,7 @@ def encode(preview: Preview) -> bytes | None:
             image.convert("RGB").save(file, "JPEG", quality=_QUALITY)
         else:
             image.save(file, "PNG", compress_level=1)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RuntimeError, GraphEngineError) as error:
         logger.warning("a preview cannot be shown: %s", error)
         return None
     return file.getvalue()

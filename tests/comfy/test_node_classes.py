@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graphengine.engine import Engine
-from graphengine.node.api import NodeContext, RunCancelled
+from graphengine.node.api import NodeContext, Preview, RunCancelled
 from graphengine.packs.stand_ins import Surroundings
 from graphengine.settings import load_settings
 from graphengine_comfy import _surroundings, latent_preview, nodes
@@ -173,6 +173,18 @@ def test_steps_are_reported_through_the_callback_of_a_preview(called: Called) ->
         callback(0, torch.zeros(1), torch.ones(1), 2)
     assert told == [(1, 2)]
     assert kept["x0"].item() == 0
+
+
+def test_steps_of_our_models_are_shown_as_our_samplers_show_them(called: Called, parts: dict[str, Any]) -> None:
+    shown: list[Preview] = []
+    with called(NodeContext(on_preview=shown.append)):
+        latent_preview.prepare_callback(parts["model"], 1)(0, torch.zeros(1, 4, 2, 3), torch.ones(1), 1)
+        previewer = latent_preview.get_previewer("cpu", parts["model"].latent_format)
+    assert callable(shown[0].image)
+    picture = shown[0].image()
+    assert (picture.size, picture.getpixel((0, 0))) == ((3, 2), (128, 128, 128))
+    assert previewer is not None
+    assert previewer.decode_latent_to_preview(torch.zeros(1, 4, 2, 3)).tobytes() == picture.tobytes()
 
 
 def test_a_latent_is_shown_in_the_colours_of_its_format() -> None:

@@ -53,6 +53,17 @@ def preview(node: str, colour: str) -> NodePreview:
     return NodePreview(NodeId(node), Preview(Image.new("RGB", (1, 1), colour), "png"))
 
 
+def test_a_picture_may_be_made_only_when_it_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+    assert encode(Preview(lambda: Image.new("RGB", (2, 2)))) is not None
+
+    def broken() -> Image.Image:
+        raise RuntimeError("no memory")
+
+    with caplog.at_level(logging.WARNING):
+        assert encode(Preview(broken)) is None
+    assert "a preview cannot be shown: no memory" in caplog.text
+
+
 def test_of_pictures_that_come_at_once_the_first_and_the_newest_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "PAUSE", 0)
 

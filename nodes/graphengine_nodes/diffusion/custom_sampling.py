@@ -27,6 +27,10 @@ def no_progress(step: int, total: int) -> None:
     """The default `progress`: nobody listens."""
 
 
+def unseen(denoised: Tensor) -> None:
+    """The default `show`: nobody watches."""
+
+
 class Sampled(NamedTuple):
     """The latent at the last sigma, and what it looked like without noise when the model was last asked."""
 
@@ -45,13 +49,15 @@ def sample_custom(
     progress: Progress = no_progress,
     check_cancelled: Callable[[], None] = never_cancelled,
     noise_seed_offset: int = 1,
+    show: Callable[[Tensor], None] = unseen,
 ) -> Sampled:
     """The latent after running the sampler over the sigmas (N + 1,); the other entries of the latent are kept.
 
     Without any sigma the latent stays as it is. A single sigma takes no step: the latent comes back with noise
     of that level, so that runs over the parts of a split list are the run over the whole list.
     progress(step, total) is called once per step, check_cancelled before each evaluation of the network; both
-    may raise to stop. noise_seed_offset: see `ancestral_noise`.
+    may raise to stop. noise_seed_offset: see `ancestral_noise`. show is given the denoised latent of each step, on
+    the model's scale and device.
 
     Raises:
         ValueError: sigmas, latent, sampler and model do not fit together, or give values that are not finite.
@@ -80,7 +86,7 @@ def sample_custom(
         if sampler.noise == "brownian"
         else ancestral_noise(x, noise.seed, seed_offset=noise_seed_offset)
     )
-    steps = _Steps(len(sigmas) - 1, progress)
+    steps = _Steps(len(sigmas) - 1, progress, show)
     x = sampler.function(denoiser, x, sigmas, callback=steps, noise_sampler=noise_sampler)
     if not x.isfinite().all():
         raise ValueError(f"sampler {sampler.name!r} gave values that are not finite: {_reason(sigmas, clean)}")
@@ -116,19 +122,21 @@ def _on_latent_scale(model: DiffusionModel, x: Tensor) -> Tensor:
 
 
 class _Steps:
-    """The callback of a run: reports progress and remembers the last denoised latent."""
+    """The callback of a run: reports progress, shows the denoised latent and remembers the last one."""
 
-    def __init__(self, total: int, progress: Progress) -> None:
+    def __init__(self, total: int, progress: Progress, show: Callable[[Tensor], None]) -> None:
         self.last: Tensor | None = None
         self._total = total
         self._reported = 0
         self._progress = progress
+        self._show = show
 
     def __call__(self, step: Step) -> None:
         """Note a step."""
         self.last = step.denoised
         self._reported = min(step.index + 1, self._total)  # adaptive samplers may need more than were asked for
         self._progress(self._reported, self._total)
+        self._show(step.denoised)
 
     def finish(self) -> None:
         """Report the steps that a sampler left out, so that progress ends at its total."""

@@ -71,6 +71,7 @@ class SamplerCustom:
         from .custom_sampling import sample_custom  # brings torch
         from .guiders import ClassifierFree, Guider
         from .noise import NoNoise, SeededNoise
+        from .previews import step_previews
 
         return sample_custom(
             Guider(model, {"positive": positive, "negative": negative}, ClassifierFree(cfg)),
@@ -80,6 +81,7 @@ class SamplerCustom:
             latent=latent_image,
             progress=context.progress,
             check_cancelled=context.check_cancelled,
+            show=step_previews(model.latent_format, context),
         )
 
 
@@ -117,6 +119,7 @@ class SamplerCustomAdvanced:
     ) -> tuple[Latent, Latent]:
         """The latent at the last sigma, and what it looks like without noise."""
         from .custom_sampling import sample_custom  # brings torch
+        from .previews import step_previews
 
         return sample_custom(
             guider,
@@ -126,6 +129,7 @@ class SamplerCustomAdvanced:
             latent=latent_image,
             progress=context.progress,
             check_cancelled=context.check_cancelled,
+            show=step_previews(guider.model.latent_format, context),
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .custom_sampling import Progress, fit_channels, no_progress, sample_custom
+from .custom_sampling import Progress, fit_channels, no_progress, sample_custom, unseen
 from .guidance import never_cancelled
 from .guiders import ClassifierFree, Guider
 from .model import Conditioning, DiffusionModel, Latent
@@ -36,13 +36,14 @@ def sample(
     progress: Progress = no_progress,
     check_cancelled: Callable[[], None] = never_cancelled,
     noise_seed_offset: int = 1,
+    show: Callable[[Tensor], None] = unseen,
 ) -> Latent:
     """The latent after sampling; the other entries of the given latent are kept.
 
     denoise: below 1, only the last `steps` of a longer schedule run, so that part of the latent remains.
     start_step, last_step: the part of the schedule to run; what noise is left at last_step stays, unless
     force_full_denoise. progress(step, total) is called once per step, check_cancelled before each evaluation
-    of the network; both may raise to stop. noise_seed_offset: see `ancestral_noise`.
+    of the network; both may raise to stop. noise_seed_offset: see `ancestral_noise`. show: see `sample_custom`.
 
     Raises:
         ValueError: an unknown sampler or scheduler, a latent or conditioning that does not fit the model.
@@ -61,6 +62,7 @@ def sample(
         progress=progress,
         check_cancelled=check_cancelled,
         noise_seed_offset=noise_seed_offset,
+        show=show,
     ).output
 
 

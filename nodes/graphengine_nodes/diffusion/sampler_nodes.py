@@ -61,6 +61,7 @@ class KSampler:
     ) -> tuple[Latent]:
         """The sampled latent."""
         from . import ksampler  # imports torch, which listing nodes must not
+        from .previews import step_previews
 
         latent = ksampler.sample(
             model,
@@ -75,6 +76,7 @@ class KSampler:
             denoise=denoise,
             progress=context.progress,
             check_cancelled=context.check_cancelled,
+            show=step_previews(model.latent_format, context),
         )
         return (latent,)
 
@@ -128,6 +130,7 @@ class KSamplerAdvanced:
     ) -> tuple[Latent]:
         """The latent after the steps from start_at_step to end_at_step."""
         from . import ksampler  # imports torch, which listing nodes must not
+        from .previews import step_previews
 
         latent = ksampler.sample(
             model,
@@ -145,6 +148,7 @@ class KSamplerAdvanced:
             disable_noise=add_noise == "disable",
             progress=context.progress,
             check_cancelled=context.check_cancelled,
+            show=step_previews(model.latent_format, context),
         )
         return (latent,)
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from graphengine.node.api import GraphEngineError, ModelError
 
 from .memory_limits import first_that_fits
+from .tensor_files import State, read_tensors
 from .tiling import count_tiles, in_tiles, scaled
-from .upscale_files import State, make_network, other_architecture, read_tensors
+from .upscale_files import make_network, other_architecture
 
 _TILES = (512, 256, 128)
 _OVERLAP = 32

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from graphengine.node.api import NodeContext, RunCancelled
+from graphengine.node.api import NodeContext, Preview, RunCancelled
 from graphengine_nodes.diffusion import sampler_nodes
 from graphengine_nodes.diffusion.model import Latent
 from graphengine_nodes.diffusion.names import SAMPLERS
@@ -114,3 +114,13 @@ def test_the_node_reports_its_steps_and_obeys_cancellation() -> None:
     with pytest.raises(RunCancelled):
         KSampler().sample(**common(), seed=7, latent_image=empty(), denoise=1.0, context=context)
     assert seen == [(1, 4), (2, 4)]
+
+
+def test_each_step_is_shown_to_whoever_watches() -> None:
+    shown: list[Preview] = []
+    KSampler().sample(
+        **common(), seed=1, latent_image=empty(), denoise=1.0, context=NodeContext(on_preview=shown.append)
+    )
+    assert len(shown) == 4
+    assert callable(shown[0].image)
+    assert shown[0].image().size == (4, 4)
