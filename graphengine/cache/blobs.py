@@ -39,14 +39,13 @@ class BlobFolder:
         self._damaged = root / "damaged"
 
     def prepare(self) -> None:
-        """Make the folders, try that they can be written, and remove what dead processes left.
+        """Make the folders, and try that they can be written.
 
         Raises:
             OSError: they cannot be made or written.
         """
         self._blobs.mkdir(parents=True, exist_ok=True)
         self._tmp.mkdir(exist_ok=True)
-        self.sweep_temporary()
         probe = self._new_name()
         probe.touch()
         self.discard(probe)
@@ -61,6 +60,10 @@ class BlobFolder:
             return self.path(content.digest, content.codec).stat().st_size == content.size
         except OSError:
             return False
+
+    def staged_path(self, name: str) -> Path:
+        """Where a staged file of this name lies."""
+        return self._tmp / name
 
     def stage(self, parts: Iterable[bytes | memoryview]) -> Path:
         """A temporary file with this content, not yet synced, to be settled or discarded.

@@ -1,8 +1,9 @@
 """The index of a disk store with group commits, and failures turned into misses.
 
 What a slow node gave is committed before `add` returns: synced, so that neither the end of the process nor a power
-loss takes it back. What quick nodes gave waits, at most `delay_s` and at most 1,000 actions or 8 MiB, and is
-committed in one go, by a thread of its own when nobody puts meanwhile. Uses and fingerprints of files go with the
+loss takes it back. What quick nodes gave is written to a journal before `add` returns, so that the end of the
+process does not take it back. It is committed with others, after `delay_s` or 1,000 actions or 8 MiB at most, by a
+thread of its own when nobody puts meanwhile. Uses and fingerprints of files go with the
 next commit. Blobs are staged when they are put, and synced and given their names by the commit, before the rows.
 
 No method raises for what SQLite or the disk cannot do: reading then finds nothing, writing answers False, and one
@@ -15,14 +16,15 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock, Timer
 from typing import TypeVar
 
+from graphengine.cache.batch import Batch
 from graphengine.cache.blobs import BlobFolder
 from graphengine.cache.hashing import FileStamp
 from graphengine.cache.index import Index, IndexTotals
+from graphengine.cache.journal import HAS_JOURNALS, Journal, left_journals
 from graphengine.cache.rows import Action, Content, Found, Shown, is_sound
 from graphengine.cache.schema import NewerIndex, is_damage
 
@@ -33,27 +35,11 @@ T = TypeVar("T")
 _MOST_ACTIONS = 1000
 _MOST_BYTES = 8 * 2**20
 _TOUCH_S = 600.0
+_JOURNALS = "journals"
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 #: Said once, whether a blob or the index cannot be written: folder and error.
 CANNOT_WRITE = "cannot write to the cache %s: %s; results are not kept"
 _NO_TOTALS = IndexTotals(0, 0, 0, 0, 0)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What is not yet written: actions by key; contents and staged files by digest; keys that were used; (stamp,
-    fingerprint) by path.
-    """
-
-    actions: dict[str, Action] = field(default_factory=dict)
-    contents: dict[str, Content] = field(default_factory=dict)
-    staged: dict[str, Path] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
-    files: dict[bytes, tuple[str, str]] = field(default_factory=dict)
-    bytes: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.actions or self.used or self.files)
 
 
 class BufferedIndex:
@@ -65,7 +51,7 @@ class BufferedIndex:
         self._clock = clock
         self._delay_s = delay_s
         self._process = os.getpid()
-        self._waiting, self._under_way = _Batch(), _Batch()
+        self._waiting, self._under_way = Batch(), Batch()
         self._lock, self._committing = RLock(), Lock()
         self._timer: Timer | None = None
         self._warned: set[str] = set()
@@ -162,16 +148,41 @@ class BufferedIndex:
             return False
         with self._lock:
             batch = self._waiting
-            batch.actions[action.key] = action
-            batch.bytes += action.size
-            if content is not None:
-                batch.contents[content.digest] = content
-                batch.bytes += content.size if staged is not None else len(content.data or b"")
-                if staged is not None and batch.staged.setdefault(content.digest, staged) is not staged:
-                    self._blobs.discard(staged)
+            is_new = content is not None and content.digest not in batch.contents
+            batch.add(action, content)
+            if content is not None and staged is not None and not batch.stage(content, staged):
+                self._blobs.discard(staged)
             due = len(batch.actions) >= _MOST_ACTIONS or batch.bytes >= _MOST_BYTES
-            due = due or at_once or not self._commit_later()
+            due = due or at_once or not self._write_down(action, content if is_new else None, staged)
+            due = due or not self._commit_later()
         return self.flush() if due else True
+
+    def _write_down(self, action: Action, content: Content | None, staged: Path | None) -> bool:
+        """Have the journal hold an action that waits; False when it cannot."""
+        batch = self._waiting
+        if not HAS_JOURNALS:
+            return True
+        try:
+            if batch.journal is None:
+                batch.journal = Journal(self._path.with_name(_JOURNALS))
+            batch.journal.add(action, content, staged if content is not None else None)
+        except OSError as error:
+            logger.debug("cannot write a journal beside %s: %s", self._path, error)
+            return False
+        return True
+
+    def replay(self) -> None:
+        """Commit what killed processes had finished."""
+        if not self.is_open:
+            return
+        for left in left_journals(self._path.with_name(_JOURNALS)):
+            batch = Batch()
+            for action, content, name in left.rows:
+                batch.add(action, content)
+                if content is not None and name is not None:
+                    batch.staged[content.digest] = self._blobs.staged_path(name)
+            if not batch or self._commit(batch):
+                left.remove()
 
     def drop_row(self, key: str) -> None:
         """Forget one action."""
@@ -209,13 +220,14 @@ class BufferedIndex:
             return False
         with self._committing:
             with self._lock:
-                batch, self._waiting = self._waiting, _Batch()
+                batch, self._waiting = self._waiting, Batch()
                 self._under_way = batch
             try:
                 return not batch or self._commit(batch)
             finally:
+                batch.end()
                 with self._lock:
-                    self._under_way = _Batch()
+                    self._under_way = Batch()
 
     def discard_waiting(self) -> None:
         """Forget what is waiting."""
@@ -224,7 +236,8 @@ class BufferedIndex:
         with self._committing, self._lock:
             for staged in self._waiting.staged.values():
                 self._blobs.discard(staged)
-            self._waiting = _Batch()
+            self._waiting.end()
+            self._waiting = Batch()
 
     def write(self, change: Callable[[Index], object]) -> bool:
         """Make a change at once, in one transaction; False when the index fails. What `change` raises passes."""
@@ -280,7 +293,7 @@ class BufferedIndex:
             self.give_up(f"the cache folder {self._path.parent} has vanished: nothing more is cached")
             return True
 
-    def _commit(self, batch: _Batch) -> bool:
+    def _commit(self, batch: Batch) -> bool:
         """Sync the staged files, then name them and write the rows in one transaction."""
         try:
             if self.vanished():
@@ -296,7 +309,7 @@ class BufferedIndex:
             for path in batch.staged.values():
                 self._blobs.discard(path)
 
-    def _write_batch(self, index: Index, batch: _Batch) -> None:
+    def _write_batch(self, index: Index, batch: Batch) -> None:
         now = self._clock()
         contents: list[Content] = []
         folders: set[Path] = set()

@@ -3,10 +3,12 @@
     root/v2/index.sqlite                     which key has which outputs (see `schema`); small ones whole
     root/v2/blobs/ab/cdef….safetensors       outputs with tensors or long texts (see `blobs`, `encoding`)
     root/v2/tmp/                             files being written
+    root/v2/journals/                        what quick nodes gave and is not committed yet (see `journal`)
     root/v2/damaged/                         blobs that were not what their name says
 
 What a node gave that took 20 ms or more is on the disk when `put` returns: synced, and safe from a power loss.
-What quick nodes gave is committed in groups, a fifth of a second later at most (see `buffered_index`). Several
+What quick nodes gave is safe from the end of the process then, and committed in groups a fifth of a second later
+at most (see `buffered_index`). Several
 processes and threads may use one folder: a blob gets its name, and loses it, only inside a write transaction of
 the index.
 
@@ -88,6 +90,8 @@ class DiskStore:
         try:
             self.blobs.prepare()
             index.open()
+            index.replay()
+            self.blobs.sweep_temporary()
         except (FileExistsError, NotADirectoryError) as error:
             raise SettingsError(
                 f"the cache folder {self.root} cannot be used: {error}",
