@@ -34,7 +34,10 @@ _METHODS: dict[str, str] = {
     "apply_adm": "unCLIPConditioning",
     "load_image": "LoadImage LoadImageMask",
     "load": "LoadLatent LoadAudio",
-    "save": "SaveLatent",
+    "load_lora_model": "LoraModelLoader",
+    "merge": "ModelMergeSimple ModelMergeBlocks ModelMergeSubtract ModelMergeAdd CLIPMergeSimple "
+    "CLIPMergeSubtract CLIPMergeAdd",
+    "save": "SaveLatent CheckpointSave ModelSave CLIPSave VAESave",
     "apply_controlnet": "ControlNetApply ControlNetApplyAdvanced",
     "apply_stylemodel": "StyleModelApply",
     "encode": "CLIPTextEncode VAEEncode VAEEncodeTiled VAEEncodeForInpaint InpaintModelConditioning "

@@ -1,12 +1,16 @@
 """Models from files."""
 
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphengine.node.api import Folders, current_context
 from graphengine_comfy._node_classes import outside
 from graphengine_comfy._placeholders import placeholders_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class CLIPType(Enum):
@@ -68,6 +72,20 @@ def load_checkpoint_guess_config(
         family.load_vae(checkpoint, device) if output_vae else None,
         None,
     )
+
+
+def load_lora_for_models(
+    model: Any, clip: Any, lora: "Mapping[str, Tensor]", strength_model: float, strength_clip: float
+) -> tuple[Any, Any]:
+    """MODEL and CLIP with the changes of a LoRA's tensors; what is None stays None.
+
+    Raises:
+        ModelError: nothing fits, or the tensors change weights of other shapes.
+    """
+    from graphengine_nodes.diffusion.lora import apply_lora  # brings torch
+    from graphengine_nodes.diffusion.lora_formats import read_adapters
+
+    return apply_lora(read_adapters("of a node pack", lora), model, clip, strength_model, strength_clip)
 
 
 def _embedding_folders(given: Any) -> Folders:

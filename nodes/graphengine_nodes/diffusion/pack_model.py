@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .combining import Run
     from .model import DiffusionModel, LatentFormat, Residuals
+    from .weights import Component
 
 # Any throughout: model_options and what packs put there are ComfyUI's open-ended form.
 
@@ -79,6 +80,11 @@ class InnerModel:
     def family(self) -> str:
         """The kind of network: "sd1", "sdxl", …"""
         return self._model.network.family
+
+    @property
+    def component(self) -> Component:
+        """The weights."""
+        return self._model.network.component
 
     @property
     def inner_model(self) -> InnerModel:

@@ -17,6 +17,7 @@ from torch import Tensor
 from graphengine.node.api import ModelError
 
 from .build import Component
+from .lora_keys import patched_clip
 from .model import Conditioning
 from .prompt import ChunkForm, PromptError, Token, WeightedToken
 
@@ -144,6 +145,23 @@ class TextEncoder:
         """Stop at another layer from now on: `with_last_layer` for packs, which call it on their clone."""
         changed = self.with_last_layer(layer_idx)
         self.towers, self.layer_idx = changed.towers, changed.layer_idx
+
+    @property
+    def cond_stage_model(self) -> TextEncoder:
+        """Itself: packs look up the names of weights there."""
+        return self
+
+    def add_patches(
+        self, patches: Mapping[Any, Any], strength_patch: float = 1.0, strength_model: float = 1.0
+    ) -> list[Any]:
+        """Change weights from now on; packs call it on their clone. Gives the keys that name a weight.
+
+        Raises:
+            ValueError: a patch has a form that is not known; weight_patches.py lists those that are.
+        """
+        changed, applied = patched_clip(self, patches, strength_patch, strength_model)
+        self.towers = changed.towers
+        return applied
 
     def load_model(self) -> TextEncoder:
         """Itself, with the weights of all towers ready."""

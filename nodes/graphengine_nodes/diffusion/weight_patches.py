@@ -72,9 +72,28 @@ def changes(
         applied.append(key)
         addition = _addition(name, patch)
         for place in places:
-            change = _Patched(addition, strength, strength_model, place.rows, part)
-            made.setdefault(place.name, []).append(change)
+            common = _common(place.rows, part)
+            if common is not None:
+                change = _Patched(addition, strength, strength_model, *common)
+                made.setdefault(place.name, []).append(change)
     return made, applied
+
+
+Part = tuple[int, int, int]
+"""Dimension, start and length of what a patch is for."""
+
+
+def _common(rows: slice | None, part: Part | None) -> tuple[slice | None, Part | None] | None:
+    """Rows of the patch, and part of the parameter, where a patch and a parameter meet; None if nowhere.
+
+    rows: those of the file's tensor that the parameter is. part: that of the file's tensor the patch is for.
+    """
+    if rows is None or part is None or part[0] != 0:
+        return rows, part
+    start, end = max(rows.start, part[1]), min(rows.stop, part[1] + part[2])
+    if start >= end:
+        return None
+    return slice(start - part[1], end - part[1]), (0, start - rows.start, end - start)
 
 
 Addition = Callable[[Tensor, float, slice | None], Tensor]
@@ -87,7 +106,7 @@ class _Patched:
     strength: float
     strength_model: float
     rows: slice | None
-    part: tuple[int, int, int] | None
+    part: Part | None
 
     def __call__(self, weight: Tensor) -> Tensor:
         if self.part is None:
