@@ -22,6 +22,7 @@ from .family import Family, Part
 from .model import DiffusionModel, LatentFormat
 from .model_sampling import DiscreteSampling, ModelSampling, Prediction
 from .text_encode import Join, TextEncoder, alone
+from .unclip import NoiseAugmentation
 from .towers import SD1_L, SD2_H, SDXL_G, SDXL_L, ClipKind, clip_tower, join_sdxl
 from .unet_inputs import (
     ConcatInput,
@@ -32,6 +33,7 @@ from .unet_inputs import (
     picture_concat,
     refiner_vector,
     sdxl_vector,
+    unclip_vector,
 )
 from .unet_network import HEAD_CHANNELS, UNetNetwork, unet_module
 from .unet_traits import UNetTraits, unet_traits
@@ -43,6 +45,7 @@ _V_DEVIATION = 0.09
 _SDXL_FORMAT = LatentFormat(scale_factor=0.13025)
 
 FindSampling = Callable[[Checkpoint, Part, UNetConfig], ModelSampling]
+FindVector = Callable[[Checkpoint, UNetConfig], VectorInput]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class _Kind:
     heads: int | None
     latent_format: LatentFormat
     sampling: FindSampling
-    vector: VectorInput = no_vector
+    vector: FindVector
 
 
 def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> DiffusionModel:
@@ -73,8 +76,8 @@ def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> D
         f"the UNet of {kind.title}", checkpoint, part, names, lambda: unet_module(config, kind.heads)
     )
     dtype = compute_dtype(device, next(module.parameters()).dtype)
-    component = Component(module, checkpoint, device=device, dtype=dtype, sources=plain_sources(names))
-    network = UNetNetwork(kind.name, component, config.context, kind.vector, concat)
+    component = Component(module, checkpoint, device=device, dtype=dtype, sources=plain_sources(names), packs=True)
+    network = UNetNetwork(kind.name, component, config.context, kind.vector(checkpoint, config), concat)
     return DiffusionModel(network, kind.sampling(checkpoint, part, config), kind.latent_format, device)
 
 
@@ -129,6 +132,10 @@ def sd2_prediction(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> Pr
     return "v" if deviation > _V_DEVIATION else "eps"
 
 
+def _unclip_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
+    return DiscreteSampling.linear("v")
+
+
 def _sdxl_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
     if "edm_mean" in checkpoint.entries or "edm_vpred.sigma_max" in checkpoint.entries:
         raise ModelError(
@@ -141,10 +148,29 @@ def _sdxl_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> Mo
     return DiscreteSampling.linear()
 
 
-SD1 = _Kind("sd1", "SD1.x", _SD1_HEADS, LatentFormat(), _noise_prediction)
-SD2 = _Kind("sd2", "SD2.x", None, LatentFormat(), _sd2_sampling)
-SDXL = _Kind("sdxl", "SDXL", None, _SDXL_FORMAT, _sdxl_sampling, sdxl_vector)
-REFINER = _Kind("sdxl_refiner", "the SDXL refiner", None, _SDXL_FORMAT, _noise_prediction, refiner_vector)
+def _always(vector: VectorInput) -> FindVector:
+    return lambda checkpoint, config: vector
+
+
+def _augmented(checkpoint: Checkpoint, config: UNetConfig) -> VectorInput:
+    """The vector of an unCLIP model, with the statistics of embeddings that its checkpoint holds."""
+    assert config.label is not None  # by `UNetTraits.is_unclip`
+    statistics = [checkpoint.entries.get(f"noise_augmentor.{name}") for name in ("data_mean", "data_std")]
+    width = config.label // 2
+    mean, std = (
+        None if info is None or info.shape != (1, width) else checkpoint.tensor(info).float().clone()
+        for info in statistics
+    )
+    if mean is None or std is None:
+        return unclip_vector(NoiseAugmentation.plain(width))
+    return unclip_vector(NoiseAugmentation(mean, std))
+
+
+SD1 = _Kind("sd1", "SD1.x", _SD1_HEADS, LatentFormat(), _noise_prediction, _always(no_vector))
+SD2 = _Kind("sd2", "SD2.x", None, LatentFormat(), _sd2_sampling, _always(no_vector))
+UNCLIP = _Kind("sd2_unclip", "SD2.1-unCLIP", None, LatentFormat(), _unclip_sampling, _augmented)
+SDXL = _Kind("sdxl", "SDXL", None, _SDXL_FORMAT, _sdxl_sampling, _always(sdxl_vector))
+REFINER = _Kind("sdxl_refiner", "the SDXL refiner", None, _SDXL_FORMAT, _noise_prediction, _always(refiner_vector))
 
 TowerPlaces = Mapping[str, tuple[ClipKind, tuple[str, ...]]]
 """The towers of a family by name: what they are, and the prefixes that they may have in a checkpoint."""
@@ -205,6 +231,7 @@ def _family(kind: _Kind, matches: Callable[[UNetTraits], bool], places: TowerPla
 
 
 SD_FAMILIES: tuple[Family, ...] = (
+    _family(UNCLIP, lambda traits: traits.is_unclip, _SD2_TOWERS, alone),
     _family(REFINER, lambda traits: traits.is_refiner, _REFINER_TOWERS, alone),
     _family(SDXL, lambda traits: traits.is_sdxl, _SDXL_TOWERS, join_sdxl),
     _family(SD2, lambda traits: traits.label is None and traits.linear, _SD2_TOWERS, alone),

@@ -19,9 +19,11 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from graphengine.node.api import ModelError
+from graphengine.node.api import ModelError, current_context
+from graphengine.node.memory import DeviceMemory
 
 from .checkpoint import Checkpoint
+from .packing import Publish, can_pack, pack
 
 _RELEASE_EVERY = 64 * 2**20  # bytes cast between two releases of mapped pages
 
@@ -80,7 +82,11 @@ class Component:
     """A network whose weights stay as the file has them until it is first used.
 
     dtype is what it computes in. stored, when given, is a dtype that weights are rounded to before. sources: which
-    parameters the tensors of the file became, by their names there without the prefix of the part.
+    parameters the tensors of the file became, by their names there without the prefix of the part. packs: the
+    network is called many times, so that its layers may order their weights for that (packing.py).
+
+    A run that is cancelled stops between the blocks of the network. When memory is needed for other models, the
+    weights are given back and cast again at the next use.
     """
 
     def __init__(
@@ -92,11 +98,15 @@ class Component:
         dtype: torch.dtype = torch.float32,
         stored: torch.dtype | None = None,
         sources: Mapping[str, Sequence[Place]] = MappingProxyType({}),
+        packs: bool = False,
     ) -> None:
         self.device = device
         self.dtype = dtype
         self.sources = sources
-        self._module = module
+        self._module = _interruptible(module)
+        self._packs = packs and can_pack(device, dtype)
+        context = current_context.get()
+        self._memory = DeviceMemory() if context is None else context.memory
         mapped = {name: parameter.detach() for name, parameter in module.named_parameters()}
         cast: WeakValueDictionary[str, nn.Parameter] = WeakValueDictionary()
         first = _first_names(module)
@@ -106,13 +116,39 @@ class Component:
 
     def ready(self) -> nn.Module:
         """The module with its weights on the device; the first call casts them, later ones cost nothing."""
-        if not self._is_ready:
-            # Ordinary tensors even when the caller is in inference mode: the weights outlive the call.
-            with self._weights.lock, torch.inference_mode(False), torch.no_grad():
-                if not self._is_ready:
-                    self._cast()
-                    self._is_ready = True
-        return self._module
+        if self._is_ready:
+            self._memory.touch(self)
+        else:
+            self._memory.reserve(self, self._missing())
+        # Ordinary tensors even when the caller is in inference mode: the weights outlive the call.
+        with self._weights.lock, torch.inference_mode(False), torch.no_grad():
+            if not self._is_ready:
+                self._cast()
+                self._is_ready = True
+            return self._module
+
+    def unload(self) -> None:
+        """Give the memory of the weights back; who computes with them now keeps them until the end of the call."""
+        with self._weights.lock:
+            if self._is_ready:
+                module = _twin(self._module)
+                for own, parent, name in self._named(module):
+                    setattr(parent, own, frozen(self._weights.mapped[name]))
+                self._module, self._is_ready = module, False
+
+    def _missing(self) -> int:
+        """How many bytes the cast of the weights takes that nobody has cast yet."""
+        size, weights = self.dtype.itemsize, self._weights
+        new = (name for name in weights.mapped if name in self._changes or name not in weights.cast)
+        return sum(weights.mapped[name].numel() * size for name in new)
+
+    def _named(self, module: nn.Module) -> list[tuple[str, nn.Module, str]]:
+        """Each parameter: its name in its layer, the layer, and the name it is kept under."""
+        return [
+            (own, layer, self._weights.first_name[f"{prefix}.{own}" if prefix else own])
+            for prefix, layer in module.named_modules()
+            for own, _ in layer.named_parameters(recurse=False)
+        ]
 
     def patched(self, changes: Mapping[str, Sequence[Change]]) -> Component:
         """This component with changed weights, by parameter name; what is not named is shared.
@@ -166,19 +202,29 @@ class Component:
     def _cast(self) -> None:
         unreleased = 0
         made: dict[str, nn.Parameter] = {}
-        for prefix, module in self._module.named_modules():
-            for own, parameter in list(module.named_parameters(recurse=False)):
-                name = self._weights.first_name[f"{prefix}.{own}" if prefix else own]
-                unreleased += parameter.nbytes
-                if name not in made:
-                    made[name] = self._parameter(name)
-                setattr(module, own, made[name])
-                if unreleased > _RELEASE_EVERY:
-                    self._weights.checkpoint.release()
-                    unreleased = 0
-            for own, buffer in list(module.named_buffers(recurse=False)):
-                setattr(module, own, buffer.to(self.device))
+        for own, layer, name in self._named(self._module):
+            unreleased += self._weights.mapped[name].nbytes
+            if name not in made:
+                made[name] = self._parameter(name)
+            setattr(layer, own, made[name])
+            if unreleased > _RELEASE_EVERY:
+                self._weights.checkpoint.release()
+                unreleased = 0
+        for layer in self._module.modules():
+            for own, buffer in list(layer.named_buffers(recurse=False)):
+                setattr(layer, own, buffer.to(self.device))
         self._weights.checkpoint.release()
+        if self._packs:
+            pack(self._module, self._publish)
+
+    def _publish(self, name: str) -> Publish:
+        """Told of a weight's packed form: who shares the weight shares that."""
+
+        def publish(parameter: nn.Parameter) -> None:
+            if name not in self._changes:
+                self._weights.cast[name] = parameter
+
+        return publish
 
     def kept(self, name: str) -> Tensor:
         """A parameter as a file keeps it without loss, on the CPU.
@@ -225,3 +271,18 @@ def _twin(module: nn.Module) -> nn.Module:
 def plain_sources(names: Mapping[str, str]) -> dict[str, tuple[Place, ...]]:
     """The sources of a component whose file tensors are parameters as they are: name in the file → its place."""
     return {old: (Place(new),) for old, new in names.items()}
+
+
+def _interruptible(module: nn.Module) -> nn.Module:
+    """The module, whose blocks ask before each call whether the run was cancelled: a step may take minutes."""
+    for layers in module.modules():
+        if isinstance(layers, nn.ModuleList):
+            for block in layers:
+                block.register_forward_pre_hook(_stop_if_cancelled)
+    return module
+
+
+def _stop_if_cancelled(module: nn.Module, inputs: object) -> None:
+    context = current_context.get()
+    if context is not None:
+        context.check_cancelled()

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphengine.errors import ModelError
+from graphengine.errors import ModelError, RunCancelled
+from graphengine.node.api import NodeContext, current_context
+from graphengine.node.memory import DeviceMemory
 from graphengine_nodes.diffusion.build import assign_weights
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
 from graphengine_nodes.diffusion.weights import Component, Place, plain_sources
@@ -23,8 +25,12 @@ def two_layers() -> nn.Module:
 
 @pytest.fixture
 def component(tmp_path: Path) -> Component:
+    return made(tmp_path / "m.safetensors")
+
+
+def made(path: Path) -> Component:
     shapes = {"first.w": (3, 3), "first.b": (3,), "last.w": (2, 3), "last.b": (2,)}
-    checkpoint = open_checkpoint(ldm_layout.write(tmp_path / "m.safetensors", shapes, dtype=torch.float16))
+    checkpoint = open_checkpoint(ldm_layout.write(path, shapes, dtype=torch.float16))
     module = assign_weights("two layers", checkpoint, dict(checkpoint.entries), NAMES, two_layers)
     return Component(module, checkpoint, device="cpu", sources=plain_sources(NAMES))
 
@@ -128,3 +134,63 @@ def test_a_weight_with_two_names_is_changed_under_both(tmp_path: Path) -> None:
 def test_a_source_tells_where_a_tensor_of_the_file_went(component: Component) -> None:
     assert component.sources["first.w"] == (Place("0.weight"),)
     assert component.shapes()["1.weight"] == (2, 3)
+
+
+def test_an_unloaded_component_gives_its_weights_back_and_computes_the_same_again(component: Component) -> None:
+    x = torch.ones(1, 3)
+    patched = component.patched({"0.weight": [plus(1.0)]})
+    module, before = patched.ready(), patched.ready()(x)
+    patched.unload()
+    assert torch.equal(module(x), before)  # who computes with it goes on
+    assert {weight.dtype for weight in patched._module.parameters()} == {torch.float16}
+    assert torch.equal(patched.ready()(x), before)
+
+
+def test_models_share_a_budget_of_memory(tmp_path: Path) -> None:
+    memory = DeviceMemory(lambda device: 130)
+    token = current_context.set(NodeContext(memory=memory))
+    try:
+        first, second = (made(tmp_path / f"{number}.safetensors") for number in range(2))
+    finally:
+        current_context.reset(token)
+    first.ready()
+    assert memory.used("cpu") == 4 * (9 + 3 + 6 + 2)
+    second.ready()
+    assert memory.used("cpu") == 80
+    assert not first._is_ready
+    first.ready()
+    assert not second._is_ready
+
+
+def test_a_patched_model_takes_the_memory_of_its_changes_only(component: Component) -> None:
+    component.ready()
+    assert component.patched({"0.weight": [plus(1.0)]})._missing() == 4 * 9
+
+
+def test_a_cancelled_run_stops_between_two_blocks(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    class Block(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            calls.append(1)
+            return x
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList([Block(), Block(), Block()])
+
+        def forward(self, x: Tensor) -> Tensor:
+            for block in self.blocks:
+                x = block(x)
+            return x
+
+    checkpoint = open_checkpoint(ldm_layout.write(tmp_path / "m.safetensors", {"w": (1,)}, dtype=torch.float16))
+    network = Component(Network(), checkpoint, device="cpu").ready()
+    token = current_context.set(NodeContext(is_cancelled=lambda: len(calls) == 2))
+    try:
+        with pytest.raises(RunCancelled):
+            network(torch.ones(1))
+    finally:
+        current_context.reset(token)
+    assert len(calls) == 2
