@@ -19,6 +19,7 @@ from .noise import Noise, ancestral_noise, brownian_noise
 from .regions import prepare_conditions, resize_mask
 from .samplers import Sampler
 from .sampling import Step
+from .short_memory import PatientNetwork
 
 Progress = Callable[[int, int], None]
 
@@ -108,7 +109,8 @@ def _denoiser(
         for side, conditioning in share_controls({**model.guidance.conditionings, **guider.conditionings}).items()
     }
     inpainting = None if mask is None else Inpainting(mask, clean, noise)
-    return GuidedDenoiser(model, conditions, guider.rule, inpainting, check_cancelled)
+    patient = replace(model, network=PatientNetwork(model.network))
+    return GuidedDenoiser(patient, conditions, guider.rule, inpainting, check_cancelled)
 
 
 def over_channels(mask: Tensor, dimensions: int) -> Tensor:

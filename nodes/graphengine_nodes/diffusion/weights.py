@@ -11,9 +11,9 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import torch
@@ -112,6 +112,7 @@ class Component:
         first = _first_names(module)
         self._weights = _Stored(checkpoint, mapped, first, device, dtype, stored, cast, threading.Lock())
         self._changes: Mapping[str, tuple[Change, ...]] = {}
+        self._backend: str | None = None
         self._is_ready = False
 
     def ready(self) -> nn.Module:
@@ -124,8 +125,13 @@ class Component:
         with self._weights.lock, torch.inference_mode(False), torch.no_grad():
             if not self._is_ready:
                 self._cast()
+                self._compile()
                 self._is_ready = True
             return self._module
+
+    def make_room(self) -> int:
+        """Unload all other models; the number of bytes that are given back."""
+        return self._memory.unload(keep=self)
 
     def unload(self) -> None:
         """Give the memory of the weights back; who computes with them now keeps them until the end of the call."""
@@ -161,15 +167,45 @@ class Component:
         unknown = sorted(set(changes) - set(self._weights.mapped))
         if unknown:
             raise ModelError(f"the network has no weight {unknown[0]!r} to change")
-        twin = copy.copy(self)
-        with self._weights.lock:
-            twin._module = _twin(self._module)
-        twin._is_ready = False
+        twin = self._like()
         together = {**self._changes}
         for name, more in changes.items():
             together[name] = (*together.get(name, ()), *more)
         twin._changes = together
         return twin
+
+    def with_dtype(self, dtype: torch.dtype) -> Component:
+        """This component computing in another dtype; it shares no weight that is cast."""
+        twin = self._like()
+        twin.dtype, twin._packs = dtype, self._packs and can_pack(self.device, dtype)
+        cast: WeakValueDictionary[str, nn.Parameter] = WeakValueDictionary()
+        twin._weights = replace(self._weights, dtype=dtype, cast=cast, lock=threading.Lock())
+        return twin
+
+    def compiled(self, backend: str) -> Component:
+        """This component with its repeated blocks compiled by torch.compile, each when it first runs.
+
+        Raises:
+            ModelError: the module does not say which of its blocks are alike.
+        """
+        if not hasattr(self._module, "compile_repeated_blocks"):
+            raise ModelError(f"a {type(self._module).__name__} cannot be compiled block by block")
+        twin = self._like()
+        twin._backend, twin._packs = backend, False
+        return twin
+
+    def _like(self) -> Component:
+        """This component with a module of its own, which holds the same tensors."""
+        twin = copy.copy(self)
+        with self._weights.lock:
+            twin._module = _twin(self._module)
+        twin._is_ready = False
+        return twin
+
+    def _compile(self) -> None:
+        if self._backend is not None:
+            module: Any = self._module  # one of diffusers, which mypy sees as untyped
+            module.compile_repeated_blocks(backend=self._backend)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each parameter, by name."""

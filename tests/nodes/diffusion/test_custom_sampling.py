@@ -225,3 +225,16 @@ def test_a_video_is_refused_by_a_model_of_pictures() -> None:
     video: Latent = {"samples": torch.zeros(1, 4, 2, 4, 4)}
     with pytest.raises(ValueError, match=r"shape \(1, 4, 2, 4, 4\); the model works on 4 dimensions"):
         run(torch.tensor([4.0, 1.0, 0.0]), video, guider())
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_sampled_in_parts_with_the_same_result() -> None:
+    class Small(RecordingNetwork):
+        def __call__(self, call: NetworkCall) -> Tensor:
+            if len(call.x) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(call)
+
+    levels = torch.tensor([4.0, 1.0, 0.0])
+    whole = run(levels, picture(), guider())
+    parts = run(levels, picture(), guider(network=Small()))
+    torch.testing.assert_close(parts.output["samples"], whole.output["samples"])
