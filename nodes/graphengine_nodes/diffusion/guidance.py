@@ -14,7 +14,7 @@ from .combining import Guidance, Predictions, Run
 from .model import DiffusionModel
 from .model_sampling import ModelSampling
 from .pack_hooks import answers, hooked, is_wrapped, mask_at, wrapped_network
-from .regions import Condition
+from .regions import Condition, weighted
 from .sampling import Guided
 
 _NO_WEIGHT = 1e-37
@@ -153,12 +153,16 @@ class GuidedDenoiser:
         sums = [torch.zeros_like(x) for _ in sides]
         weights = [torch.full_like(x[:, :1], _NO_WEIGHT) for _ in sides]
         level = float(sigma[0])
-        active = [(side, c) for side, conditions in enumerate(sides) for c in conditions if c.applies(level)]
-        for group in _batches(active, x):
+        counts = {
+            (side, condition): weight
+            for side, conditions in enumerate(sides)
+            for condition, weight in weighted(conditions, x, level)
+        }
+        for group in _batches(list(counts), x):
             crops = [condition.crop(x) for _, condition in group]
             outputs = self._denoise(crops, sigma, group, model_options)
             for (side, condition), denoised in zip(group, outputs, strict=True):
-                weight = condition.weight(x)
+                weight = counts[side, condition]
                 condition.crop(sums[side]).add_(denoised * weight)
                 condition.crop(weights[side]).add_(weight)
         return [total / weight for total, weight in zip(sums, weights, strict=True)]

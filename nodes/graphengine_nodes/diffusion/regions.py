@@ -14,20 +14,26 @@ from .model import Conditioning, ControlSource, DiffusionModel, Job
 
 _FEATHER = 8
 _SMALLEST_BOUNDS = 8
+_VIDEO = 5  # dimensions of a latent with time
+_WITH_TIME = 3  # sizes of an area with time
 _UNSUPPORTED = {
-    "default": "default conditioning for the rest of the picture",
     "gligen": "GLIGEN text boxes",
     "hooks": "conditioning hooks",
 }
 
 
 class Area(NamedTuple):
-    """A rectangle of a latent, in latent cells (8 pixels for SD1)."""
+    """A rectangle of a latent, in latent cells (8 pixels for SD1).
+
+    For videos it is about `frames` latent frames from z on; None stands for the whole video.
+    """
 
     height: int
     width: int
     y: int
     x: int
+    frames: int | None = None
+    z: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +42,7 @@ class Condition:
 
     context: (1, T, D). extra and spatial: what else the network is told, see `Extras`. mask: (B or 1, H, W) at the
     size of the latent, counts times its values. area: the part of the latent that the network is shown. The
-    condition is in force while sigma_end <= sigma <= sigma_start.
+    condition is in force while sigma_end <= sigma <= sigma_start. default: it counts where the others leave room.
     """
 
     context: Tensor
@@ -48,17 +54,19 @@ class Condition:
     mask: Tensor | None = None
     sigma_start: float = float("inf")
     sigma_end: float = 0.0
+    default: bool = False
 
     def applies(self, sigma: float) -> bool:
         """Whether the condition is in force at this noise level."""
         return self.sigma_end <= sigma <= self.sigma_start
 
     def crop(self, x: Tensor) -> Tensor:
-        """The part of x (…, H, W) that the condition is about: a view."""
+        """The part of x (…, H, W) or (B, C, T, H, W) that the condition is about: a view."""
         if self.area is None:
             return x
-        height, width, top, left = self.area
-        return x[..., top : top + height, left : left + width]
+        height, width, top, left, frames, start = self.area
+        x = x[..., top : top + height, left : left + width]
+        return x if frames is None or x.ndim < _VIDEO else x[:, :, start : start + frames]
 
     def inputs(self) -> dict[str, Tensor]:
         """Everything that the network is told beside x and the text states, cut to the area."""
@@ -74,6 +82,8 @@ class Condition:
         if self.area is not None:
             weight *= _ramp(self.area.height, self.area.y, x.shape[-2], x.device)[:, None]
             weight *= _ramp(self.area.width, self.area.x, x.shape[-1], x.device)
+            if self.area.frames is not None and x.ndim == _VIDEO:
+                weight *= _ramp(self.area.frames, self.area.z, x.shape[2], x.device)[:, None, None]
         return weight
 
 
@@ -87,6 +97,23 @@ def _ramp(length: int, start: int, whole: int, device: torch.device) -> Tensor:
     if start + length < whole:
         weights[length - size :] *= rise.flip(0)
     return weights
+
+
+def weighted(conditions: Sequence[Condition], x: Tensor, sigma: float) -> list[tuple[Condition, Tensor]]:
+    """The conditions that are in force at sigma, each with how much its cells of x (B, C, …, H, W) count.
+
+    Defaults count 1 less the weights of all others, at least 0; where nothing is left of that, they are not asked.
+    """
+    active = [condition for condition in conditions if condition.applies(sigma)]
+    result = [(condition, condition.weight(x)) for condition in active if not condition.default]
+    defaults = [condition for condition in active if condition.default]
+    if not defaults:
+        return result
+    rest = torch.ones_like(x[:, :1])
+    for condition, weight in result:
+        condition.crop(rest).sub_(weight)
+    rest.clamp_(min=0)
+    return [*result, *((condition, condition.crop(rest)) for condition in defaults if rest.any())]
 
 
 def prepare_conditions(conditioning: Conditioning, model: DiffusionModel, job: Job) -> list[Condition]:
@@ -122,6 +149,7 @@ def _prepare(context: Tensor, options: Mapping[str, Any], model: DiffusionModel,
         mask=mask,
         sigma_start=float("inf") if start is None else sampling.percent_to_sigma(start),
         sigma_end=0.0 if end is None else sampling.percent_to_sigma(end),
+        default=bool(options.get("default")),
     )
 
 
@@ -151,34 +179,46 @@ def resize_mask(mask: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def _area(area: Sequence[Any], shape: Sequence[int]) -> Area:
-    """ComfyUI's area: (height, width, y, x) in cells, or ("percentage", …) in parts of the latent; clipped."""
-    height, width = shape[-2:]
-    if area[0] == "percentage":
-        part_h, part_w, part_y, part_x = area[1:]
-        area = (
-            max(1, round(part_h * height)),
-            max(1, round(part_w * width)),
-            round(part_y * height),
-            round(part_x * width),
-        )
-    area_h, area_w, y, x = (int(value) for value in area)
-    if not (0 <= y < height and 0 <= x < width and area_h > 0 and area_w > 0):
+    """ComfyUI's area: sizes, then places, each as ([time,] height, width), clipped.
+
+    In cells, or, after "percentage", in parts of the latent. Without time it is about all frames; for a picture,
+    time is left out.
+    """
+    relative, numbers = area[0] == "percentage", area[area[0] == "percentage" :]
+    half = len(numbers) // 2
+    sizes, places = list(numbers[:half]), list(numbers[half:])
+    whole = shape[-half:] if half < len(shape) - 1 else [1, *shape[-2:]]
+    if relative:
+        sizes = [max(1, round(part * side)) for part, side in zip(sizes, whole, strict=True)]
+        places = [round(part * side) for part, side in zip(places, whole, strict=True)]
+    (height, width), (y, x) = (int(size) for size in sizes[-2:]), (int(place) for place in places[-2:])
+    rows, columns = shape[-2:]
+    if not (0 <= y < rows and 0 <= x < columns and height > 0 and width > 0):
         raise ValueError(
-            f"the conditioning's area (height {area_h}, width {area_w}, y {y}, x {x}, in latent cells) "
-            f"lies outside the latent of height {height} and width {width}"
+            f"the conditioning's area (height {height}, width {width}, y {y}, x {x}, in latent cells) "
+            f"lies outside the latent of height {rows} and width {columns}"
         )
-    return Area(min(area_h, height - y), min(area_w, width - x), y, x)
+    plane = Area(min(height, rows - y), min(width, columns - x), y, x)
+    if half < _WITH_TIME or len(shape) < _VIDEO:
+        return plane
+    frames, z = int(sizes[0]), int(places[0])
+    if not (0 <= z < shape[2] and frames > 0):
+        raise ValueError(
+            f"the conditioning's area ({frames} latent frames from {z} on) lies outside the latent of {shape[2]} "
+            "frames"
+        )
+    return plane._replace(frames=min(frames, shape[2] - z), z=z)
 
 
-def _bounds(mask: Tensor) -> Area:
-    """The rectangle around everything in the mask (N, H, W) that is not 0; at least 8 x 8 cells."""
+def _bounds(mask: Tensor) -> tuple[int, int, int, int]:
+    """Height, width, y, x of the rectangle around all of the mask (N, H, W) that is not 0; at least 8 x 8 cells."""
     _, height, width = mask.shape
     covered = (mask != 0).any(dim=0)
     rows, columns = covered.any(dim=1).nonzero(), covered.any(dim=0).nonzero()
     if not len(rows):
-        return Area(min(_SMALLEST_BOUNDS, height), min(_SMALLEST_BOUNDS, width), 0, 0)
+        return min(_SMALLEST_BOUNDS, height), min(_SMALLEST_BOUNDS, width), 0, 0
     top, left = int(rows[0]), int(columns[0])
-    return Area(
+    return (
         max(_SMALLEST_BOUNDS, int(rows[-1]) - top + 1),
         max(_SMALLEST_BOUNDS, int(columns[-1]) - left + 1),
         top,

@@ -269,3 +269,86 @@ def test_a_video_is_masked_and_bounded_frame_by_frame_alike() -> None:
     for frame in range(3):
         torch.testing.assert_close(denoised[:, :, frame, :8], expected(0.2)[:, :, :8])
         torch.testing.assert_close(denoised[:, :, frame, 8:], expected(0.8)[:, :, 8:])
+
+
+def uneven(*sides: tuple[Tensor, Tensor]) -> Tensor:
+    """Sum of weight times prediction over the sum of weights, both (B or 1, C or 1, H, W)."""
+    weights = sum(weight for weight, _ in sides)
+    return sum(weight * value for weight, value in sides) / weights  # type: ignore[return-value]
+
+
+def test_areas_masks_strengths_and_ranges_are_one_weighted_mean_in_a_step() -> None:
+    mask = torch.linspace(0, 1, 16).expand(1, 16, 16)
+    network = RecordingNetwork()
+    conditioning: Conditioning = [
+        text(0.1, strength=0.5),
+        text(0.9, area=(16, 8, 0, 8), strength=2.0),
+        text(-0.4, mask=mask, mask_strength=0.7, strength=1.5),
+        text(0.6, start_percent=0.0, end_percent=0.01),
+        text(0.3, tokens=5, area=("percentage", 0.5, 1.0, 0.0, 0.0), strength=1.0),
+    ]
+    denoised = denoiser(conditioning, [], network=network)(X, SIGMA)
+    everywhere = torch.ones(1, 1, 16, 16)
+    right = torch.zeros(1, 1, 16, 16)
+    right[..., 8:] = 2.0 * torch.tensor([0.5, 1, 1, 1, 1, 1, 1, 1])
+    top = torch.zeros(1, 1, 16, 16)
+    top[..., :8, :] = torch.tensor([1, 1, 1, 1, 1, 1, 1, 0.5])[:, None]
+    torch.testing.assert_close(
+        denoised,
+        uneven(
+            (0.5 * everywhere, expected(0.1)),
+            (right, expected(0.9)),
+            (1.5 * 0.7 * mask[:, None], expected(-0.4)),
+            (top, expected(0.3)),
+        ),
+    )
+    # Two share their shapes, the areas do not; the one out of its range is not asked.
+    assert sorted(tuple(x.shape) for x, _, _ in network.seen) == [(2, 4, 8, 16), (2, 4, 16, 8), (4, 4, 16, 16)]
+
+
+def test_a_default_fills_what_the_others_leave() -> None:
+    left = torch.zeros(1, 16, 16)
+    left[..., :10] = 0.75
+    half = text(0.8, area=(16, 8, 0, 0), strength=1.0)
+    denoised = denoiser([half, text(0.4, mask=left), text(0.1, default=True, strength=9.0)], [])(X, SIGMA)
+    weight = torch.zeros(1, 1, 16, 16)
+    weight[..., :8] = torch.tensor([1, 1, 1, 1, 1, 1, 1, 0.5])
+    rest = (1 - weight - left[:, None]).clamp(min=0)
+    assert rest[0, 0, 0].tolist() == [0] * 8 + [0.25] * 2 + [1] * 6
+    torch.testing.assert_close(
+        denoised,
+        uneven((weight, expected(0.8)), (left[:, None], expected(0.4)), (rest, expected(0.1))),
+    )
+
+
+def test_a_default_is_not_asked_where_nothing_is_left() -> None:
+    network = RecordingNetwork()
+    denoised = denoiser([text(0.5), text(0.1, default=True)], [], network=network)(X, SIGMA)
+    assert [context.mean().item() for _, _, context in network.seen] == [0.5]
+    torch.testing.assert_close(denoised, expected(0.5))
+
+
+def test_a_default_alone_is_the_prediction() -> None:
+    torch.testing.assert_close(denoiser([text(0.2, default=True)], [])(X, SIGMA), expected(0.2))
+
+
+def test_an_area_of_a_video_limits_its_frames() -> None:
+    model, x = tiny_model(), torch.linspace(-1, 1, 4 * 12 * 8 * 8).reshape(1, 4, 12, 8, 8)
+    job = Job(tuple(x.shape))
+    relative = text(0.9, area=("percentage", 0.5, 0.5, 1.0, 0.25, 0.0, 0.0))
+    (cut,) = prepare_conditions([relative], model, job)
+    assert cut.area is not None
+    assert (cut.area.frames, cut.area.z, cut.area.height, cut.area.width) == (6, 3, 4, 8)
+    assert torch.equal(cut.crop(x), x[:, :, 3:9, :4, :8])
+    assert cut.weight(x).shape == (1, 1, 6, 4, 8)
+    assert cut.weight(x)[0, 0, :, 0, 0].tolist() == [1.0] * 6
+    (plane,) = prepare_conditions([text(0.9, area=(4, 8, 0, 0))], model, job)
+    assert torch.equal(plane.crop(x), x[..., :4, :8])
+    (picture,) = prepare_conditions([relative], model, Job(tuple(X.shape)))
+    assert torch.equal(picture.crop(X), X[..., :8, :])
+
+
+def test_an_area_after_the_last_frame_is_refused() -> None:
+    model, job = tiny_model(), Job((1, 4, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"\(2 latent frames from 3 on\) lies outside the latent of 3 frames"):
+        prepare_conditions([text(0.9, area=("percentage", 0.5, 1.0, 1.0, 1.0, 0.0, 0.0))], model, job)
