@@ -211,7 +211,7 @@ def _area(area: Sequence[Any], shape: Sequence[int]) -> Area:
 
 
 def _bounds(mask: Tensor) -> tuple[int, int, int, int]:
-    """Height, width, y, x of the rectangle around all of the mask (N, H, W) that is not 0; at least 8 x 8 cells."""
+    """Height, width, y, x of the rectangle around what is not 0 in the mask (N, H, W); at least 8 x 8 cells."""
     _, height, width = mask.shape
     covered = (mask != 0).any(dim=0)
     rows, columns = covered.any(dim=1).nonzero(), covered.any(dim=0).nonzero()
