@@ -74,7 +74,7 @@ def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Itera
 
 def _write(records: RecordFolder, run: Run, file: Path | None, ended: "Ended") -> None:
     disk = disk_of(run.store)
-    if disk is not None and not disk.index.is_open:  # the folder cannot be used, and one warning is enough
+    if disk is not None and not disk.index.can_keep:  # the folder cannot be used, and one warning is enough
         return
     try:
         with collector_paused():

@@ -43,7 +43,9 @@ _NO_TOTALS = IndexTotals(0, 0, 0, 0, 0)
 
 
 class BufferedIndex:
-    """May be used from several threads. `why_closed` says why nothing can be kept, None when it can."""
+    """May be used from several threads. `why_closed` says why nothing can be kept, None when it can; what is kept
+    can be found all the same while `is_open`.
+    """
 
     def __init__(self, path: Path, blobs: BlobFolder, clock: Callable[[], float], delay_s: float) -> None:
         self._path = path
@@ -72,6 +74,16 @@ class BufferedIndex:
                 "update graphengine or choose another folder with --cache"
             )
 
+    def open_readonly(self, why: str) -> bool:
+        """Open an index that cannot be written, with a warning that says why; False when it cannot be read."""
+        try:
+            self._index = Index(self._path, readonly=True)
+        except (sqlite3.Error, NewerIndex):
+            return False
+        self.why_closed = why
+        logger.warning("%s", why)
+        return True
+
     def give_up(self, why: str) -> None:
         """Find and keep nothing from now on; a warning says why."""
         self.why_closed = why
@@ -88,9 +100,14 @@ class BufferedIndex:
 
     @property
     def is_open(self) -> bool:
-        """Whether anything can be kept."""
+        """Whether anything can be found."""
         # A connection must not be used after a fork, and the locks may be held for ever.
         return self._index is not None and os.getpid() == self._process
+
+    @property
+    def can_keep(self) -> bool:
+        """Whether anything can be kept."""
+        return self.why_closed is None and self.is_open
 
     def find(self, key: str) -> Found | None:
         """The action of a key and its content; it counts as used now. A damaged row is dropped."""
@@ -143,7 +160,7 @@ class BufferedIndex:
         self, action: Action, content: Content | None = None, staged: Path | None = None, *, at_once: bool
     ) -> bool:
         """Keep an action with its content; False when it was committed at once and that failed."""
-        if not self.is_open:
+        if not self.can_keep:
             self._blobs.discard(staged)
             return False
         with self._lock:
@@ -173,7 +190,7 @@ class BufferedIndex:
 
     def replay(self) -> None:
         """Commit what killed processes had finished."""
-        if not self.is_open:
+        if not self.can_keep:
             return
         for left in left_journals(self._path.with_name(_JOURNALS)):
             batch = Batch()
@@ -216,7 +233,7 @@ class BufferedIndex:
 
     def flush(self) -> bool:
         """Commit what is waiting; False when that fails: then it is lost."""
-        if not self.is_open:
+        if not self.can_keep:
             return False
         with self._committing:
             with self._lock:
@@ -241,7 +258,7 @@ class BufferedIndex:
 
     def write(self, change: Callable[[Index], object]) -> bool:
         """Make a change at once, in one transaction; False when the index fails. What `change` raises passes."""
-        if not self.is_open:
+        if not self.can_keep:
             return False
         with self._lock:
             if self._index is None:
@@ -348,7 +365,7 @@ class BufferedIndex:
 
     def _note_use(self, key: str, used: float, now: float) -> None:
         """Remember a use, to ten minutes: a run over a full cache is to write nothing."""
-        if abs(now - used) > _TOUCH_S:
+        if abs(now - used) > _TOUCH_S and self.why_closed is None:
             self._waiting.used.add(key)
 
     def _failed(self, index: Index, error: sqlite3.Error) -> None:
@@ -358,6 +375,9 @@ class BufferedIndex:
                     self.warn(CANNOT_WRITE, self._path.parent, error)
             else:
                 self.warn("cannot use the cache index %s: %s; results may not be kept", self._path, error)
+            return
+        if self.why_closed is not None:
+            self.give_up(f"the cache index {self._path} is damaged ({error}) and cannot be replaced")
             return
         logger.warning("the cache index %s is damaged (%s); a new one is begun", self._path, error)
         try:

@@ -67,8 +67,8 @@ class DiskStore:
         clock: Callable[[], float] = time.time,
         delay_s: float = _DELAY_S,
     ) -> None:
-        """Open the folder, or make it. Where that fails (read-only, full), nothing is found or kept, and a warning
-        says so.
+        """Open the folder, or make it. Where it cannot be written (read-only, full), what is in it is found, and
+        nothing is kept; a warning says so.
 
         Raises:
             SettingsError: there is a file in place of the folder.
@@ -98,7 +98,9 @@ class DiskStore:
                 hint="choose another folder with --cache, or run with --no-cache",
             ) from error
         except (OSError, sqlite3.Error) as error:
-            index.give_up(f"the cache folder {self.root} cannot be used: {error}; nothing is cached")
+            why = f"the cache folder {self.root} cannot be written: {error}"
+            if not index.open_readonly(f"{why}; what is in it is used, and nothing is added"):
+                index.give_up(f"the cache folder {self.root} cannot be used: {error}; nothing is cached")
         return index
 
     def _setting(self, name: str) -> str | None:
@@ -159,7 +161,7 @@ class DiskStore:
         Where the outputs do not say how long the node took, the time since the last put counts.
         """
         ui = _ui_text(outputs.ui)
-        if ui is None or not self.index.is_open:
+        if ui is None or not self.index.can_keep:
             return False
         try:
             encoded = encode_parts(outputs)
@@ -224,6 +226,10 @@ class DiskStore:
 
     def drop(self, found: Found, reason: Exception) -> bool:
         """Forget a damaged entry, and with it all that share its content; False when it is gone already."""
+        if self.index.vanished():
+            return False
+        if not self.index.can_keep:
+            self.index.warn("a damaged entry of the cache %s cannot be dropped: %s", self.root, reason)
         self.flush()
         dropped = False
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphengine.cache.rows import Action, Content, Found, Shown, Timing, checksum
-from graphengine.cache.schema import connect, is_damage, move_aside, transaction
+from graphengine.cache.schema import connect, connect_readonly, is_damage, move_aside, transaction
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class IndexTotals:
 class Index:
     """An open index. Its connection may be used by one thread at a time, whichever."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the index, or begin one; a damaged file is moved aside with a warning.
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        """Open the index, or begin one; a damaged file is moved aside with a warning. Not so with `readonly`.
 
         Raises:
             NewerIndex: a later release wrote it.
@@ -51,9 +51,9 @@ class Index:
         """
         self._path = path
         try:
-            self.connection = connect(path)
+            self.connection = connect_readonly(path) if readonly else connect(path)
         except sqlite3.Error as error:
-            if not is_damage(error):
+            if readonly or not is_damage(error):
                 raise
             logger.warning("the cache index %s is damaged (%s); a new one is begun", path, error)
             move_aside(path)

@@ -95,6 +95,40 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """An open index of this schema that cannot be written.
+
+    Where others cannot share their log with us (the folder is read-only, and nobody has it open), what is in the
+    log is not seen; all else is.
+
+    Raises:
+        NewerIndex: a later release wrote it.
+        sqlite3.Error: there is none, or it cannot be read.
+    """
+    try:
+        return _connect_readonly(path, "mode=ro")
+    except sqlite3.Error:
+        return _connect_readonly(path, "mode=ro&immutable=1")
+
+
+def _connect_readonly(path: Path, query: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{query}",
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=True,
+    )
+    try:
+        if _schema(connection) != SCHEMA:
+            raise sqlite3.DatabaseError("it has no tables yet")
+        connection.execute("SELECT 1 FROM actions LIMIT 1").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All or nothing, and no other process writes meanwhile."""

@@ -304,6 +304,6 @@ def _store(cache: Path | None) -> Iterator["DiskStore"]:
     if root is None:
         raise SettingsError("there is no cache folder", hint="name one with --cache")
     with DiskStore(root) as store:
-        if not store.index.is_open:
+        if not store.index.can_keep:
             raise SettingsError(store.index.why_closed or f"the cache folder {root} cannot be used")
         yield store

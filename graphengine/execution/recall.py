@@ -62,10 +62,10 @@ class Recall:
             return None
         self.contents[step.node_id] = content
         keys = self.known.keys
-        if step.key in keys.volatile:  # such a key is not found again
-            keys.of[step.node_id] = content
-        elif not self.store.alias(step.key, content):
-            return None
+        if step.key in keys.volatile or not self.store.alias(step.key, content):
+            keys.of[step.node_id] = (
+                content  # it is not found again under its own key, or the store cannot be written
+            )
         self._entries[keys.of[step.node_id]] = entry
         return entry
 

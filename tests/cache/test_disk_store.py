@@ -378,7 +378,11 @@ def test_an_index_that_cannot_be_opened_is_one_warning(tmp_path: Path, caplog: p
 def test_a_folder_that_vanishes_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with DiskStore(tmp_path / "cache") as store:
         store.put("before", one(1))
+        store.put("large before", one(LARGE, SLOW))
+        store.put("large too", one(LARGE + b"too", SLOW))
         shutil.rmtree(tmp_path / "cache")
+        assert store.get("large before") is None
+        assert store.get("large too") is None
         for key, value in (("a", LARGE), ("b", 1), ("c", LARGE)):
             assert not store.put(key, one(value, SLOW))
             assert store.get(key) is None

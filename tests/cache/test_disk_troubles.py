@@ -64,32 +64,48 @@ print("done")
         assert verify(store).damaged == ()
 
 
-def test_a_read_only_folder_is_one_warning() -> None:
+READ_ONLY = """
+if os.geteuid() == 0:
+    os.setuid(65534)  # to root nothing is read-only
+with DiskStore(folder) as store:
+    print(store.get("key") == outputs(1), store.get("large") == outputs(b"large " * 20_000))
+    assert not store.put("new", outputs(1))
+    assert not store.alias("other", "key")
+    print(sorted(store.peek_many(["key", "large", "new"])))
+"""
+
+
+@pytest.mark.parametrize("is_open_elsewhere", [False, True])
+def test_in_a_read_only_folder_results_are_found_and_none_is_kept_with_one_warning(
+    *, is_open_elsewhere: bool
+) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with DiskStore(folder) as store:
             store.put("key", one(1))
-        places = [folder, folder / "v2", folder / "v2" / "tmp"]
-        for place in places:
-            place.chmod(0o555)
-        done = program(
-            """
-if os.geteuid() == 0:
-    os.setuid(65534)  # to root nothing is read-only
-with DiskStore(folder) as store:
-    assert store.get("key") is None
-    assert not store.put("key", outputs(1))
-    assert not store.alias("other", "key")
-    assert store.peek_many(["key"]) == {}
-print("done")
-""",
-            folder,
-        )
-        for place in places:
-            place.chmod(0o755)
-    assert done.stdout == "done\n", done.stderr
+            store.put("large", one(LARGE))
+            if not is_open_elsewhere:
+                store.close()
+            places = [folder, *(place for place in folder.rglob("*") if place.is_dir())]
+            for place in places:
+                place.chmod(0o555)
+            done = program(READ_ONLY, folder)
+            for place in places:
+                place.chmod(0o755)
+    assert done.stdout == "True True\n['key', 'large']\n", done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "Permission denied" in done.stderr
+    assert "what is in it is used, and nothing is added" in done.stderr
+
+
+def test_in_an_empty_read_only_folder_nothing_is_cached_with_one_warning() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        done = program(READ_ONLY, folder)
+        folder.chmod(0o755)
+    assert done.stdout == "False False\n[]\n", done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert "nothing is cached" in done.stderr
 
 
