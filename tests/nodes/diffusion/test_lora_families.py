@@ -17,7 +17,12 @@ from graphengine_nodes.diffusion.weights import Component
 from . import ldm_layout, tiny_dit, tiny_models
 from .weight_cases import random, ready_weights
 
-TRANSFORMERS = {"sd3": tiny_dit.sd3, "flux": tiny_dit.flux, "qwen_image": tiny_dit.qwen_image, "wan": tiny_dit.wan}
+TRANSFORMERS: dict[str, Callable[[], ldm_layout.Shapes]] = {
+    "sd3": tiny_dit.sd3,
+    "flux": tiny_dit.flux,
+    "qwen_image": tiny_dit.qwen_image,
+    "wan": tiny_dit.wan,
+}
 
 
 def rank_one(shapes: dict[str, tuple[int, ...]], stem: Callable[[str], str]) -> AdapterFile:
@@ -105,7 +110,8 @@ def test_a_lora_changes_what_its_model_predicts_and_not_what_the_first_one_does(
     before, text = predicted(model), clip.encode("a cat").states
     layer = "lora_te_text_model_encoder_layers_0_mlp_fc1"
     tensors = {
-        f"{layer}.lora_up.weight": random(256, 1), f"{layer}.lora_down.weight": random(1, 64),
+        f"{layer}.lora_up.weight": random(256, 1),
+        f"{layer}.lora_down.weight": random(1, 64),
         "lora_unet_input_blocks_0_0.diff": random(32, 4, 3, 3),
     }
     changed, changed_clip = apply_lora(read_adapters("lora", tensors), model, clip, 0.5, 0.5)

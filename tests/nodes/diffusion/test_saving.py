@@ -1,5 +1,7 @@
 import io
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,13 @@ from torch import Tensor
 from graphengine.errors import FileRefused, GraphEngineError, RunCancelled
 from graphengine.node.api import Folders, NodeContext
 from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
-from graphengine_nodes.diffusion.families import load_checkpoint
+from graphengine_nodes.diffusion.families import load_checkpoint, load_model
 from graphengine_nodes.diffusion.lora import apply_lora
 from graphengine_nodes.diffusion.lora_formats import read_adapters
 from graphengine_nodes.diffusion.model import DiffusionModel
 from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
 from graphengine_nodes.diffusion.saving import (
+    checkpoint_tensors,
     clip_tensors,
     component_tensors,
     given,
@@ -28,7 +31,7 @@ from graphengine_nodes.diffusion.saving_nodes import NODE_CLASS_MAPPINGS
 from graphengine_nodes.diffusion.text_encode import TextEncoder
 from graphengine_nodes.diffusion.weights import Component, Place
 
-from . import ldm_layout
+from . import ldm_layout, tiny_dit, tiny_models
 from .weight_cases import clip, component, model, random, ready_weights
 
 FUSED = {"q.weight": (2, 3), "k.weight": (2, 3), "v.weight": (1, 3)}
@@ -214,3 +217,36 @@ def test_a_run_can_be_stopped_between_tensors_and_leaves_no_file(tmp_path: Path)
     with pytest.raises(RunCancelled):
         save_tensors({"a": given(torch.ones(2))}, tmp_path, "x", check=stop)
     assert [*tmp_path.iterdir()] == []
+
+
+def shifted(weights: Component) -> Component:
+    """The component with 1 / 3 added to all weights."""
+    return weights.patched({name: [lambda weight: weight + 1 / 3] for name in weights.shapes()})
+
+
+@pytest.mark.parametrize("make", [tiny_models.sd2_checkpoint, tiny_models.sdxl_checkpoint])
+def test_checkpoints_with_fused_weights_of_text_towers_come_back_the_same(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    model, encoder, vae = load_checkpoint(open_checkpoint(make(tmp_path / "first.safetensors")), "cpu")
+    assert encoder is not None
+    changed = encoder.with_components({name: shifted(part) for name, part in encoder.components().items()})
+    file = save_tensors(checkpoint_tensors(model, changed, vae), tmp_path, "second")
+    again, encoder_again, _ = load_checkpoint(open_checkpoint(file), "cpu")
+    assert encoder_again is not None
+    assert same(network_weights(again), network_weights(model))
+    for name, part in changed.components().items():
+        assert same(ready_weights(encoder_again.components()[name]), ready_weights(part))
+
+
+@pytest.mark.parametrize("shapes", [tiny_dit.sd3, tiny_dit.flux, tiny_dit.qwen_image, tiny_dit.wan])
+def test_transformers_with_fused_weights_come_back_the_same(
+    shapes: Callable[[], ldm_layout.Shapes], tmp_path: Path
+) -> None:
+    original = tiny_dit.write(tmp_path / "first.safetensors", shapes(), dtype=torch.bfloat16)
+    model = load_model(open_checkpoint(original), "cpu")
+    plain = save_tensors(model_tensors(model), tmp_path, "plain")
+    assert same(load_file(plain), {f"model.diffusion_model.{n}": t for n, t in load_file(original).items()})
+    changed = replace(model, network=model.network.with_component(shifted(model.network.component)))
+    file = save_tensors(model_tensors(changed), tmp_path, "second")
+    assert same(network_weights(load_model(open_checkpoint(file), "cpu")), network_weights(changed))
