@@ -92,7 +92,7 @@ class Job:
     shape: that of the latent, (B, C, H, W) or (B, C, T, H, W). noise and latent have it too, on the model's scale
     and device; mask is the latent's noise mask, (B, 1, H, W) for pictures. side: "positive", "negative" or another
     name that the guider has for the conditioning. network: the one that is sampled, which ControlNets must fit.
-    controls: the ControlNets that are ready already.
+    controls: the ControlNets that are ready already. seed: that of the noise.
     """
 
     shape: tuple[int, ...]
@@ -104,6 +104,7 @@ class Job:
     mask: Tensor | None = None
     network: Network | None = None
     controls: dict[int, ControlSource] = field(default_factory=dict)
+    seed: int = 0
 
     def control(self, source: ControlSource, sampling: ModelSampling) -> ControlSource:
         """The source made ready, once for all conditionings that hold it, so that they share a batch."""

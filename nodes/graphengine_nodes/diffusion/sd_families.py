@@ -22,8 +22,8 @@ from .family import Family, Part
 from .model import DiffusionModel, LatentFormat
 from .model_sampling import DiscreteSampling, ModelSampling, Prediction
 from .text_encode import Join, TextEncoder, alone
-from .unclip import NoiseAugmentation
 from .towers import SD1_L, SD2_H, SDXL_G, SDXL_L, ClipKind, clip_tower, join_sdxl
+from .unclip import NoiseAugmentation
 from .unet_inputs import (
     ConcatInput,
     VectorInput,
@@ -132,10 +132,6 @@ def sd2_prediction(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> Pr
     return "v" if deviation > _V_DEVIATION else "eps"
 
 
-def _unclip_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
-    return DiscreteSampling.linear("v")
-
-
 def _sdxl_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
     if "edm_mean" in checkpoint.entries or "edm_vpred.sigma_max" in checkpoint.entries:
         raise ModelError(
@@ -168,7 +164,7 @@ def _augmented(checkpoint: Checkpoint, config: UNetConfig) -> VectorInput:
 
 SD1 = _Kind("sd1", "SD1.x", _SD1_HEADS, LatentFormat(), _noise_prediction, _always(no_vector))
 SD2 = _Kind("sd2", "SD2.x", None, LatentFormat(), _sd2_sampling, _always(no_vector))
-UNCLIP = _Kind("sd2_unclip", "SD2.1-unCLIP", None, LatentFormat(), _unclip_sampling, _augmented)
+UNCLIP = _Kind("sd2_unclip", "SD2.1-unCLIP", None, LatentFormat(), _sd2_sampling, _augmented)
 SDXL = _Kind("sdxl", "SDXL", None, _SDXL_FORMAT, _sdxl_sampling, _always(sdxl_vector))
 REFINER = _Kind("sdxl_refiner", "the SDXL refiner", None, _SDXL_FORMAT, _noise_prediction, _always(refiner_vector))
 
@@ -231,8 +227,8 @@ def _family(kind: _Kind, matches: Callable[[UNetTraits], bool], places: TowerPla
 
 
 SD_FAMILIES: tuple[Family, ...] = (
-    _family(UNCLIP, lambda traits: traits.is_unclip, _SD2_TOWERS, alone),
     _family(REFINER, lambda traits: traits.is_refiner, _REFINER_TOWERS, alone),
+    _family(UNCLIP, lambda traits: traits.is_unclip, _SD2_TOWERS, alone),
     _family(SDXL, lambda traits: traits.is_sdxl, _SDXL_TOWERS, join_sdxl),
     _family(SD2, lambda traits: traits.label is None and traits.linear, _SD2_TOWERS, alone),
     _family(SD1, lambda traits: traits.label is None and not traits.linear, _SD1_TOWERS, alone),

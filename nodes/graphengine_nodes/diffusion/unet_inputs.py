@@ -6,7 +6,6 @@ inpainting models are the mask and the masked picture, those of InstructPix2Pix 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,8 @@ from torch import Tensor
 from graphengine_nodes.image.scaling import resize
 
 from .model import Job
+from .sinusoids import sinusoids
+from .unclip import NoiseAugmentation, picture_vector
 from .unet_traits import SIZE_NUMBERS
 
 # Any: the options of a conditioning are whatever node packs put there.
@@ -48,7 +49,7 @@ def sdxl_vector(options: Mapping[str, Any], job: Job) -> Tensor:
     width, height = _sizes(options, job)
     crop = [options.get("crop_h", 0), options.get("crop_w", 0)]
     target = [options.get("target_height", height), options.get("target_width", width)]
-    return _with_sizes(options, [height, width, *crop, *target])
+    return _with_sizes(options, job, [height, width, *crop, *target])
 
 
 def refiner_vector(options: Mapping[str, Any], job: Job) -> Tensor:
@@ -60,7 +61,7 @@ def refiner_vector(options: Mapping[str, Any], job: Job) -> Tensor:
     width, height = _sizes(options, job)
     crop = [options.get("crop_h", 0), options.get("crop_w", 0)]
     score = options.get("aesthetic_score", _BAD if job.side == "negative" else _GOOD)
-    return _with_sizes(options, [height, width, *crop, score])
+    return _with_sizes(options, job, [height, width, *crop, score])
 
 
 def _sizes(options: Mapping[str, Any], job: Job) -> tuple[float, float]:
@@ -68,22 +69,34 @@ def _sizes(options: Mapping[str, Any], job: Job) -> tuple[float, float]:
     return options.get("width", width), options.get("height", height)
 
 
-def _with_sizes(options: Mapping[str, Any], sizes: Sequence[float]) -> Tensor:
-    pooled = options.get("pooled_output")
+def _with_sizes(options: Mapping[str, Any], job: Job, sizes: Sequence[float]) -> Tensor:
+    pooled = _pooled(options, job)
+    encoded = sinusoids(torch.tensor([float(size) for size in sizes]), SIZE_NUMBERS).flatten()
+    return torch.cat([pooled.float(), encoded.to(pooled.device).expand(len(pooled), -1)], dim=1)
+
+
+def _pooled(options: Mapping[str, Any], job: Job) -> Tensor:
+    """The pooled text state, or the embedding of pictures that takes its place."""
+    pooled: Tensor | None = options.get("pooled_output")
+    pictures = options.get("unclip_conditioning")
+    if pictures:
+        width = pictures[0]["clip_vision_output"].image_embeds.shape[-1]
+        return picture_vector(pictures, NoiseAugmentation.plain(width), job)[:, :width]
     if pooled is None:
         raise ValueError(
             "the conditioning has no pooled text state, which SDXL models need: encode it with SDXL's CLIP"
         )
-    encoded = sinusoids(torch.tensor([float(size) for size in sizes])).flatten()
-    return torch.cat([pooled.float(), encoded.to(pooled.device).expand(len(pooled), -1)], dim=1)
+    return pooled
 
 
-def sinusoids(values: Tensor, numbers: int = SIZE_NUMBERS) -> Tensor:
-    """Values (N,) as cosines and sines of falling frequency (N, numbers); Vaswani et al. (2017), section 3.5."""
-    half = numbers // 2
-    frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
-    angles = values[:, None].float() * frequencies
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
+def unclip_vector(augment: NoiseAugmentation) -> VectorInput:
+    """The vector of an unCLIP model: that of the conditioning's pictures ("unclip_conditioning"), else zeros."""
+
+    def vector(options: Mapping[str, Any], job: Job) -> Tensor:
+        pictures = options.get("unclip_conditioning")
+        return picture_vector(pictures, augment, job) if pictures else torch.zeros(1, 2 * augment.width)
+
+    return vector
 
 
 def inpaint_concat(options: Mapping[str, Any], job: Job) -> Tensor:

@@ -75,10 +75,14 @@ def unet(
     linear: bool = False,
     in_channels: int = 4,
     label: int | None = None,
+    middle: int | None = None,
+    upwards: tuple[tuple[int, ...], ...] | None = None,
 ) -> Shapes:
     """LDM UNet; blocks and attention are per level, depth too where it is not the same for all.
 
-    label: the width of the vector of SDXL and unCLIP models.
+    label: the width of the vector of SDXL and unCLIP models. Distilled models differ on the way up and in the
+    middle: upwards has the depth of each output block, from the smallest level to the largest, middle that of the
+    middle; 0 is a middle of one residual block.
     """
     embedding = widths[0] * 4
     depths = (depth,) * len(widths) if isinstance(depth, int) else depth
@@ -99,20 +103,38 @@ def unet(
             number += 1
             skips.append(channels)
     shapes |= _resnet("middle_block.0", channels, channels, embedding)
-    shapes |= _transformer("middle_block.1", channels, context, depths[-1], linear)
-    shapes |= _resnet("middle_block.2", channels, channels, embedding)
-    number = 0
-    for level in reversed(range(len(widths))):
-        for block in range(blocks[level] + 1):
+    middle = depths[-1] if middle is None else middle
+    if middle:
+        shapes |= _transformer("middle_block.1", channels, context, middle, linear)
+        shapes |= _resnet("middle_block.2", channels, channels, embedding)
+    if upwards is None:
+        upwards = tuple((depths[level],) * (blocks[level] + 1) for level in reversed(range(len(widths))))
+    shapes |= _output_blocks(widths, skips, attention, upwards, context, linear)
+    return shapes | _norm("out.0", widths[0]) | _weights("out.2", 4, widths[0], 3, 3)
+
+
+def _output_blocks(
+    widths: tuple[int, ...],
+    skips: list[int],
+    attention: tuple[bool, ...],
+    depths: tuple[tuple[int, ...], ...],
+    context: int,
+    linear: bool,
+) -> Shapes:
+    """The way up: depths from the smallest level to the largest."""
+    shapes: Shapes = {}
+    channels, embedding, number = widths[-1], widths[0] * 4, 0
+    for level, own in zip(reversed(range(len(widths))), depths, strict=True):
+        for block, depth in enumerate(own):
             shapes |= _resnet(f"output_blocks.{number}.0", channels + skips.pop(), widths[level], embedding)
             channels = widths[level]
             if attention[level]:
-                shapes |= _transformer(f"output_blocks.{number}.1", channels, context, depths[level], linear)
-            if block == blocks[level] and level:
+                shapes |= _transformer(f"output_blocks.{number}.1", channels, context, depth, linear)
+            if block == len(own) - 1 and level:
                 index = 2 if attention[level] else 1
                 shapes |= _weights(f"output_blocks.{number}.{index}.conv", channels, channels, 3, 3)
             number += 1
-    return shapes | _norm("out.0", widths[0]) | _weights("out.2", 4, widths[0], 3, 3)
+    return shapes
 
 
 def _resnet(name: str, before: int, after: int, embedding: int) -> Shapes:

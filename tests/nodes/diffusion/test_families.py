@@ -1,73 +1,26 @@
-"""Every family of Stable Diffusion: found, loaded, and equal to the modules of diffusers and transformers."""
+"""Every family of Stable Diffusion: found, loaded, and equal to diffusers' own UNet."""
 
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
-from graphengine_nodes.diffusion.families import find_family, load_model
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall
+from graphengine_nodes.diffusion import keymaps
+from graphengine_nodes.diffusion.checkpoint import Checkpoint, TensorInfo, open_checkpoint
+from graphengine_nodes.diffusion.detect import unet_config
+from graphengine_nodes.diffusion.families import FAMILIES, find_family, load_model
+from graphengine_nodes.diffusion.model import Job
+from graphengine_nodes.diffusion.unet_network import unet_module
 
 from . import ldm_layout, tiny_models
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from diffusers import UNet2DConditionModel
-    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
-
-WRITERS: dict[str, Callable[[Path], Path]] = {
-    "sd1": tiny_models.sd1_checkpoint,
-    "sd2": tiny_models.sd2_checkpoint,
-    "sdxl": tiny_models.sdxl_checkpoint,
-    "sdxl_refiner": tiny_models.refiner_checkpoint,
-}
+from .family_cases import TIMES, WRITERS, ask, blocks, noise, reference
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
     folder = tmp_path_factory.mktemp("families")
     return {name: open_checkpoint(write(folder / f"{name}.safetensors")) for name, write in WRITERS.items()}
-
-
-def reference(checkpoint: Checkpoint, **config: Any) -> Any:
-    """diffusers' UNet with the weights of the file, made in the ordinary way."""
-    tensors = {name: checkpoint.tensor(info).float() for name, info in checkpoint.entries.items()}
-    depths = config.get("transformer_layers_per_block")
-    module = UNet2DConditionModel(attention_head_dim=config.pop("heads"), **config)
-    layout = {
-        "layers_per_block": config["layers_per_block"],
-        "transformer_layers_per_block": depths,
-        "class_embed_type": None,
-        "addition_embed_type": config.get("addition_embed_type"),
-    }
-    module.load_state_dict(convert_ldm_unet_checkpoint(tensors, layout))
-    return module.eval().requires_grad_(False)
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(3))
-
-
-def ask(model: DiffusionModel, x: Tensor, context: Tensor, job: Job | None = None, **options: Any) -> Tensor:
-    extras = model.network.extras(options, job or Job(tuple(x.shape), latent_format=model.latent_format))
-    extra = {name: value.expand(len(x), *value.shape[1:]) for name, value in extras.values.items()}
-    return model.network(NetworkCall(x, torch.linspace(901.0, 3.0, len(x)), context, {**extra, **extras.spatial}))
-
-
-TIMES = torch.tensor([901.0, 3.0])
-KINDS = ("DownBlock2D", "CrossAttnDownBlock2D"), ("UpBlock2D", "CrossAttnUpBlock2D")
-
-
-def blocks(*attention: bool) -> dict[str, Any]:
-    return {
-        "down_block_types": tuple(KINDS[0][has] for has in attention),
-        "up_block_types": tuple(KINDS[1][has] for has in reversed(attention)),
-    }
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -157,3 +110,67 @@ def test_the_unet_of_the_refiner_computes_what_diffusers_computes(checkpoints: d
         expected = module(x, TIMES[:1], context, added_cond_kwargs=added).sample
         job = Job(tuple(x.shape), side=side)
         assert torch.allclose(ask(model, x, context, job, pooled_output=pooled), expected, atol=1e-5)
+
+
+FULL_SIZES = {
+    "SD2": (
+        ldm_layout.unet(ldm_layout.SD15_WIDTHS, (2,) * 4, (True, True, True, False), 1024, linear=True),
+        "sd2",
+        (5, 10, 20, 20),
+    ),
+    "SDXL": (
+        ldm_layout.unet(
+            (320, 640, 1280), (2,) * 3, (False, True, True), 2048, depth=(0, 2, 10), linear=True, label=2816
+        ),
+        "sdxl",
+        (5, 10, 20),
+    ),
+    "refiner": (
+        ldm_layout.unet(
+            (384, 768, 1536, 1536),
+            (2,) * 4,
+            (False, True, True, False),
+            1280,
+            depth=4,
+            linear=True,
+            label=2560,
+        ),
+        "sdxl_refiner",
+        (6, 12, 24, 24),
+    ),
+    "SSD-1B": (
+        ldm_layout.unet(
+            (320, 640, 1280),
+            (2,) * 3,
+            (False, True, True),
+            2048,
+            depth=(0, 2, 4),
+            linear=True,
+            label=2816,
+            middle=0,
+            upwards=((4, 4, 10), (2, 1, 1), (0, 0, 0)),
+        ),
+        "sdxl",
+        (5, 10, 20),
+    ),
+    "SD2.1-unCLIP": (
+        ldm_layout.unet(
+            ldm_layout.SD15_WIDTHS, (2,) * 4, (True, True, True, False), 1024, linear=True, label=2048
+        ),
+        "sd2_unclip",
+        (5, 10, 20, 20),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FULL_SIZES)
+def test_unets_of_full_size_are_built_as_the_file_has_them(name: str) -> None:
+    shapes, family, heads = FULL_SIZES[name]
+    part = {key: TensorInfo("F16", shape, 0, 0) for key, shape in shapes.items()}
+    assert next(known.name for known in FAMILIES if known.matches(part)) == family
+    named = {new: shapes[old] for old, new in keymaps.unet_names(shapes).items()}
+    module: Any = unet_module(unet_config("m", named), None)
+    assert {key: tuple(weight.shape) for key, weight in module.named_parameters()} == named
+    attended = [block for block in module.down_blocks if hasattr(block, "attentions")]
+    found = [block.attentions[0].transformer_blocks[0].attn1.heads for block in attended]
+    assert found == [number for number, block in zip(heads, module.down_blocks, strict=True) if block in attended]

@@ -82,6 +82,16 @@ def refiner_checkpoint(path: Path) -> Path:
     return _write(path, refiner_unet(), {REFINER_G: ldm_layout.open_clip(POOLED, 2)})
 
 
+def unclip_checkpoint(path: Path) -> Path:
+    """SD2.1-unCLIP for image embeddings 64 wide, whose mean is 0.25 and deviation 0.5 in every number."""
+    unet = ldm_layout.unet((64, 64, 128), (1, 1, 1), (True, True, False), 64, linear=True, label=128)
+    statistics = {
+        "noise_augmentor.data_mean": torch.full((1, 64), 0.25),
+        "noise_augmentor.data_std": torch.full((1, 64), 0.5),
+    }
+    return _write(path, unet, {SD2_H: ldm_layout.open_clip(64, 3)}, statistics)
+
+
 def clip_l_file(path: Path) -> Path:
     """A CLIP-L tower alone, in the layout of transformers."""
     return ldm_layout.write(path, prefixed("text_model.", ldm_layout.clip(64, 2)))
