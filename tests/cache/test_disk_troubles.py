@@ -76,9 +76,7 @@ with DiskStore(folder) as store:
 
 
 @pytest.mark.parametrize("is_open_elsewhere", [False, True])
-def test_in_a_read_only_folder_results_are_found_and_none_is_kept_with_one_warning(
-    *, is_open_elsewhere: bool
-) -> None:
+def test_in_a_read_only_folder_results_are_found_and_none_is_kept(*, is_open_elsewhere: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with DiskStore(folder) as store:

@@ -345,3 +345,30 @@ def _value(bench: Bench, nodes: dict[str, Any], link: list[Any]) -> object:
     others = {node_id: node for node_id, node in nodes.items() if node_id != "out"}
     fresh = Bench(bench.folders, versions=bench.versions)
     return fresh.run({**others, "probe": ("Show", {"value": link})}).ui[NodeId("probe")]["value"]
+
+
+class ReadOnlyStore(MemoryStore):
+    """A store that takes nothing any more once it is frozen."""
+
+    is_frozen = False
+
+    def put(self, key: str, outputs: Outputs) -> bool:
+        return not self.is_frozen and super().put(key, outputs)
+
+    def alias(self, key: str, existing: str) -> bool:
+        return not self.is_frozen and super().alias(key, existing)
+
+
+def test_a_store_that_cannot_be_written_still_gives_what_reads_the_same() -> None:
+    store = ReadOnlyStore()
+
+    def called(version: str) -> list[str]:
+        CALLS.clear()
+        registry = NodeRegistry([define("Half", Half, version=version), define("Sum", Sum, version="1")])
+        nodes = {"1": ("Half", {"value": 8}), "2": ("Sum", {"a": ["1", 0], "b": 1})}
+        Engine(registry, store, Folders(), LocalExecutor(), "cpu").run(workflow(nodes), targets=[NodeId("2")])
+        return list(CALLS)
+
+    assert called("1") == ["Half", "Sum"]
+    store.is_frozen = True
+    assert called("2") == ["Half"]
