@@ -79,7 +79,7 @@ def sample_custom(
     drawn, clean, sigmas = (value.to(model.device) for value in (drawn, samples, sigmas.float()))
     if clean.any():  # an empty latent is empty on every scale
         clean = model.latent_format.process_in(clean)
-    denoiser = replace(_denoiser(guider, latent, clean, drawn, check_cancelled), sigmas=sigmas)
+    denoiser = replace(_denoiser(guider, latent, clean, drawn, noise.seed, check_cancelled), sigmas=sigmas)
     fully = is_max_denoise(sampling, float(sigmas[0]))
     x = sampling.noise_scaling(sigmas[0], drawn, clean, max_denoise=fully)
     noise_sampler = (
@@ -98,12 +98,13 @@ def sample_custom(
 
 
 def _denoiser(
-    guider: Guider, latent: Latent, clean: Tensor, noise: Tensor, check_cancelled: Callable[[], None]
+    guider: Guider, latent: Latent, clean: Tensor, noise: Tensor, seed: int, check_cancelled: Callable[[], None]
 ) -> GuidedDenoiser:
     model, mask = guider.model, latent.get("noise_mask")
     if mask is not None:
         mask = over_channels(resize_mask(mask, clean.shape).to(model.device), clean.ndim)
-    job = Job(tuple(clean.shape), model.device, "", model.latent_format, noise, clean, mask, model.network)
+    shape, own = tuple(clean.shape), model.latent_format
+    job = Job(shape, model.device, "", own, noise, clean, mask, model.network, seed=seed)
     conditions = {
         side: prepare_conditions(conditioning, model, replace(job, side=side))
         for side, conditioning in share_controls({**model.guidance.conditionings, **guider.conditionings}).items()
