@@ -3,8 +3,9 @@
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 
 class Resident(Protocol):
@@ -34,6 +35,8 @@ class DeviceMemory:
         self._budget = budget
         self._loaded: OrderedDict[weakref.ref[Resident], int] = OrderedDict()
         self._lock = threading.Lock()
+        #: Tensors on the devices that several models may hold, by what they were made of; forgotten with the last.
+        self.shared: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()  # Any: torch is not imported here
 
     def reserve(self, resident: Resident, size: int) -> None:
         """Note that the resident is about to take `size` bytes; others that were used longer ago make room."""

@@ -65,6 +65,7 @@ class Checkpoint:
     path: Path
     entries: Mapping[str, TensorInfo]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    state: tuple[int, ...] = ()  # device, inode, size and times of the file when it was opened
 
     def part(self, *prefixes: str) -> dict[str, TensorInfo]:
         """The entries under any of the prefixes, named without it."""
@@ -88,6 +89,20 @@ class Checkpoint:
             copied = bytearray(self._mapped[info.start : info.end])
             return torch.frombuffer(copied, dtype=dtype).view(info.shape)
         return torch.frombuffer(self._mapped, dtype=dtype, count=count, offset=info.start).view(info.shape)
+
+    def place(self, address: int) -> tuple[int, ...] | None:
+        """Which bytes of which state of a file lie at a memory address; None when they are not of this file."""
+        if "_mapped" not in self.__dict__ or not self.state:
+            return None
+        offset = address - self._start
+        return (*self.state, offset) if 0 <= offset < len(self._mapped) else None
+
+    @cached_property
+    def _start(self) -> int:
+        """The address of the first mapped byte."""
+        import torch  # heavy: only needed once weights are used
+
+        return torch.frombuffer(self._mapped, dtype=torch.uint8, count=1).data_ptr()
 
     def release(self) -> None:
         """Give back the memory of pages that were read; tensors stay valid and are read again when used."""
@@ -113,7 +128,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            size = status.st_size
             start = file.read(512)
             _refuse_other_formats(path, start)
             length = _header_length(path, start, size)
@@ -127,7 +143,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise _error(path, "is not a safetensors file: its metadata is no table")
     entries = {name: _entry(path, name, value, 8 + length) for name, value in fields.items()}
     _check_extent(path, entries, 8 + length, size)
-    return Checkpoint(path, entries, {str(key): str(value) for key, value in metadata.items()})
+    state = (status.st_dev, status.st_ino, size, status.st_mtime_ns, status.st_ctime_ns)
+    return Checkpoint(path, entries, {str(key): str(value) for key, value in metadata.items()}, state)
 
 
 def _refuse_other_formats(path: Path, start: bytes) -> None:

@@ -11,10 +11,9 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from graphengine.node.memory import DeviceMemory
 
 from .checkpoint import Checkpoint
 from .packing import Publish, can_pack, pack
+from .stored_weights import StoredWeights, frozen
 
 _RELEASE_EVERY = 64 * 2**20  # bytes cast between two releases of mapped pages
 
@@ -39,43 +39,6 @@ class Place(NamedTuple):
 
     name: str
     rows: slice | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Stored:
-    """The weights as the file has them, and those that are cast for as long as some module holds them."""
-
-    checkpoint: Checkpoint
-    mapped: Mapping[str, Tensor]
-    first_name: Mapping[str, str]  # a weight that the module holds under two names is kept under the first
-    device: str
-    dtype: torch.dtype
-    rounded: torch.dtype | None
-    cast: WeakValueDictionary[str, nn.Parameter]
-    lock: threading.Lock
-
-    def original(self, name: str) -> Tensor:
-        """The weight as the file has it, but for the rounding; float32 on the CPU."""
-        weight = self.mapped[name]
-        if self.rounded is not None:
-            weight = weight.to(self.rounded)
-        return weight.to(torch.float32)
-
-    def shared(self, name: str) -> nn.Parameter:
-        """The weight on the device, the same tensor for everyone who asks."""
-        parameter = self.cast.get(name)
-        if parameter is None:
-            weight = self.mapped[name]
-            if self.rounded is not None:
-                weight = weight.to(self.rounded)
-            parameter = frozen(weight.to(self.device, self.dtype))
-            self.cast[name] = parameter
-        return parameter
-
-
-def frozen(weight: Tensor) -> nn.Parameter:
-    """The weight as a parameter that takes no gradient."""
-    return nn.Parameter(weight, requires_grad=False)
 
 
 class Component:
@@ -108,9 +71,8 @@ class Component:
         context = current_context.get()
         self._memory = DeviceMemory() if context is None else context.memory
         mapped = {name: parameter.detach() for name, parameter in module.named_parameters()}
-        cast: WeakValueDictionary[str, nn.Parameter] = WeakValueDictionary()
-        first = _first_names(module)
-        self._weights = _Stored(checkpoint, mapped, first, device, dtype, stored, cast, threading.Lock())
+        first, cast = _first_names(module), self._memory.shared
+        self._weights = StoredWeights(checkpoint, mapped, first, device, dtype, stored, cast)
         self._changes: Mapping[str, tuple[Change, ...]] = {}
         self._backend: str | None = None
         self._is_ready = False
@@ -145,7 +107,7 @@ class Component:
     def _missing(self) -> int:
         """How many bytes the cast of the weights takes that nobody has cast yet."""
         size, weights = self.dtype.itemsize, self._weights
-        new = (name for name in weights.mapped if name in self._changes or name not in weights.cast)
+        new = (name for name in weights.mapped if name in self._changes or not weights.is_cast(name))
         return sum(weights.mapped[name].numel() * size for name in new)
 
     def _named(self, module: nn.Module) -> list[tuple[str, nn.Module, str]]:
@@ -178,8 +140,7 @@ class Component:
         """This component computing in another dtype; it shares no weight that is cast."""
         twin = self._like()
         twin.dtype, twin._packs = dtype, self._packs and can_pack(self.device, dtype)
-        cast: WeakValueDictionary[str, nn.Parameter] = WeakValueDictionary()
-        twin._weights = replace(self._weights, dtype=dtype, cast=cast, lock=threading.Lock())
+        twin._weights = replace(self._weights, dtype=dtype, lock=threading.Lock())
         return twin
 
     def compiled(self, backend: str) -> Component:
@@ -258,7 +219,7 @@ class Component:
 
         def publish(parameter: nn.Parameter) -> None:
             if name not in self._changes:
-                self._weights.cast[name] = parameter
+                self._weights.share(name, parameter)
 
         return publish
 

@@ -28,10 +28,17 @@ def component(tmp_path: Path) -> Component:
     return made(tmp_path / "m.safetensors")
 
 
+SHAPES = {"first.w": (3, 3), "first.b": (3,), "last.w": (2, 3), "last.b": (2,)}
+
+
 def made(path: Path) -> Component:
-    shapes = {"first.w": (3, 3), "first.b": (3,), "last.w": (2, 3), "last.b": (2,)}
-    checkpoint = open_checkpoint(ldm_layout.write(path, shapes, dtype=torch.float16))
-    module = assign_weights("two layers", checkpoint, dict(checkpoint.entries), NAMES, two_layers)
+    return loaded(ldm_layout.write(path, SHAPES, dtype=torch.float16))
+
+
+def loaded(path: Path) -> Component:
+    checkpoint = open_checkpoint(path)
+    part = {name: info for name, info in checkpoint.entries.items() if name in NAMES}
+    module = assign_weights("two layers", checkpoint, part, NAMES, two_layers)
     return Component(module, checkpoint, device="cpu", sources=plain_sources(NAMES))
 
 
@@ -160,6 +167,22 @@ def test_models_share_a_budget_of_memory(tmp_path: Path) -> None:
     assert not first._is_ready
     first.ready()
     assert not second._is_ready
+
+
+def test_loaders_of_one_file_share_its_weights(tmp_path: Path) -> None:
+    memory, path = DeviceMemory(), tmp_path / "m.safetensors"
+    token = current_context.set(NodeContext(memory=memory))
+    try:
+        first = made(path)
+        again = loaded(path)
+        ldm_layout.write(path, {**SHAPES, "more": (1,)}, dtype=torch.float16)
+        changed = loaded(path)
+    finally:
+        current_context.reset(token)
+    own, others, later = weights(first), weights(again), weights(changed)
+    assert all(own[name] is others[name] for name in own)
+    assert not any(own[name] is later[name] for name in own)
+    assert memory.used("cpu") == 2 * 80
 
 
 def test_a_patched_model_takes_the_memory_of_its_changes_only(component: Component) -> None:
