@@ -19,7 +19,10 @@ from graphengine.workflow.models import Workflow, WorkflowNode
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json") if not path.name.endswith(".api.json"))
-PACKS = [load_pack(Pack(name, f"graphengine_nodes.{name}")) for name in ("core", "image", "diffusion")]
+EXPLAINED = "img2img_explained"
+PACKS = [
+    load_pack(Pack(name, f"graphengine_nodes.{name}")) for name in ("core", "image", "diffusion", "explaining")
+]
 SHIPPED = next(pack.models for pack in PACKS if pack.models is not None)
 
 
@@ -43,7 +46,7 @@ def _read(engine: Engine, path: Path) -> Workflow:
 
 
 def test_the_main_jobs_have_an_example() -> None:
-    assert {"img2img", "inpaint", "latent_upscale", "txt2img"} <= set(NAMES)
+    assert {"img2img", EXPLAINED, "inpaint", "latent_upscale", "txt2img"} <= set(NAMES)
     assert sorted(path.name for path in WORKFLOWS.glob("*.api.json")) == [f"{name}.api.json" for name in NAMES]
 
 
@@ -75,7 +78,7 @@ def _drawing(name: str) -> Any:
 def test_every_link_is_known_at_both_ends(name: str) -> None:
     document = _drawing(name)
     nodes = {node["id"]: node for node in document["nodes"]}
-    at_inputs = {slot["link"] for node in nodes.values() for slot in node["inputs"]}
+    at_inputs = {slot["link"] for node in nodes.values() for slot in node["inputs"]} - {None}
     at_outputs = [link for node in nodes.values() for slot in node["outputs"] for link in slot["links"] or ()]
     assert sorted(at_outputs) == sorted(at_inputs) == [link[0] for link in document["links"]]
     for link, origin, origin_slot, target, target_slot, kind in document["links"]:
@@ -104,7 +107,7 @@ def _with_steps(workflow: Workflow, steps: int) -> Workflow:
     return Workflow(
         {
             node_id: WorkflowNode(node.class_type, {**node.inputs, "steps": steps}, node.title)
-            if node.class_type == "KSampler"
+            if "steps" in node.inputs
             else node
             for node_id, node in workflow.nodes.items()
         },
@@ -112,7 +115,7 @@ def _with_steps(workflow: Workflow, steps: int) -> Workflow:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - {EXPLAINED}))
 def test_an_example_makes_a_picture_and_the_second_run_is_cached(engine: Engine, name: str) -> None:
     workflow = _with_steps(_read(engine, WORKFLOWS / f"{name}.json"), 2)
     first = engine.run(workflow)
@@ -125,3 +128,20 @@ def test_an_example_makes_a_picture_and_the_second_run_is_cached(engine: Engine,
     second = engine.run(workflow)
     assert (first.cached, dict(second.executed)) == ((), {})
     assert list(engine.folders.output.iterdir()) == [saved]
+
+
+def test_the_explained_example_draws_its_pictures_and_the_second_run_is_cached(engine: Engine) -> None:
+    workflow = _with_steps(_read(engine, WORKFLOWS / f"{EXPLAINED}.json"), 2)
+    first = engine.run(workflow)
+    savers = [node for node in workflow.nodes.values() if node.class_type == "SaveImage"]
+    saved = sorted((engine.folders.output / EXPLAINED).iterdir())
+    assert [path.name for path in saved] == sorted(
+        f"{str(node.inputs['filename_prefix']).removeprefix(EXPLAINED + '/')}_00001_.png" for node in savers
+    )
+    for path in saved:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 90, path.name
+            assert len(picture.getcolors(1 << 22) or ()) > 20, path.name
+    shown = [text for outputs in first.ui.values() for text in outputs.get("text", ())]
+    assert len(shown) == 5
+    assert dict(engine.run(workflow).executed) == {}

@@ -73,7 +73,7 @@ class ExplainTrainMLPVAE:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, in ComfyUI's form."""
-        rate = {"default": 0.003, "min": 0.00001, "max": 1.0, "step": 0.00001, "round": False}
+        rate = {"default": 0.001, "min": 0.00001, "max": 1.0, "step": 0.00001, "round": False}
         return {
             "required": {
                 "images": ("IMAGE",),
@@ -81,7 +81,7 @@ class ExplainTrainMLPVAE:
                 "hidden": ("INT", {"default": 200, "min": 1, "max": 2048}),
                 "latents": ("INT", {"default": 2, "min": 1, "max": 256}),
                 "likelihood": (["bernoulli", "gaussian"],),
-                "steps": ("INT", {"default": 500, "min": 1, "max": 100000}),
+                "steps": ("INT", {"default": 1000, "min": 1, "max": 100000}),
                 "batch_size": ("INT", {"default": 32, "min": 1, "max": 4096}),
                 "learning_rate": ("FLOAT", rate),
                 "seed": SEED,

@@ -21,9 +21,9 @@ class Settings:
     hidden: int = 200
     latents: int = 2
     likelihood: Likelihood = "bernoulli"
-    steps: int = 500
+    steps: int = 1000
     batch_size: int = 32
-    learning_rate: float = 0.003
+    learning_rate: float = 0.001
     seed: int = 0
 
 

@@ -152,8 +152,8 @@ class ExplainELBO:
     DESCRIPTION = (
         "ELBO = 1/L sum_l log p(x|z_l) - KL(q(z|x) || N(0, I)) <= log p(x), z_l = mu + exp(logvar / 2) * eps_l "
         "(Kingma & Welling 2013, eq. 7), with p(x|z) = N(decoder(z), s^2 I). L is samples, s the deviation. Bits "
-        "per number = -ELBO / (n log 2). Of an encoder without variance it is the bound for the deviation that "
-        "you state, not one that the model was trained for."
+        "per 8-bit number = 8 - ELBO / (n log 2). Of an encoder without variance it is the bound for the "
+        "deviation that you state, not one that the model was trained for."
     )
     RETURN_TYPES = ("FLOAT", "FLOAT", "FLOAT", "STRING", "IMAGE")
     RETURN_NAMES = ("elbo", "log_likelihood", "kl", "table", "picture")

@@ -120,13 +120,17 @@ def bound_views(both: Bound, pixels: Tensor, *, learned: bool) -> tuple[str, Ten
     """The terms of the bound of each picture as a table, text and IMAGE. pixels: (B, H, W, 3)."""
     numbers = pixels[0, ..., :3].numel()
     rows = [
-        [str(i + 1), f"{fit:.1f}", f"{kl:.1f}", f"{fit - kl:.1f}", f"{-(fit - kl) / numbers / math.log(2):.3f}"]
+        [str(i + 1), f"{fit:.1f}", f"{kl:.1f}", f"{fit - kl:.1f}", f"{_bits(fit - kl, numbers):.3f}"]
         for i, (fit, kl) in enumerate(zip(both.log_likelihood.tolist(), both.kl.tolist(), strict=True))
     ]
     if len(rows) > 1:
         fit, kl = (float(term.mean()) for term in both)
-        bits = -(fit - kl) / numbers / math.log(2)
-        rows.append(["mean", f"{fit:.1f}", f"{kl:.1f}", f"{fit - kl:.1f}", f"{bits:.3f}"])
-    heads = ("picture", "E log p(x|z)", "KL(q || N(0,I))", "ELBO (nats)", "bits per number")
+        rows.append(["mean", f"{fit:.1f}", f"{kl:.1f}", f"{fit - kl:.1f}", f"{_bits(fit - kl, numbers):.3f}"])
+    heads = ("picture", "E log p(x|z)", "KL(q || N(0,I))", "ELBO (nats)", "bits of 8")
     title = "Evidence lower bound" if learned else "Evidence lower bound, posterior variance stated by hand"
     return tables.as_text(heads, rows), to_image(tables.as_picture(title, heads, rows[:40]))
+
+
+def _bits(elbo: float, numbers: int) -> float:
+    """Bits per number of a picture with 8-bit values: a level is 1/256 wide in 0..1, hence the 8."""
+    return 8 - elbo / numbers / math.log(2)

@@ -64,7 +64,7 @@ def matrix_picture(
     """
     label = min(max((text_width(name) for name in row_labels), default=0.0), _LONGEST_LABEL) + 12
     cell = max([_CELL_WIDTH, *(min(text_width(name, SMALL), 110) + 10 for name in column_labels)])
-    left, top = _EDGE + label + 22, _EDGE + 78
+    left, top = _EDGE + label + (22 if rows_are else 0), _EDGE + (78 if columns_are else 54)
     width = max(left + cell * values.shape[1] + _EDGE, text_width(title, LARGE) + 2 * _EDGE)
     canvas = Canvas(width, top + _CELL_HEIGHT * len(values) + 54)
     canvas.text((_EDGE, _EDGE), title, size=LARGE)
