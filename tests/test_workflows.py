@@ -142,6 +142,5 @@ def test_the_explained_example_draws_its_pictures_and_the_second_run_is_cached(e
         with Image.open(path) as picture:
             assert min(picture.size) > 90, path.name
             assert len(picture.getcolors(1 << 22) or ()) > 20, path.name
-    shown = [text for outputs in first.ui.values() for text in outputs.get("text", ())]
-    assert len(shown) == 5
+    assert sum("text" in outputs for outputs in first.ui.values()) == 5
     assert dict(engine.run(workflow).executed) == {}
