@@ -1,0 +1,53 @@
+"""CLIP_VISION values from files."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from graphengine.node.api import ModelError
+
+from .build import assign_weights
+from .checkpoint import Checkpoint
+from .towers import split_rows
+from .vision import ClipVision, VisionTower
+from .vision_layout import VisionConfig, open_prefix, vision_config, vision_places
+from .weights import Component
+
+
+def load_vision(checkpoint: Checkpoint, device: str) -> ClipVision:
+    """The image encoder of a file of its own, or of a checkpoint that has one.
+
+    Raises:
+        ModelError: the file holds none, or an incomplete one.
+    """
+    file = checkpoint.path.name
+    shapes = {name: info.shape for name, info in checkpoint.entries.items()}
+    places = vision_places(shapes)
+    if not places:
+        raise ModelError(
+            f"file {file!r} holds no image encoder",
+            hint="CLIP's vision towers (ViT-L, ViT-H, ViT-bigG) and SigLIP's are supported",
+        )
+    split = split_rows(checkpoint.entries, places)
+    transposed = open_prefix(shapes) is not None
+    config = vision_config(file, {name: info.shape for name, info in split.items()}, transposed=transposed)
+    names = {name: name for name in split}
+    module = assign_weights("an image encoder", checkpoint, split, names, lambda: vision_module(config))
+    # ComfyUI keeps image encoders in float16 and computes in float32
+    return ClipVision(Component(module, checkpoint, device=device, stored=torch.float16, sources=places), config)
+
+
+def load_vision_of_checkpoint(checkpoint: Checkpoint, device: str) -> ClipVision | None:
+    """The image encoder of a whole checkpoint; None when the file holds none.
+
+    Raises:
+        ModelError: the encoder is incomplete.
+    """
+    return load_vision(checkpoint, device) if open_prefix(checkpoint.entries) is not None else None
+
+
+def vision_module(config: VisionConfig) -> nn.Module:
+    """The network of these sizes, on the meta device."""
+    with torch.device("meta"):
+        return VisionTower(config)
