@@ -1,8 +1,8 @@
 """LoRAs and their kin applied to a MODEL and a CLIP.
 
 Only weights that a file changes get a second copy, and it is made when the model is first used. Names that fit no
-weight are told in one warning and left out, as ComfyUI does; a file of which no name fits, or one whose shapes do
-not fit, belongs to another model, which is an error.
+weight are told in one warning and left out, as ComfyUI does; a file of which no name fits, or whose shapes do not
+fit, belongs to another model, which is an error.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from .weights import Change, Component
 logger = logging.getLogger(__name__)
 
 _NAMED = 4  # how many names a warning lists
+#: Which share of the weights may have another shape: the first layer of an inpainting model has.
+_TOLERATED = 0.05
 #: What only stems of one family have, written with underscores → what it is called. The first match counts.
 _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"individual_token_refiner", "HunyuanVideo"),
@@ -107,6 +109,7 @@ class _Fit:
     def __init__(self, file: AdapterFile) -> None:
         self.file = file
         self.used: set[str] = set()
+        self.misfits: dict[str, str] = {}
 
     def model_stems(self) -> Iterable[tuple[str, str]]:
         """Pairs (stem, stem without prefix) for the diffusion model."""
@@ -124,53 +127,54 @@ class _Fit:
     def changes(
         self, component: Component, stems: Iterable[tuple[str, str]], strength: float
     ) -> dict[str, list[Change]]:
-        """The changes of a component's weights, by parameter.
-
-        Raises:
-            ModelError: a weight has another shape than the file's.
-        """
+        """The changes of a component's weights, by parameter; notes in `used` and `misfits` what came of stems."""
         names = WeightNames(component)
         changes: dict[str, list[Change]] = defaultdict(list)
         for stem, plain in stems:
             for adapter in self.file.adapters[stem]:
                 places = names.find(plain, adapter.target)
-                if places is None:
+                misfit = None if places is None else _misfit(stem, adapter, places, names)
+                if misfit is not None:
+                    self.misfits[stem] = misfit
+                if places is None or misfit is not None:
                     continue
-                self._check_shape(stem, adapter, places, names)
                 self.used.add(stem)
                 for place in places:
                     rows = place.rows if len(places) > 1 else None
                     changes[place.name].append(Patch(adapter, strength, rows))
         return changes
 
-    def _check_shape(self, stem: str, adapter: Adapter, places: Places, names: WeightNames) -> None:
-        shapes = [names.shapes[place.name] for place in places]
-        outputs = sum(shape[0] if shape else 1 for shape in shapes)
-        each = prod(shapes[0][1:])
-        if adapter.size[0] != outputs or adapter.size[1] not in (None, each):
-            given = " x ".join(str(size) for size in adapter.size if size is not None)
-            raise ModelError(
-                f"LoRA file {self.file.file!r} does not fit the model: {stem!r} changes a weight of {given} "
-                f"numbers, the model's {places[0].name!r} has {outputs} x {each}",
-                hint=_belongs(self.file),
-            )
-        if len(places) > 1 and not adapter.by_rows:
-            raise ModelError(
-                f"LoRA file {self.file.file!r} changes {stem!r} as a whole, which the model holds in "
-                f"{len(places)} parts",
-                hint="only adapters whose outputs do not depend on each other can be used here",
-            )
+
+def _misfit(stem: str, adapter: Adapter, places: Places, names: WeightNames) -> str | None:
+    """Why an adapter cannot change the weight at these places; None when it can."""
+    shapes = [names.shapes[place.name] for place in places]
+    outputs = sum(shape[0] if shape else 1 for shape in shapes)
+    each = prod(shapes[0][1:])
+    if adapter.size[0] != outputs or adapter.size[1] not in (None, each):
+        given = " x ".join(str(size) for size in adapter.size if size is not None)
+        return (
+            f"{stem!r} changes a weight of {given} numbers, the model's {places[0].name!r} has {outputs} x {each}"
+        )
+    if len(places) > 1 and not adapter.by_rows:
+        return f"{stem!r} changes a weight as a whole, which the model holds in {len(places)} parts"
+    return None
 
 
 def _report(fit: _Fit, model: DiffusionModel | None, clip: TextEncoder | None) -> None:
     """Warn of names that fitted nothing.
 
     Raises:
-        ModelError: none did.
+        ModelError: none did, or too many weights have other shapes.
     """
     file = fit.file
+    if len(fit.misfits) > _TOLERATED * len(fit.used):
+        raise ModelError(
+            f"LoRA file {file.file!r} does not fit the model in {len(fit.misfits)} of "
+            f"{len(fit.misfits) + len(fit.used)} weights: {next(iter(fit.misfits.values()))}",
+            hint=_belongs(file),
+        )
     wanted = [stem for stem in file.adapters if (clip if is_text_stem(stem) else model) is not None]
-    left = [*(stem for stem in wanted if stem not in fit.used), *file.unknown]
+    left = [*(fit.misfits.get(stem, stem) for stem in wanted if stem not in fit.used), *file.unknown]
     if not fit.used:
         given = "the CLIP" if model is None else f"the model, which is of the family {model.network.family!r}"
         raise ModelError(

@@ -1,16 +1,10 @@
-"""What an adapter file says: its tensors sorted by weight and by role, checked, and what they do to a weight.
+"""What the tensors of an adapter file do to a weight: one adapter per format, checked when it is made.
 
-A name in such a file is a stem, which names a weight, and an ending, which says what the tensor is. Trainers agree
-on neither; this module knows the endings, `lora_names` the stems. Known are the endings of kohya's sd-scripts
-(`.lora_up.weight`, `.alpha`), of diffusers and PEFT (`.lora_B.weight`, `_lora.up.weight`,
-`.lora_linear_layer.up.weight`, `.lora_magnitude_vector`), of LyCORIS (LoCon, LoHa, LoKr, full, norms, GLoRA,
-Diag-OFT, BOFT, DoRA) and of ComfyUI (`.diff`, `.diff_b`, `.set_weight`). The mathematics is in `lora_formulas`.
+The endings of names are told apart in `lora_tensors`; the mathematics is in `lora_formulas`.
 """
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -19,101 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from graphengine.node.api import ModelError
-
 from . import lora_formulas as formulas
-
-Shape = tuple[int, ...]
-
-_NAME = re.compile(
-    r"(?P<stem>.+?)(?:"
-    r"[._]lora(?:_linear_layer)?[._](?P<side>up|down|mid|A|B)(?:\.default)?(?:\.weight|(?P<bias>\.bias))?"
-    r"|\.(?P<role>alpha|dora_scale|lora_magnitude_vector|diff|diff_b|w_norm|b_norm|set_weight"
-    r"|hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2)|oft_blocks|rescale|a[12]|b[12]|bm)"
-    r"(?:\.default)?(?:\.weight)?)"
-)
-#: Roles that trainers have several names for.
-_SAME = {
-    "A": "down",
-    "B": "up",
-    "mid": "middle",
-    "w_norm": "diff",
-    "b_norm": "diff_b",
-    "lora_magnitude_vector": "dora_scale",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Tensors:
-    """The tensors that a file has for one weight, by role; `names` are their names in the file."""
-
-    file: str
-    stem: str
-    names: Mapping[str, str]
-    values: Mapping[str, Tensor]
-
-    def __contains__(self, role: str) -> bool:
-        return role in self.values
-
-    def shape(self, role: str, *, at_least: int = 1) -> Shape:
-        """The shape of a tensor.
-
-        Raises:
-            ModelError: there is no such tensor, or it has fewer dimensions.
-        """
-        if role not in self.values:
-            raise ModelError(
-                f"LoRA file {self.file!r} lacks a tensor of {self.stem!r}: its {role!r}",
-                hint="the file is incomplete",
-            )
-        shape = tuple(self.values[role].shape)
-        if len(shape) < at_least or 0 in shape:
-            raise self.misfit(role)
-        return shape
-
-    def misfit(self, *roles: str) -> ModelError:
-        """The error that tensors have shapes that no formula can use."""
-        shapes = " and ".join(f"{self.names[role]!r} of {list(self.values[role].shape)}" for role in roles)
-        return ModelError(f"LoRA file {self.file!r} is damaged: no formula fits {shapes}")
-
-    def require(self, fits: bool, *roles: str) -> None:
-        """Check a condition on shapes.
-
-        Raises:
-            ModelError: it does not hold; the tensors are named.
-        """
-        if not fits:
-            raise self.misfit(*roles)
-
-    def value(self, role: str, device: torch.device) -> Tensor:
-        """A tensor in float32 on a device.
-
-        Raises:
-            ModelError: it holds numbers that are not finite.
-        """
-        value = self.values[role].to(device, torch.float32)
-        if not bool(torch.isfinite(value).all()):
-            raise ModelError(
-                f"LoRA file {self.file!r} holds numbers that are not finite, in {self.names[role]!r}",
-                hint="its training failed; use another version of it",
-            )
-        return value
-
-    def number(self, role: str) -> float | None:
-        """The value of a tensor with a single number; None when the file has no such tensor.
-
-        Raises:
-            ModelError: it holds more than one number, or one that is not finite.
-        """
-        if role not in self.values:
-            return None
-        self.require(self.values[role].numel() == 1, role)
-        return float(self.value(role, torch.device("cpu")).flatten()[0])
-
-    def scale(self, rank: int | None) -> float:
-        """alpha / rank; 1 when the file gives no alpha or the formula has no rank."""
-        alpha = self.number("alpha")
-        return 1.0 if alpha is None or rank is None else alpha / rank
+from .lora_tensors import Shape, Tensors, sorted_tensors
 
 
 class Adapter(Protocol):
@@ -145,6 +46,10 @@ class Adapter(Protocol):
         """
 
 
+Delta = Callable[[Tensors, torch.device, slice | None], Tensor]
+"""What is added to a weight, for some of its rows; a new tensor of any shape with their numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Additive:
     """W + strength · ΔW, or the DoRA of it: W + strength · (DoRA - W)."""
@@ -152,7 +57,7 @@ class Additive:
     tensors: Tensors
     size: tuple[int, int | None]
     scale: float
-    delta: Callable[[Tensors, torch.device], Tensor]
+    delta: Delta
     target: str = "weight"
 
     @property
@@ -162,15 +67,23 @@ class Additive:
 
     def changed(self, weight: Tensor, strength: float, rows: slice | None) -> Tensor:
         """The changed weight."""
-        delta = self._part(self.delta(self.tensors, weight.device), rows).reshape(weight.shape)
+        delta = self.delta(self.tensors, weight.device, rows).reshape(weight.shape)
         if self.target == "bias" or "dora_scale" not in self.tensors:
-            return weight + delta * (strength * self.scale)
-        magnitude = self._part(self.tensors.value("dora_scale", weight.device), rows)
-        decomposed = formulas.decomposed(weight, delta * self.scale, magnitude)
+            return delta.mul_(strength * self.scale).add_(weight)
+        magnitude = self.tensors.value("dora_scale", weight.device)
+        magnitude = magnitude if rows is None else magnitude.reshape(-1, 1)[rows]
+        decomposed = formulas.decomposed(weight, delta.mul_(self.scale), magnitude)
         return decomposed if strength == 1 else weight + (decomposed - weight) * strength
 
-    def _part(self, values: Tensor, rows: slice | None) -> Tensor:
-        return values if rows is None else values.reshape(self.size[0], -1)[rows]
+
+def _in_rows(delta: Callable[[Tensors, torch.device], Tensor], outputs: int) -> Delta:
+    """A delta that is computed whole."""
+
+    def part(tensors: Tensors, device: torch.device, rows: slice | None) -> Tensor:
+        whole = delta(tensors, device)
+        return whole if rows is None else whole.reshape(outputs, -1)[rows]
+
+    return part
 
 
 def _low_rank(tensors: Tensors) -> Adapter:
@@ -184,10 +97,11 @@ def _low_rank(tensors: Tensors) -> Adapter:
         tensors.require(up[1] == down[0], "up", "down")
     tensors.require(prod(up[2:]) == 1, "up")
 
-    def delta(tensors: Tensors, device: torch.device) -> Tensor:
+    def delta(tensors: Tensors, device: torch.device, rows: slice | None) -> Tensor:
         middle = tensors.value("middle", device) if "middle" in tensors else None
-        down = tensors.value("down", device)
-        return formulas.low_rank(tensors.value("up", device), down if middle is None else down.flatten(1), middle)
+        up, down = tensors.value("up", device), tensors.value("down", device)
+        up = up if rows is None else up[rows]
+        return formulas.low_rank(up, down if middle is None else down.flatten(1), middle)
 
     return Additive(tensors, (up[0], down[1] * kernel), tensors.scale(down[0]), delta)
 
@@ -199,9 +113,10 @@ def _hadamard(tensors: Tensors) -> Adapter:
         first, second = (tensors.shape(name, at_least=2) for name in ("hada_t1", "hada_t2"))
         tensors.require(first[:2] == (a[0], b[0]) and second[:2] == (c[0], d[0]), "hada_t1", "hada_t2", *names)
         tensors.require((a[1], b[1], first[2:]) == (c[1], d[1], second[2:]), "hada_t1", "hada_t2", *names)
-        return Additive(tensors, (a[1], b[1] * prod(first[2:])), tensors.scale(b[0]), _hadamard_tucker)
+        size = a[1], b[1] * prod(first[2:])
+        return Additive(tensors, size, tensors.scale(b[0]), _in_rows(_hadamard_tucker, size[0]))
     tensors.require((a[1], c[1]) == (b[0], d[0]) and (a[0], prod(b[1:])) == (c[0], prod(d[1:])), *names)
-    return Additive(tensors, (a[0], prod(b[1:])), tensors.scale(b[0]), _hadamard_delta)
+    return Additive(tensors, (a[0], prod(b[1:])), tensors.scale(b[0]), _in_rows(_hadamard_delta, a[0]))
 
 
 def _hadamard_delta(tensors: Tensors, device: torch.device) -> Tensor:
@@ -221,7 +136,7 @@ def _kronecker(tensors: Tensors) -> Adapter:
     first, rank_1 = _kronecker_factor(tensors, "lokr_w1")
     second, rank_2 = _kronecker_factor(tensors, "lokr_w2")
     size = first[0] * second[0], prod(first[1:]) * prod(second[1:])
-    return Additive(tensors, size, tensors.scale(rank_2 or rank_1), _kronecker_delta)
+    return Additive(tensors, size, tensors.scale(rank_2 or rank_1), _in_rows(_kronecker_delta, size[0]))
 
 
 def _kronecker_factor(tensors: Tensors, name: str) -> tuple[Shape, int | None]:
@@ -261,7 +176,8 @@ def _bias(tensors: Tensors) -> Adapter:
 
 def _stored(tensors: Tensors, role: str, target: str) -> Adapter:
     shape = tensors.shape(role)
-    return Additive(tensors, (shape[0], prod(shape[1:])), 1.0, lambda given, on: given.value(role, on), target)
+    delta = _in_rows(lambda given, device: given.value(role, device).clone(), shape[0])
+    return Additive(tensors, (shape[0], prod(shape[1:])), 1.0, delta, target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,27 +297,13 @@ def read_adapters(file: str, tensors: Mapping[str, Tensor]) -> AdapterFile:
     Raises:
         ModelError: tensors are missing or have shapes that no formula can use.
     """
-    names: dict[str, dict[str, str]] = defaultdict(dict)
-    unknown = []
-    for name in tensors:
-        found = _NAME.fullmatch(name)
-        if found is None:
-            unknown.append(name)
-        else:
-            names[found["stem"]][_role(found)] = name
+    by_stem, unknown = sorted_tensors(file, tensors)
     adapters = {}
-    for stem, roles in names.items():
-        of_stem = Tensors(file, stem, roles, {role: tensors[name] for role, name in roles.items()})
+    for of_stem in by_stem:
+        roles = of_stem.names
         made = [make(of_stem) for make in dict.fromkeys(_FORMULAS[role] for role in roles if role in _FORMULAS)]
         if made:
-            adapters[stem] = made
+            adapters[of_stem.stem] = made
         else:
             unknown.extend(name for role, name in roles.items() if role != "alpha")
     return AdapterFile(file, adapters, unknown)
-
-
-def _role(found: re.Match[str]) -> str:
-    role = found["role"] or found["side"]
-    if found["bias"]:
-        return "diff_b" if role in ("up", "B") else f"{role} bias"
-    return _SAME.get(role, role)

@@ -235,6 +235,18 @@ def test_the_family_of_a_lora_is_told_from_its_names(stem: str, columns: int, fa
     assert family_of(lora(stem, down=random(2, columns))) == family
 
 
+def test_one_layer_of_another_shape_among_many_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shapes = {f"layers.{number}.weight": (6, 4) for number in range(20)}
+    weights = component(tmp_path, {**shapes, "conv_in.weight": (6, 9)})
+    file = lora(*(name.removesuffix(".weight") for name in shapes), "conv_in")
+    with caplog.at_level(logging.WARNING):
+        assert changed_by(file, weights).changed == shapes.keys()
+    (record,) = caplog.records
+    assert "'conv_in' changes a weight of 6 x 4 numbers" in record.getMessage()
+
+
 def test_a_rotation_of_a_weight_that_the_model_holds_in_parts_is_refused(tmp_path: Path) -> None:
     weights = component(tmp_path, FLUX, FLUX_SOURCES)
     file = read_adapters("oft", {"lora_unet_double_blocks_0_img_attn_qkv.oft_blocks": random(3, 2, 2)})
