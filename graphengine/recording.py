@@ -201,6 +201,7 @@ def _open(node: WorkflowNode, secrets: tuple[str, ...], *, plain: bool) -> dict[
 def _entries(account: Account, steps: list[NodeId], ended: Ended) -> dict[str, NodeEntry]:
     recall, key_of, executed = account.recall, account.known.keys.of, account.executed
     digests_of, content_of, size_of = account.digests.known_of, recall.contents.get, recall.sizes.get
+    peak_of = recall.peaks.get
     failed = ended.failure.node_id if ended.failure is not None else None
     entries: dict[str, NodeEntry] = {}
     for node_id in steps:
@@ -213,6 +214,8 @@ def _entries(account: Account, steps: list[NodeId], ended: Ended) -> dict[str, N
             content and content[:DIGEST_LENGTH],
             tuple([digest[:DIGEST_LENGTH] for digest in found]) if found else (),
             size_of(node_id),
+            peak=peak.process if (peak := peak_of(node_id)) else None,
+            device_peak=peak.device if peak and peak.device else None,
         )
     return entries
 

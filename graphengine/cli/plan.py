@@ -118,6 +118,8 @@ def _report(
                 "text": node_text(node_id, foresight, reasons),
                 "seconds": estimate.seconds if estimate else None,
                 "bytes": estimate.bytes if estimate else None,
+                "peak_bytes": estimate.peak if estimate else None,
+                "device_peak_bytes": estimate.device_peak if estimate else None,
                 "runs": estimate.runs if estimate else 0,
             }
         )
@@ -140,15 +142,24 @@ def _totals(nodes: "list[PlannedNode]", foresight: "Foresight") -> "PlanTotals":
         "seconds_perhaps": sum(node["seconds"] or 0.0 for node in running if node["fate"] == "perhaps"),
         "unknown": sum(node["seconds"] is None for node in running),
         "bytes": largest_at_once((NodeId(node["node_id"]) for node in running), foresight.now, sizes),
+        "peak_bytes": max((node["peak_bytes"] or 0 for node in running), default=0) or None,
+        "device_peak_bytes": max((node["device_peak_bytes"] or 0 for node in running), default=0) or None,
     }
 
 
 def _notes(report: "PlanReport") -> dict[str, str]:
-    return {node["node_id"]: _seconds(node) for node in report["nodes"]}
+    return {node["node_id"]: ", ".join(filter(None, (_seconds(node), _memory(node)))) for node in report["nodes"]}
 
 
 def _seconds(node: "PlannedNode") -> str:
     return "" if node["seconds"] is None else duration(node["seconds"])
+
+
+def _memory(node: "PlannedNode") -> str:
+    """What a node takes of memory while it runs: `1.2 GB`, `1.2 GB + 3.4 GB on the device`."""
+    process = size_text(node["peak_bytes"]) if node["peak_bytes"] else ""
+    device = f"{size_text(node['device_peak_bytes'])} on the device" if node["device_peak_bytes"] else ""
+    return " + ".join(filter(None, (process, device)))
 
 
 def duration(seconds: float) -> str:
@@ -171,17 +182,21 @@ def size_text(count: int) -> str:
 def _lines(report: "PlanReport") -> Iterator[str]:
     running = [node for node in report["nodes"] if node["fate"] in ("runs", "perhaps")]
     if running:
-        rows = [("node", "class", "", "about", "why")]
+        has_memory = any(_memory(node) for node in running)
+        rows = [("node", "class", "", "about", "memory", "why")]
         rows += [
-            (node["node_id"], node["class_type"], node["fate"], _seconds(node), node["text"])
+            (node["node_id"], node["class_type"], node["fate"], _seconds(node), _memory(node), node["text"])
             for node in running[:_MANY]
         ]
-        yield from table(rows, right=[3])
+        if not has_memory:
+            rows = [(*row[:4], row[5]) for row in rows]
+        yield from table(rows, right=[3, 4] if has_memory else [3])
         if len(running) > _MANY:
             yield f"and {plural(len(running) - _MANY, 'more node')}; --json lists all"
         yield ""
     yield _counts(report)
     yield from _what_it_takes(running, report["totals"])
+    yield from _memory_lines(running, report["totals"])
 
 
 def _counts(report: "PlanReport") -> str:
@@ -202,5 +217,14 @@ def _what_it_takes(running: "list[PlannedNode]", totals: "PlanTotals") -> Iterat
         yield f"time: {time}{more}; {each} of each node say so"
     if totals["unknown"]:
         yield f"{plural(totals['unknown'], 'node')} never ran, and no time is known for them"
+
+
+def _memory_lines(running: "list[PlannedNode]", totals: "PlanTotals") -> Iterator[str]:
     if totals["bytes"]:
         yield f"memory for outputs, without models: about {size_text(totals['bytes'])} at once"
+    most = max(running, key=lambda node: node["peak_bytes"] or 0, default=None)
+    if most is not None and most["peak_bytes"]:
+        label = f"node {most['node_id']} ({most['class_type']})"
+        yield f"memory while a node runs: up to {size_text(most['peak_bytes'])} more than before, in {label}"
+    if totals["device_peak_bytes"]:
+        yield f"memory on the device while a node runs: up to {size_text(totals['device_peak_bytes'])} more"

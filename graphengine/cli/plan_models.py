@@ -16,7 +16,8 @@ class PlannedNode(TypedDict):
     """A node of the plan, in its order.
 
     `of` is the node that `why` is about. Seconds and bytes of outputs are those of past runs, `runs` of them; they
-    are null when there were none.
+    are null when there were none. `peak_bytes` are what it took of memory while it ran, more than was in use
+    before; `device_peak_bytes` of CUDA devices. Null when not known, or below a MiB.
     """
 
     node_id: str
@@ -28,13 +29,16 @@ class PlannedNode(TypedDict):
     text: str
     seconds: float | None
     bytes: int | None
+    peak_bytes: int | None
+    device_peak_bytes: int | None
     runs: int
 
 
 @with_config(_CLOSED)
 class PlanTotals(TypedDict):
     """Counts, and what it takes: `seconds` of nodes that run, `seconds_perhaps` of the others; `unknown` nodes are
-    in neither. `bytes` are held at once, at most.
+    in neither. `bytes` of outputs are held at once, at most. `peak_bytes` and `device_peak_bytes` are those of the
+    node that takes most.
     """
 
     runs: int
@@ -45,6 +49,8 @@ class PlanTotals(TypedDict):
     seconds_perhaps: float
     unknown: int
     bytes: int
+    peak_bytes: int | None
+    device_peak_bytes: int | None
 
 
 @with_config(_CLOSED)

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from graphengine.execution.answers import Finished, Outcome
 from graphengine.execution.call import NodeCall
 from graphengine.execution.executor import Executor
+from graphengine.execution.peaks import PeakGauge
 from graphengine.execution.steps import Step
 
 _POLL_SECONDS = 0.05
@@ -35,6 +36,7 @@ class Flights:
 
     executor: Executor
     _under_way: "dict[Future[Outcome], Flight]" = field(default_factory=dict)
+    _gauge: PeakGauge = field(default_factory=PeakGauge)
     _done: "SimpleQueue[Future[Outcome]]" = field(default_factory=SimpleQueue)
 
     def __bool__(self) -> bool:
@@ -49,7 +51,12 @@ class Flights:
         """Start a call; gives it back when it is done at once."""
         step.tries += 1
         begun = time.perf_counter()
-        flight = Flight(step, call, self.executor.submit(call), begun)
+        if self.executor.jobs > 1 or call.is_async or self._under_way:
+            flight = Flight(step, call, self.executor.submit(call), begun)
+        else:
+            self._gauge.begin()
+            flight = Flight(step, call, self.executor.submit(call), begun)
+            step.peak = step.peak.joined(self._gauge.end())
         if flight.future.done():
             return flight
         self._under_way[flight.future] = flight
@@ -75,6 +82,7 @@ class Flights:
 
     def settle(self) -> Iterator[tuple[Step, Finished]]:
         """End: coroutines are cancelled, other calls waited for; gives what they still finish."""
+        self._gauge.close()
         for future, flight in list(self._under_way.items()):
             if flight.call.is_async:
                 del self._under_way[future]

@@ -9,6 +9,7 @@ from graphengine.cache.content import slot_digests
 from graphengine.cache.store import CacheStore, Entry, Made, Outputs, estimate_bytes
 from graphengine.execution.digests import NodeDigests
 from graphengine.execution.known import KnownNodes
+from graphengine.execution.peaks import Peak
 from graphengine.execution.shown import SavedFiles
 from graphengine.execution.steps import Step
 from graphengine.workflow.models import NodeId
@@ -21,8 +22,9 @@ class Recall:
     """Entries of the store for nodes of a run, and what the run adds.
 
     `contents` are the content keys that were looked for, `sizes` the bytes of outputs of nodes that ran (numbers
-    and texts are not counted), `gone` files that nodes had saved and that are gone or changed, `kept` nodes
-    whose outputs the store took. `_lost` are keys whose outputs are gone.
+    and texts are not counted), `peaks` what calls took of memory where that is much, `gone` files that nodes had
+    saved and that are gone or changed, `kept` nodes whose outputs the store took. `_lost` are keys whose outputs
+    are gone.
     """
 
     store: CacheStore
@@ -31,6 +33,7 @@ class Recall:
     saved: SavedFiles
     contents: dict[NodeId, str] = field(default_factory=dict)
     sizes: dict[NodeId, int] = field(default_factory=dict)
+    peaks: dict[NodeId, Peak] = field(default_factory=dict)
     gone: dict[NodeId, Path] = field(default_factory=dict)
     _entries: dict[str, Entry] = field(default_factory=dict)
     kept: set[NodeId] = field(default_factory=set)
@@ -63,9 +66,7 @@ class Recall:
         self.contents[step.node_id] = content
         keys = self.known.keys
         if step.key in keys.volatile or not self.store.alias(step.key, content):
-            keys.of[step.node_id] = (
-                content  # it is not found again under its own key, or the store cannot be written
-            )
+            keys.of[step.node_id] = content  # under its own key it is not found again
         self._entries[keys.of[step.node_id]] = entry
         return entry
 
@@ -88,6 +89,8 @@ class Recall:
             self.contents[step.node_id] = step.content
         if any(type(item) not in _SMALL for items in outputs.slots for item in items):
             self.sizes[step.node_id] = estimate_bytes(outputs.slots)
+        if any(step.peak):
+            self.peaks[step.node_id] = step.peak
         found = slot_digests(outputs.slots, self.digests.recipe(step.node_id, step.content))
         self.digests.settle(step.node_id, found)
         return replace(outputs, digests=found, made=Made(step.node.class_type, step.seconds))

@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 
 from graphengine.execution.events import Expanded
 from graphengine.execution.expansion import Expansion
+from graphengine.execution.peaks import NOTHING, Peak
 from graphengine.node.definition import NodeDefinition
 from graphengine.workflow.models import Link, NodeId, WorkflowNode
 
@@ -26,7 +27,8 @@ class Step:
     `sources` are the nodes it reads as far as is known, without those in `recipes`, which are asked for when it is
     certain that the node must be called, and without the `lazy` linked inputs that it has not asked for.
     `reserved` are the recipes and what is behind them: their outputs are held until the step is done. `content` is
-    its content key once it was looked for. `seconds` and `tries` count over all its calls, `freed` tells that
+    its content key once it was looked for. `seconds` and `tries` count over all its calls, `peak`
+    is the most memory that one took, `freed` tells that
     memory was freed for it. `expansion` is there while nodes run in its place.
     """
 
@@ -46,6 +48,7 @@ class Step:
     waiting: int = 0
     seconds: float = 0.0
     tries: int = 0
+    peak: Peak = NOTHING
     freed: bool = False
 
 

@@ -17,13 +17,16 @@ _MOST = 50  # runs of one class that are looked at
 class Estimate:
     """What a node will take: seconds and bytes of its outputs (None when not known), and how many runs say so.
 
-    `is_alike` tells whether these had the same values; otherwise they were runs of the same class.
+    `is_alike` tells whether these had the same values; otherwise they were runs of the same class. `peak` is the
+    most memory that one of them took while it ran, in bytes, `device_peak` that of CUDA devices.
     """
 
     seconds: float | None = None
     bytes: int | None = None
     runs: int = 0
     is_alike: bool = False
+    peak: int | None = None
+    device_peak: int | None = None
 
 
 @dataclass(slots=True)
@@ -95,7 +98,12 @@ def _summary(entries: Sequence[NodeEntry], *, is_alike: bool) -> Estimate:
     seconds = [entry.seconds for entry in entries if entry.seconds is not None]
     sizes = [entry.bytes for entry in entries if entry.bytes is not None]
     return Estimate(
-        median(seconds) if seconds else None, round(median(sizes)) if sizes else None, len(entries), is_alike
+        median(seconds) if seconds else None,
+        round(median(sizes)) if sizes else None,
+        len(entries),
+        is_alike,
+        max((entry.peak for entry in entries if entry.peak is not None), default=None),
+        max((entry.device_peak for entry in entries if entry.device_peak is not None), default=None),
     )
 
 

@@ -45,8 +45,10 @@ class NodeEntry:
     """One node of a run.
 
     `key` is its recipe key, `content` the first digits of its content key where it was looked for, `digests` those
-    of the hashes of its outputs, `bytes` is how large these are, about. `stored` tells whether they were kept. A
-    node that is planned `runs`, is `cached`, `not needed`, or `perhaps` one or the other.
+    of the hashes of its outputs, `bytes` is how large these are, about. `stored` tells whether they were kept.
+    `peak` is how many bytes of memory its call took more than were in use before, `device_peak` those of CUDA
+    devices; None when not measured, or below a MiB. A node that is planned `runs`, is `cached`, `not needed`, or
+    `perhaps` one or the other.
     """
 
     key: str
@@ -56,6 +58,8 @@ class NodeEntry:
     digests: tuple[str, ...] = ()
     bytes: int | None = None
     stored: bool = True
+    peak: int | None = None
+    device_peak: int | None = None
 
 
 @with_config(_CLOSED)

@@ -137,3 +137,29 @@ def test_durations_are_told_as_people_say_them(seconds: float, text: str) -> Non
 )
 def test_sizes_are_told_with_a_unit(count: int, text: str) -> None:
     assert size_text(count) == text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
+def test_the_memory_that_a_node_took_is_told(graphengine: CommandLine, flow: Path) -> None:
+    pack = flow.parent / "custom_nodes" / "hungry.py"
+    pack.write_text(
+        """
+class Hungry:
+    RETURN_TYPES, FUNCTION, OUTPUT_NODE = ("INT",), "run", True
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"value": ("INT", {})}}
+    def run(self, value):
+        return (len(b"x" * 96_000_000) + value,)
+NODE_CLASS_MAPPINGS = {"Hungry": Hungry}
+"""
+    )
+    flow.write_text('{"1": {"class_type": "Hungry", "inputs": {"value": 1}}}')
+    graphengine("run", "flow.json")
+    report = plan(graphengine, "--set", "1.value=2")
+    assert 90_000_000 < report["nodes"][0]["peak_bytes"] < 140_000_000
+    assert report["totals"]["peak_bytes"] == report["nodes"][0]["peak_bytes"]
+    assert report["nodes"][0]["device_peak_bytes"] is None
+    done = graphengine("plan", "flow.json", "--device", "cpu", "--set", "1.value=2", "--graph", "plan.svg")
+    assert f"up to {size_text(report['totals']['peak_bytes'])} more than before, in node 1 (Hungry)" in done.out
+    assert f"{size_text(report['totals']['peak_bytes'])}" in flow.with_name("plan.svg").read_text()
