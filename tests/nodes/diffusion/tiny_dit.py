@@ -37,12 +37,14 @@ def random_weights(shapes: Shapes, dtype: torch.dtype = torch.float32) -> dict[s
     return tensors
 
 
-def sd3(width: int = 128, blocks: int = 3, *, dual: int = 0, norm: bool = False, text: int = 64) -> Shapes:
+def sd3(
+    width: int = 128, blocks: int = 3, *, dual: int = 0, norm: bool = False, text: int = 64, pooled: int = 96
+) -> Shapes:
     """SD3; dual: so many blocks with a second attention, norm: normalised queries and keys, as in SD3.5."""
     shapes: Shapes = {"pos_embed": (1, 16 * 16, width)}
     shapes |= _linear("x_embedder.proj", width, 16, 2, 2) | _linear("context_embedder", width, text)
     shapes |= _mlp("t_embedder.mlp", "0", "2", 256, width, width) | _mlp(
-        "y_embedder.mlp", "0", "2", 96, width, width
+        "y_embedder.mlp", "0", "2", pooled, width, width
     )
     for number in range(blocks):
         name = f"joint_blocks.{number}"
@@ -66,11 +68,18 @@ def _sd3_attention(name: str, width: int, norm: bool, *, last: bool) -> Shapes:
 
 
 def flux(
-    width: int = 64, double: int = 2, single: int = 2, *, channels: int = 16, guided: bool = True, text: int = 48
+    width: int = 64,
+    double: int = 2,
+    single: int = 2,
+    *,
+    channels: int = 16,
+    guided: bool = True,
+    text: int = 48,
+    pooled: int = 40,
 ) -> Shapes:
     """Flux.1 with heads of 32; channels: of the input, 96 for Fill, 32 for Canny and Depth."""
     shapes = _linear("img_in", width, 4 * channels) | _linear("txt_in", width, text)
-    for name, size in (("time_in", 256), ("vector_in", 40), *([("guidance_in", 256)] if guided else [])):
+    for name, size in (("time_in", 256), ("vector_in", pooled), *([("guidance_in", 256)] if guided else [])):
         shapes |= _mlp(name, "in_layer", "out_layer", size, width, width)
     shapes |= flux_blocks(width, double, single)
     for number in range(double):

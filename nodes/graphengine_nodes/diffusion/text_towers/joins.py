@@ -16,13 +16,14 @@ _CHUNK = 77
 _HIDREAM_LEAST = 128
 
 
-def join_sd3(encoded: Mapping[str, Encoded]) -> Encoded:
+def join_sd3(encoded: Mapping[str, Encoded], width: int = _SD3_WIDTH) -> Encoded:
     """SD3: the states of "l" and "g" side by side, filled with zeros to T5's width, then those of "t5xxl" behind.
 
-    The pooled states of "l" and "g" side by side. For towers that are missing there are zeros.
+    The pooled states of "l" and "g" side by side. For towers that are missing there are zeros. width: that of T5
+    where there is none.
     """
     small, large, t5 = (encoded.get(name) for name in ("l", "g", "t5xxl"))
-    width = _SD3_WIDTH if t5 is None else t5.states.shape[-1]
+    width = width if t5 is None else t5.states.shape[-1]
     parts = []
     if small is not None or large is not None:
         beside = _beside([_states(small, _L_WIDTH, large), _states(large, _G_WIDTH, small)])

@@ -6,7 +6,7 @@ dropped again, the layer whose states are used) is a `LanguageKind`; sizes are r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -119,11 +119,11 @@ class LanguageTower:
 
     component: Component
     kind: LanguageKind
-    find_tokenizer: FindTokenizer
+    tokenizer: Callable[[], Tokenize]
 
     def tokens(self, text: str) -> list[list[WeightedToken]]:
         """One chunk."""
-        kind, tokenize = self.kind, self._tokenizer()
+        kind, tokenize = self.kind, self.tokenizer()
         if kind.weighted:
             return chunked_tokens(text, tokenize, kind.form)
         ids = [(token, 1.0) for token in tokenize(kind.template.replace("{}", text))]
@@ -145,9 +145,6 @@ class LanguageTower:
     def with_last_layer(self, layer: int) -> Self:
         """Itself: the layer is fixed by the family."""
         return self
-
-    def _tokenizer(self) -> Tokenize:
-        return qwen_tokenizer() if self.kind.vocabulary == "qwen2" else self.find_tokenizer(self.kind.vocabulary)
 
     def _run(self, chunks: list[list[Token]]) -> tuple[Tensor, None]:
         layer = -1 if self.kind.layer is None else self.kind.layer
@@ -175,8 +172,9 @@ def language_tower(
     """The tower whose tensors these are, in the layout of transformers, without a prefix.
 
     Raises:
-        ModelError: it is incomplete, or of another kind.
+        ModelError: it is incomplete, of another kind, or its vocabulary is missing.
     """
+    tokenizer = qwen_tokenizer if kind.vocabulary == "qwen2" else _constant(find_tokenizer(kind.vocabulary))
     shapes = {name: info.shape for name, info in weights_of(part, _IGNORED).items()}
     places = destinations(shapes, _RENAMES)
     by_module = {target[0]: shapes[name] for name, (target, *_) in places.items()}
@@ -190,7 +188,11 @@ def language_tower(
         device,
         dtype=torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32,
     )
-    return LanguageTower(component, kind, find_tokenizer)
+    return LanguageTower(component, kind, tokenizer)
+
+
+def _constant(tokenize: Tokenize) -> Callable[[], Tokenize]:
+    return lambda: tokenize
 
 
 def _config(read: Reader, model: LanguageModel) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The CLIP values of diffusion transformers: from files of their own, and from whole checkpoints.
 
-A `TextKind` says which towers a family has. In files of their own a tower is told by its tensors, in checkpoints by
-its prefix, `text_encoders.t5xxl.transformer.` and the like.
+A `TextKind` says which towers a family has. In files of their own a tower is told by its tensors, in checkpoints
+by its prefix, `text_encoders.t5xxl.transformer.` and the like.
 """
 
 from __future__ import annotations

@@ -35,9 +35,9 @@ _IGNORED = r"^encoder\.embed_tokens\.|^decoder\.|^spiece_model$|^lm_head\.|^logi
 class T5Tower:
     """An encoder with its tokenizer (a `Tower`).
 
-    attention: what is done about tokens behind the end token. "all": they are looked at as any others. "told": they
-    are not, and the conditioning says which they are. "zeroed": they are not, and their states are zero. padding:
-    how many tokens are added at least.
+    attention: what is done about tokens behind the end token. "all": they are looked at as any others. "told":
+    they are not, and the conditioning says which they are. "zeroed": they are not, and their states are zero.
+    padding: how many tokens are added at least.
     """
 
     component: Component
