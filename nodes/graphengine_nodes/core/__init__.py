@@ -1,6 +1,6 @@
-"""Values typed into a workflow, texts, a switch, and showing any value."""
+"""Values typed into a workflow, texts, numbers, choices, and showing any value."""
 
-from . import logic_nodes, regex_nodes
+from . import choice_nodes, logic_nodes, number_nodes, regex_nodes
 from .preview_nodes import PreviewAny
 from .primitive_nodes import (
     PrimitiveBoolean,
@@ -45,6 +45,8 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "PreviewAny": PreviewAny,
     **regex_nodes.NODE_CLASS_MAPPINGS,
     **logic_nodes.NODE_CLASS_MAPPINGS,
+    **number_nodes.NODE_CLASS_MAPPINGS,
+    **choice_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -64,4 +66,6 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "PreviewAny": "Preview Any",
     **regex_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **logic_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **number_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **choice_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }
