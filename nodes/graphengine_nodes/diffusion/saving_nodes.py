@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from graphengine.node.api import CONTEXT, NodeContext
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .autoencoder import VAE
+    from .lora_extraction import Kind
     from .model import DiffusionModel
     from .saving import Tensors
     from .text_encode import TextEncoder
@@ -155,10 +158,95 @@ class VAESave:
         return {}
 
 
+class LoraSave:
+    """Writes the difference of two models, and of their text encoders, to a LoRA file."""
+
+    CATEGORY = "_for_testing"
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    EXPERIMENTAL = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        prefix = {"default": "loras/ComfyUI_extracted_lora", "multiline": False}
+        return {
+            "required": {
+                "filename_prefix": ("STRING", prefix),
+                "rank": ("INT", {"default": 8, "min": 1, "max": 4096, "step": 1}),
+                "lora_type": ("COMBO", {"multiselect": False, "options": ["standard", "full_diff"]}),
+                "bias_diff": ("BOOLEAN", {"default": True}),
+            },
+            "optional": {"model_diff": ("MODEL", {}), "text_encoder_diff": ("CLIP", {})},
+            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO", "context": CONTEXT},
+        }
+
+    def save(
+        self,
+        filename_prefix: str,
+        rank: int,
+        lora_type: Kind,
+        bias_diff: bool,
+        context: NodeContext,
+        model_diff: DiffusionModel | None = None,
+        text_encoder_diff: TextEncoder | None = None,
+        prompt: Documents = None,
+        extra_pnginfo: Documents = None,
+    ) -> dict[str, Any]:
+        """Nothing to show; nothing is written when neither difference is given."""
+        from .lora_extraction import extracted_lora  # brings torch
+
+        tensors = extracted_lora(
+            model_diff, text_encoder_diff, lora_type, rank, biases=bias_diff, check=context.check_cancelled
+        )
+        if tensors:
+            _save(tensors, filename_prefix, context, prompt, extra_pnginfo)
+        return {}
+
+
+class SaveLoRANode:
+    """Writes a LoRA that a node gives to a file."""
+
+    CATEGORY = "loaders"
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    EXPERIMENTAL = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {
+            "required": {
+                "lora": ("LORA_MODEL", {}),
+                "prefix": ("STRING", {"default": "loras/ComfyUI_trained_lora"}),
+            },
+            "optional": {"steps": ("INT", {"forceInput": True})},
+            "hidden": {"context": CONTEXT},
+        }
+
+    def save(
+        self, lora: Mapping[str, Tensor], prefix: str, context: NodeContext, steps: int | None = None
+    ) -> dict[str, Any]:
+        """Nothing to show; the number of steps, if given, stands in the name of the file."""
+        from .saving import given  # brings torch
+
+        tensors = {name: given(tensor.cpu()) for name, tensor in lora.items()}
+        _save(tensors, prefix, context, None, None, "" if steps is None else f"{steps}_steps")
+        return {}
+
+
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "CheckpointSave": CheckpointSave,
     "ModelSave": ModelSave,
     "CLIPSave": CLIPSave,
     "VAESave": VAESave,
+    "LoraSave": LoraSave,
+    "SaveLoRANode": SaveLoRANode,
 }
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {"CheckpointSave": "Save Checkpoint"}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    "CheckpointSave": "Save Checkpoint",
+    "LoraSave": "Extract and Save Lora",
+    "SaveLoRANode": "Save LoRA Weights",
+}
