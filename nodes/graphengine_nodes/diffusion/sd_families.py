@@ -1,9 +1,7 @@
 """The families of Stable Diffusion: SD1.x, SD2.x, SDXL and its refiner, with their inpainting and editing kinds.
 
 What differs between them is read off the file: `unet_traits` says which family a UNet is of, the number of input
-channels whether it inpaints (9) or edits by instruction (8), and SD2's prediction follows from one tensor, see
-`sd2_prediction`. SDXL models that predict the velocity hold an empty tensor "v_pred", and "ztsnr" for zero
-terminal SNR.
+channels whether it inpaints (9) or edits by instruction (8); sd_sampling.py says what it predicts.
 """
 
 from __future__ import annotations
@@ -19,8 +17,17 @@ from .checkpoint import Checkpoint, TensorInfo
 from .detect import UNetConfig
 from .embeddings import FindFile
 from .family import Family, Part
-from .model import DiffusionModel, LatentFormat
-from .model_sampling import DiscreteSampling, ModelSampling, Prediction
+from .model import DiffusionModel
+from .model_sampling_variants import ContinuousSampling
+from .sd_sampling import (
+    FindFormat,
+    FindSampling,
+    noise_prediction,
+    sd2_sampling,
+    sd_format,
+    sdxl_format,
+    sdxl_sampling,
+)
 from .text_encode import Join, TextEncoder, alone
 from .towers import SD1_L, SD2_H, SDXL_G, SDXL_L, ClipKind, clip_tower, join_sdxl
 from .unclip import NoiseAugmentation
@@ -32,6 +39,7 @@ from .unet_inputs import (
     no_vector,
     picture_concat,
     refiner_vector,
+    scaled_picture_concat,
     sdxl_vector,
     unclip_vector,
 )
@@ -41,10 +49,7 @@ from .vae import load_vae
 from .weights import Component, plain_sources
 
 _SD1_HEADS = 8
-_V_DEVIATION = 0.09
-_SDXL_FORMAT = LatentFormat(scale_factor=0.13025)
 
-FindSampling = Callable[[Checkpoint, Part, UNetConfig], ModelSampling]
 FindVector = Callable[[Checkpoint, UNetConfig], VectorInput]
 
 
@@ -55,9 +60,9 @@ class _Kind:
     name: str
     title: str
     heads: int | None
-    latent_format: LatentFormat
     sampling: FindSampling
     vector: FindVector
+    latent_format: FindFormat = sd_format
 
 
 def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> DiffusionModel:
@@ -69,7 +74,8 @@ def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> D
     file = checkpoint.path.name
     names = keymaps.unet_names(part)
     config = detect.unet_config(file, module_shapes(part, names))
-    concat = _concat(file, config)
+    sampling = kind.sampling(checkpoint, part, config)
+    concat = _concat(file, config, scaled=isinstance(sampling, ContinuousSampling))
     if kind.heads is None:
         _check_heads(file, config)
     module = assign_weights(
@@ -77,16 +83,19 @@ def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> D
     )
     dtype = compute_dtype(device, next(module.parameters()).dtype)
     component = Component(module, checkpoint, device=device, dtype=dtype, sources=plain_sources(names), packs=True)
-    network = UNetNetwork(kind.name, component, config.context, kind.vector(checkpoint, config), concat)
-    return DiffusionModel(network, kind.sampling(checkpoint, part, config), kind.latent_format, device)
+    network = UNetNetwork(kind.name, component, file, config.context, kind.vector(checkpoint, config), concat)
+    return DiffusionModel(network, sampling, kind.latent_format(checkpoint), device)
 
 
-def _concat(file: str, config: UNetConfig) -> ConcatInput:
-    """What stands beside the latent, by the number of channels that the UNet takes in all."""
+def _concat(file: str, config: UNetConfig, *, scaled: bool) -> ConcatInput:
+    """What stands beside the latent, by the number of channels that the UNet takes in all.
+
+    scaled: the picture to edit is on the scale of the model.
+    """
     latent = config.out_channels
     known: Mapping[int, ConcatInput] = {
         latent: no_concat,
-        2 * latent: picture_concat,
+        2 * latent: scaled_picture_concat if scaled else picture_concat,
         2 * latent + 1: inpaint_concat,
     }
     if config.in_channels not in known:
@@ -107,43 +116,6 @@ def _check_heads(file: str, config: UNetConfig) -> None:
             )
 
 
-def _noise_prediction(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
-    return DiscreteSampling.linear()
-
-
-def _sd2_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
-    return DiscreteSampling.linear(sd2_prediction(checkpoint, part, config))
-
-
-def sd2_prediction(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> Prediction:
-    """What an SD2.x UNet predicts; nothing in the file says so.
-
-    The models trained on the velocity (v2.1-768) are told by the bias of the first norm in the last
-    transformer, output_blocks.11.1.transformer_blocks.0.norm1.bias: its standard deviation is above 0.09, in those
-    trained on the noise it is below. Inpainting and editing models predict the noise.
-    """
-    if config.in_channels != config.out_channels:
-        return "eps"
-    last = f"up_blocks.{len(config.widths) - 1}.attentions.{config.blocks[0]}.transformer_blocks.0.norm1.bias"
-    names = {new: old for old, new in keymaps.unet_names(part).items()}
-    if last not in names:
-        return "eps"
-    deviation = float(checkpoint.tensor(part[names[last]]).float().std())
-    return "v" if deviation > _V_DEVIATION else "eps"
-
-
-def _sdxl_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
-    if "edm_mean" in checkpoint.entries or "edm_vpred.sigma_max" in checkpoint.entries:
-        raise ModelError(
-            f"model file {checkpoint.path.name!r} is an SDXL model with the noise levels of EDM, "
-            "which is not supported",
-            hint="choose an SDXL model that predicts the noise or the velocity",
-        )
-    if "v_pred" in checkpoint.entries:
-        return DiscreteSampling.linear("v", zero_terminal_snr="ztsnr" in checkpoint.entries)
-    return DiscreteSampling.linear()
-
-
 def _always(vector: VectorInput) -> FindVector:
     return lambda checkpoint, config: vector
 
@@ -162,11 +134,11 @@ def _augmented(checkpoint: Checkpoint, config: UNetConfig) -> VectorInput:
     return unclip_vector(NoiseAugmentation(mean, std))
 
 
-SD1 = _Kind("sd1", "SD1.x", _SD1_HEADS, LatentFormat(), _noise_prediction, _always(no_vector))
-SD2 = _Kind("sd2", "SD2.x", None, LatentFormat(), _sd2_sampling, _always(no_vector))
-UNCLIP = _Kind("sd2_unclip", "SD2.1-unCLIP", None, LatentFormat(), _sd2_sampling, _augmented)
-SDXL = _Kind("sdxl", "SDXL", None, _SDXL_FORMAT, _sdxl_sampling, _always(sdxl_vector))
-REFINER = _Kind("sdxl_refiner", "the SDXL refiner", None, _SDXL_FORMAT, _noise_prediction, _always(refiner_vector))
+SD1 = _Kind("sd1", "SD1.x", _SD1_HEADS, noise_prediction, _always(no_vector))
+SD2 = _Kind("sd2", "SD2.x", None, sd2_sampling, _always(no_vector))
+UNCLIP = _Kind("sd2_unclip", "SD2.1-unCLIP", None, sd2_sampling, _augmented)
+SDXL = _Kind("sdxl", "SDXL", None, sdxl_sampling, _always(sdxl_vector), sdxl_format)
+REFINER = _Kind("sdxl_refiner", "the SDXL refiner", None, noise_prediction, _always(refiner_vector), sdxl_format)
 
 TowerPlaces = Mapping[str, tuple[ClipKind, tuple[str, ...]]]
 """The towers of a family by name: what they are, and the prefixes that they may have in a checkpoint."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from graphengine.node.api import ModelError
 
 from . import detect
+from .broken_weights import check_result
 from .build import assign_weights, quiet
 from .checkpoint import DTYPES, Checkpoint, TensorInfo
 from .detect import ClipConfig
@@ -63,12 +64,13 @@ SDXL_G = ClipKind("clip_g", "gelu", CLIP_G, layer=-2, norm_hidden=False, project
 class ClipTower:
     """A CLIP text network with its tokenizer (a `Tower`).
 
-    `tokenizer` is a function that gives the tokenizer, which takes a moment to build. find: the vectors of
-    textual inversion embeddings.
+    file: the name that messages give it. `tokenizer` is a function that gives the tokenizer, which takes a moment
+    to build. find: the vectors of textual inversion embeddings.
     """
 
     component: Component
     kind: ClipKind
+    file: str
     tokenizer: Callable[[], Tokenize]
     find: FindEmbedding
     layer: int | None = None
@@ -78,7 +80,11 @@ class ClipTower:
         return chunked_tokens(text, self.tokenizer(), self.kind.form, self.find)
 
     def encode(self, chunks: Sequence[Sequence[WeightedToken]]) -> Encoded:
-        """States (1, 77 * chunks, D) of the chosen layer; pooled (1, P) of the first chunk."""
+        """States (1, 77 * chunks, D) of the chosen layer; pooled (1, P) of the first chunk.
+
+        Raises:
+            ModelError: they are no numbers since weights are none.
+        """
         return encode_chunks(chunks, self.kind.form, self._run)
 
     def with_component(self, component: Component) -> Self:
@@ -101,6 +107,7 @@ class ClipTower:
                     vectors[row, place] = token.to(vectors)
         ends = torch.tensor([_end(chunk) for chunk in chunks], device=device)
         states, pooled = module(vectors, ends, layer=self.layer, norm_hidden=self.kind.norm_hidden)
+        check_result(states, self.component, self.file)
         return states.float().cpu(), pooled.float().cpu()
 
 
@@ -207,7 +214,7 @@ def clip_tower(
     module = assign_weights(f"the text tower {kind.key}", checkpoint, split, {name: name for name in split}, make)
     component = Component(module, checkpoint, device=device, stored=torch.float16, sources=places)
     find = embedding_finder(files, kind.key, config.width)
-    return ClipTower(component, kind, cache(clip_tokenizer), find, kind.layer)
+    return ClipTower(component, kind, checkpoint.path.name, cache(clip_tokenizer), find, kind.layer)
 
 
 def _projection(file: str, kind: ClipKind, shape: tuple[int, ...] | None, transposed: bool) -> int | None:

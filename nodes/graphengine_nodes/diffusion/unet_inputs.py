@@ -131,6 +131,14 @@ def picture_concat(options: Mapping[str, Any], job: Job) -> Tensor:
     return repeated(sized(picture, job), job.shape[0]).to(job.device)
 
 
+def scaled_picture_concat(options: Mapping[str, Any], job: Job) -> Tensor:
+    """The same on the model's scale, as CosXL takes it."""
+    picture = options.get("concat_latent_image")
+    if picture is None:
+        return picture_concat(options, job)
+    return picture_concat({"concat_latent_image": job.latent_format.process_in(picture)}, job)
+
+
 def sized(value: Tensor, job: Job) -> Tensor:
     """value (B, C, h, w) in the size of the latent: cut in the middle to its proportions and interpolated."""
     height, width = job.shape[-2:]

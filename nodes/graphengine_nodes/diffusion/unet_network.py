@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import unet
+from .broken_weights import check_result
 from .build import quiet
 from .detect import NORM_GROUPS, UNetConfig
 from .model import Extras, Job, NetworkCall
@@ -21,12 +22,13 @@ from .weights import Component
 class UNetNetwork:
     """A UNet with its weights (a `Network`).
 
-    context: the width of the text states that it takes. vector: makes the vector "y" of a conditioning's options,
-    concat: what stands beside the latent's channels; both per family.
+    file: the name that messages give it. context: the width of the text states that it takes. vector: makes the
+    vector "y" of a conditioning's options, concat: what stands beside the latent's channels; both per family.
     """
 
     family: str
     component: Component
+    file: str
     context: int
     vector: VectorInput = no_vector
     concat: ConcatInput = no_concat
@@ -55,6 +57,7 @@ class UNetNetwork:
 
         Raises:
             ValueError: the text states are of another width than this UNet takes.
+            ModelError: the result is no number since weights are none.
         """
         if call.context.shape[-1] != self.context:
             raise ValueError(
@@ -64,7 +67,9 @@ class UNetNetwork:
         concat = call.extra.get("concat")
         if concat is not None:
             call = replace(call, x=torch.cat([call.x, concat.to(call.x)], dim=1))
-        return unet.run(self.component.ready(), call)
+        result = unet.run(self.component.ready(), call)
+        check_result(result, self.component, self.file)
+        return result
 
 
 def unet_module(config: UNetConfig, heads: int | None) -> nn.Module:

@@ -13,6 +13,7 @@ from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
 from graphengine_nodes.diffusion.families import find_family, load_checkpoint, load_clip, load_model
 from graphengine_nodes.diffusion.model import DiffusionModel, Job
 from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
+from graphengine_nodes.diffusion.model_sampling_variants import ContinuousSampling
 from graphengine_nodes.diffusion.text_encode import require_clip
 
 from . import tiny_models
@@ -197,3 +198,49 @@ def test_a_file_with_half_of_its_tensors_is_named(
     save_file({key: checkpoint.tensor(checkpoint.entries[key]) for key in kept}, tmp_path / "half.safetensors")
     with pytest.raises(ModelError, match=r"model file 'half\.safetensors'"):
         load_checkpoint(open_checkpoint(tmp_path / "half.safetensors"), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("lost", "named"),
+    [
+        ("model.diffusion_model.middle_block.0.in_layers.2.bias", "mid_block.resnets.0.conv1.bias"),
+        ("cond_stage_model.transformer.text_model.final_layer_norm.bias", "text_model.final_layer_norm.bias"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_named_with_their_file(lost: str, named: str, tmp_path: Path) -> None:
+    whole = open_checkpoint(tiny_models.sd1_checkpoint(tmp_path / "whole.safetensors"))
+    tensors = {name: whole.tensor(info).clone() for name, info in whole.entries.items()}
+    tensors[lost][3] = float("nan")
+    save_file(tensors, tmp_path / "broken.safetensors")
+    model, clip, _ = load_checkpoint(open_checkpoint(tmp_path / "broken.safetensors"), "cpu")
+    with pytest.raises(ModelError, match=r"'broken\.safetensors' is damaged") as error:
+        ask(model, noise(1, 4, 8, 8), require_clip(clip).encode("cat").states)
+    assert error.value.message.endswith(f"in {named}")
+
+
+def test_a_result_that_is_no_number_is_left_to_the_sampler_when_the_weights_are_fine(tmp_path: Path) -> None:
+    model = load_model(open_checkpoint(tiny_models.sd1_checkpoint(tmp_path / "sd1.safetensors")), "cpu")
+    assert ask(model, noise(1, 4, 8, 8) * float("nan"), noise(1, 77, 64)).isnan().any()
+
+
+def test_cosxl_predicts_the_velocity_at_the_levels_that_its_file_names(tmp_path: Path) -> None:
+    marks = {"edm_vpred.sigma_max": torch.tensor(120.0), "edm_vpred.sigma_min": torch.tensor(0.01)}
+    path = tiny_models.sdxl_checkpoint(tmp_path / "cosxl.safetensors", marks, in_channels=8)
+    model = load_model(open_checkpoint(path), "cpu")
+    assert isinstance(model.sampling, ContinuousSampling)
+    assert model.sampling.prediction == "v"
+    assert model.sampling.sigmas[[0, -1]].tolist() == pytest.approx([0.01, 120.0], rel=1e-5)
+    picture, job = noise(1, 4, 8, 8), Job((1, 4, 8, 8), latent_format=model.latent_format)
+    options = {"concat_latent_image": picture, "pooled_output": noise(1, 128)}
+    assert torch.equal(model.network.extras(options, job).spatial["concat"], picture * 0.13025)
+
+
+def test_playground_is_an_edm_model_with_latents_normalised_by_channel(tmp_path: Path) -> None:
+    marks = {"edm_mean": torch.zeros(4), "edm_std": torch.ones(4)}
+    model = load_model(open_checkpoint(tiny_models.sdxl_checkpoint(tmp_path / "p.safetensors", marks)), "cpu")
+    assert isinstance(model.sampling, ContinuousSampling)
+    assert (model.sampling.prediction, model.sampling.sigma_data) == ("edm", 0.5)
+    latent = noise(1, 4, 2, 2)
+    scaled = model.latent_format.process_in(latent)
+    assert torch.allclose(scaled[0, 1], (latent[0, 1] - 1.886) * 0.5 / 5.9022)
+    assert torch.allclose(model.latent_format.process_out(scaled), latent, atol=1e-5)
