@@ -96,6 +96,9 @@ WANTED = {
 #: What is there and does less than in ComfyUI.
 PARTLY = {
     "comfy.cli_args.args": "the defaults; what packs set changes nothing",
+    "comfy.controlnet.ControlBase": "the type of our values; `get_control` of a derived class is not asked",
+    "comfy.controlnet.ControlNet": "the type of our values; `get_control` of a derived class is not asked",
+    "comfy.controlnet.T2IAdapter": "the type of our values; `get_control` of a derived class is not asked",
     "comfy.model_management.loaded_models": "always empty: graphengine keeps its own account",
     "comfy.model_management.load_models_gpu": "models of graphengine load themselves when they are used",
     "comfy.model_management.load_model_gpu": "models of graphengine load themselves when they are used",

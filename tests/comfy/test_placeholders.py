@@ -100,17 +100,17 @@ def test_a_node_that_derives_from_a_missing_one_has_its_types_and_fails_when_it_
 
 
 def test_an_instance_or_items_of_a_placeholder_cannot_be_had() -> None:
-    ControlNet = importlib.import_module("comfy.controlnet").ControlNet
+    ControlLora = importlib.import_module("comfy.controlnet").ControlLora
 
     for use in (
-        lambda: ControlNet(1, 2),
-        lambda: list(ControlNet.KINDS),
-        lambda: type("Own", (ControlNet,), {})(),
+        lambda: ControlLora(1, 2),
+        lambda: list(ControlLora.KINDS),
+        lambda: type("Own", (ControlLora,), {})(),
     ):
-        with pytest.raises(GraphEngineError, match="ControlNet"):
+        with pytest.raises(GraphEngineError, match="ControlLora"):
             use()
-    assert repr(ControlNet) == "<no comfy.controlnet.ControlNet in graphengine>"
-    assert ControlNet[int] is ControlNet
+    assert repr(ControlLora) == "<no comfy.controlnet.ControlLora in graphengine>"
+    assert ControlLora[int] is ControlLora
 
 
 def test_a_placeholder_decorates_while_a_pack_is_imported_and_refuses_in_a_call(called: Called) -> None:

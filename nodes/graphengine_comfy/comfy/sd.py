@@ -53,8 +53,8 @@ def load_checkpoint_guess_config(
     output_model: bool = True,
     model_options: Any = None,
     te_model_options: Any = None,
-) -> tuple[Any, Any, Any, None]:
-    """MODEL, CLIP, VAE and nothing for CLIP_VISION, from a safetensors file; None for what is not asked for.
+) -> tuple[Any, Any, Any, Any]:
+    """MODEL, CLIP, VAE and CLIP_VISION from a safetensors file; None for what is not asked for or not in it.
 
     Raises:
         ModelError: the file is damaged, no checkpoint, or of a family that graphengine does not know.
@@ -62,6 +62,7 @@ def load_checkpoint_guess_config(
     from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # brings torch
     from graphengine_nodes.diffusion.embeddings import embedding_files
     from graphengine_nodes.diffusion.families import find_family, network_part
+    from graphengine_nodes.diffusion.vision_loading import load_vision_of_checkpoint
 
     checkpoint = open_checkpoint(Path(ckpt_path))
     device, family = (current_context.get() or outside()).device, find_family(checkpoint)
@@ -70,7 +71,7 @@ def load_checkpoint_guess_config(
         family.load_model(checkpoint, network_part(checkpoint), device) if output_model else None,
         family.load_clip(checkpoint, device, files) if output_clip else None,
         family.load_vae(checkpoint, device) if output_vae else None,
-        None,
+        load_vision_of_checkpoint(checkpoint, device) if output_clipvision else None,
     )
 
 
