@@ -6,33 +6,18 @@ torch; the functions it calls are imported where a node runs.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from .guided import with_after, with_before, with_combine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from .combining import AfterGuidance, BeforeGuidance, Combine
     from .model import DiffusionModel
 
 # Any throughout: INPUT_TYPES is ComfyUI's open-ended form.
-
-
-def _with_combine(model: DiffusionModel, combine: Combine, *, always_negative: bool = False) -> DiffusionModel:
-    guidance = replace(
-        model.guidance, combine=combine, always_negative=always_negative or model.guidance.always_negative
-    )
-    return replace(model, guidance=guidance)
-
-
-def _with_after(model: DiffusionModel, change: AfterGuidance) -> DiffusionModel:
-    return replace(model, guidance=replace(model.guidance, after=(*model.guidance.after, change)))
-
-
-def _with_before(model: DiffusionModel, change: BeforeGuidance) -> DiffusionModel:
-    return replace(model, guidance=replace(model.guidance, before=(*model.guidance.before, change)))
 
 
 class _GuidanceNode:
@@ -57,7 +42,7 @@ class RescaleCFG(_GuidanceNode):
         """MODEL with that guidance."""
         from .combining import Rescaled  # brings torch
 
-        return (_with_combine(model, Rescaled(multiplier)),)
+        return (with_combine(model, Rescaled(multiplier)),)
 
 
 class VideoLinearCFGGuidance(_GuidanceNode):
@@ -75,7 +60,7 @@ class VideoLinearCFGGuidance(_GuidanceNode):
         """MODEL whose first frame is guided by min_cfg, the last by cfg."""
         from .combining import LinearFrames  # brings torch
 
-        return (_with_combine(model, LinearFrames(min_cfg), always_negative=min_cfg != 1.0),)
+        return (with_combine(model, LinearFrames(min_cfg), always_negative=min_cfg != 1.0),)
 
 
 class VideoTriangleCFGGuidance(_GuidanceNode):
@@ -93,7 +78,7 @@ class VideoTriangleCFGGuidance(_GuidanceNode):
         """MODEL whose first and last frame are guided by min_cfg, the middle by cfg."""
         from .combining import TriangleFrames  # brings torch
 
-        return (_with_combine(model, TriangleFrames(min_cfg), always_negative=min_cfg != 1.0),)
+        return (with_combine(model, TriangleFrames(min_cfg), always_negative=min_cfg != 1.0),)
 
 
 class CFGNorm(_GuidanceNode):
@@ -112,7 +97,7 @@ class CFGNorm(_GuidanceNode):
         """MODEL with that guidance."""
         from .combining import LimitedNorm  # brings torch
 
-        return (_with_after(model, LimitedNorm(strength)),)
+        return (with_after(model, LimitedNorm(strength)),)
 
 
 class CFGZeroStar(_GuidanceNode):
@@ -129,7 +114,7 @@ class CFGZeroStar(_GuidanceNode):
         """MODEL with that guidance."""
         from .combining import zero_star  # brings torch
 
-        return (_with_after(model, zero_star),)
+        return (with_after(model, zero_star),)
 
 
 class TCFG(_GuidanceNode):
@@ -146,7 +131,7 @@ class TCFG(_GuidanceNode):
         """MODEL with that guidance."""
         from .combining import tangential  # brings torch
 
-        return (_with_before(model, tangential),)
+        return (with_before(model, tangential),)
 
 
 class LatentApplyOperationCFG(_GuidanceNode):
@@ -164,7 +149,7 @@ class LatentApplyOperationCFG(_GuidanceNode):
         """MODEL with that guidance."""
         from .combining import OnDifference  # brings torch
 
-        return (_with_before(model, OnDifference(operation)),)
+        return (with_before(model, OnDifference(operation)),)
 
 
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {

@@ -66,6 +66,21 @@ class ModelSamplingSD3(_ModelNode):
         return (replace(model, sampling=FlowSampling.shifted(shift)),)
 
 
+class ModelSamplingStableCascade(_ModelNode):
+    """The levels of Stable Cascade, shifted."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {"required": {"model": ("MODEL",), "shift": _shift(2.0)}}
+
+    def patch(self, model: DiffusionModel, shift: float) -> tuple[DiffusionModel]:
+        """MODEL with those levels."""
+        from .model_sampling_variants import CosineSampling  # brings torch
+
+        return (replace(model, sampling=CosineSampling.shifted(shift)),)
+
+
 class ModelSamplingAuraFlow(_ModelNode):
     """The levels of rectified flow, shifted; the network is told a time of 0..1."""
 
@@ -192,6 +207,7 @@ NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "ModelSamplingDiscrete": ModelSamplingDiscrete,
     "ModelSamplingSD3": ModelSamplingSD3,
     "ModelSamplingAuraFlow": ModelSamplingAuraFlow,
+    "ModelSamplingStableCascade": ModelSamplingStableCascade,
     "ModelSamplingFlux": ModelSamplingFlux,
     "ModelSamplingLTXV": ModelSamplingLTXV,
     "ModelSamplingContinuousEDM": ModelSamplingContinuousEDM,

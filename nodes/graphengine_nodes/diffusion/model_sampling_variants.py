@@ -73,6 +73,90 @@ class DistilledSampling:
         return time / squared**0.5 * self.table.denoised(sigma, output, x) + 0.5**2 / squared * x
 
 
+_COSINE_OFFSET = 0.008
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CosineSampling:
+    """Stable Cascade, after Pernias et al. (2023), "Würstchen": the cosine schedule of Nichol and Dhariwal (2021).
+
+    The network is told a time of 0..1. The signal is cos((t + s) / (1 + s) * pi / 2)^2 over its value at 0; with a
+    shift, its ratio to the noise is divided by shift^2.
+    """
+
+    table: DiscreteSampling
+    shift: float
+
+    @classmethod
+    def shifted(cls, shift: float = 1.0) -> CosineSampling:
+        """10,000 levels.
+
+        Raises:
+            ValueError: shift is not above 0.
+        """
+        if shift <= 0:
+            raise ValueError(f"shift is {shift:g}; it must be above 0, for at 0 every noise level is 0")
+        times = torch.arange(1, 10001) / 10000
+        return cls(DiscreteSampling.from_sigmas(_cosine_sigma(times, shift)), shift)
+
+    @property
+    def sigmas(self) -> Tensor:
+        """The levels, rising. Shape (10000,)."""
+        return self.table.sigmas
+
+    @property
+    def is_flow(self) -> bool:
+        """False: x = latent + sigma * noise."""
+        return False
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        """The time at which an unshifted schedule has this level."""
+        signal = 1 / (sigma * sigma + 1)
+        angle = (signal * _cosine_start()).sqrt().acos()
+        return angle / (math.pi / 2) * (1 + _COSINE_OFFSET) - _COSINE_OFFSET
+
+    def sigma(self, timestep: Tensor) -> Tensor:
+        """The level at this time."""
+        return _cosine_sigma(timestep, self.shift)
+
+    def percent_to_sigma(self, percent: float) -> float:
+        """The level after this part of the schedule; beyond every sigma for percent <= 0."""
+        if percent <= 0.0:
+            return 999999999.9
+        if percent >= 1.0:
+            return 0.0
+        return float(_cosine_sigma(torch.tensor(1.0 - percent), self.shift))
+
+    def noise_scaling(self, sigma: Tensor, noise: Tensor, latent: Tensor, *, max_denoise: bool) -> Tensor:
+        """Latent + sigma * noise; see `DiscreteSampling.noise_scaling`."""
+        return self.table.noise_scaling(sigma, noise, latent, max_denoise=max_denoise)
+
+    def inverse_noise_scaling(self, sigma: Tensor, latent: Tensor) -> Tensor:
+        """The latent itself."""
+        return latent
+
+    def scale_input(self, sigma: Tensor, x: Tensor) -> Tensor:
+        """x / sqrt(sigma^2 + 1)."""
+        return self.table.scale_input(sigma, x)
+
+    def denoised(self, sigma: Tensor, output: Tensor, x: Tensor) -> Tensor:
+        """x - sigma * eps."""
+        return self.table.denoised(sigma, output, x)
+
+
+def _cosine_start() -> float:
+    return math.cos(_COSINE_OFFSET / (1 + _COSINE_OFFSET) * math.pi / 2) ** 2
+
+
+def _cosine_sigma(time: Tensor, shift: float) -> Tensor:
+    angle = (time + _COSINE_OFFSET) / (1 + _COSINE_OFFSET) * math.pi / 2
+    signal = angle.cos() ** 2 / _cosine_start()
+    if shift != 1.0:
+        signal = ((signal / (1 - signal)).log() - 2 * math.log(shift)).sigmoid()
+    signal = signal.clamp(0.0001, 0.9999)
+    return ((1 - signal) / signal).sqrt()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ContinuousSampling:
     """Any noise level between two, told to the network by its logarithm ("log") or its angle ("arctan").

@@ -122,7 +122,7 @@ class _Walk:
         if block is not None:  # distilled networks lack it
             h = block.resnets[0](h, self.embedding)
             for attention, resnet in zip(block.attentions, block.resnets[1:], strict=True):
-                h = resnet(self._attended(attention, h), self.embedding)
+                h = resnet(h if attention is None else self._attended(attention, h), self.embedding)
         residuals = self.control.middle if self.control else ()
         for number in range(len(residuals)):
             h = _added(h, residuals, number)

@@ -8,7 +8,14 @@ from torch import Tensor
 
 from graphengine_nodes.diffusion.guidance import GuidedDenoiser, Inpainting
 from graphengine_nodes.diffusion.guiders import ClassifierFree
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, LatentFormat, NetworkCall, PlainNetwork
+from graphengine_nodes.diffusion.model import (
+    Conditioning,
+    DiffusionModel,
+    Job,
+    LatentFormat,
+    NetworkCall,
+    PlainNetwork,
+)
 from graphengine_nodes.diffusion.model_sampling import FlowSampling
 from graphengine_nodes.diffusion.pack_model import InnerModel, ModelType
 from graphengine_nodes.diffusion.pack_sampling import KnownSampling
@@ -23,7 +30,7 @@ SIGMA = SAMPLING.sigmas[500]
 
 def run_of(model: DiffusionModel, cfg: float = 3.0, **more: Any) -> GuidedDenoiser:
     """A run with a positive text of 0.5 and a negative one of 0.1."""
-    texts = {"positive": [text(0.5)], "negative": [text(0.1)]}
+    texts: dict[str, Conditioning] = {"positive": [text(0.5)], "negative": [text(0.1)]}
     conditions = {
         side: prepare_conditions(value, model, Job(tuple(X.shape), side=side)) for side, value in texts.items()
     }
