@@ -17,6 +17,7 @@ from graphengine.cache.disk import DiskStore
 from graphengine.cache.encoding import DamagedEncoding, decode
 from graphengine.cache.index import Index, IndexTotals
 from graphengine.cache.rows import Found, is_sound
+from graphengine.cache.run_log import LoggedRun
 from graphengine.cache.schema import SCHEMA
 from graphengine.errors import SettingsError
 
@@ -157,8 +158,16 @@ def collect(store: DiskStore, keep: Iterable[Keep], now: float, *, dry_run: bool
 def _kept_keys(store: DiskStore, rules: Iterable[Keep]) -> set[str]:
     runs = store.runs.last(max(rule.runs for rule in rules))
     if any(rule.referenced for rule in rules):
-        runs += [run for run in store.runs.last_of_each_file() if Path(run.file).is_file()]
+        runs += _referenced(store)
     return {key for run in runs for key in run.keys}
+
+
+def _referenced(store: DiskStore) -> list[LoggedRun]:
+    """The runs that files which are still there refer to: of every workflow file the last one.
+
+    What lock files name belongs here, too, once there are any.
+    """
+    return [run for run in store.runs.last_of_each_file() if Path(run.file).is_file()]
 
 
 def _sweep_temporary(store: DiskStore) -> int:

@@ -188,9 +188,8 @@ def _lines(report: "PlanReport") -> Iterator[str]:
             (node["node_id"], node["class_type"], node["fate"], _seconds(node), _memory(node), node["text"])
             for node in running[:_MANY]
         ]
-        if not has_memory:
-            rows = [(*row[:4], row[5]) for row in rows]
-        yield from table(rows, right=[3, 4] if has_memory else [3])
+        shown: list[tuple[str, ...]] = [row if has_memory else (*row[:4], row[5]) for row in rows]
+        yield from table(shown, right=[3, 4] if has_memory else [3])
         if len(running) > _MANY:
             yield f"and {plural(len(running) - _MANY, 'more node')}; --json lists all"
         yield ""

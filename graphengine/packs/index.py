@@ -24,8 +24,8 @@ from graphengine.packs.code import CodeOfPack, LazyTexts
 from graphengine.packs.discover import Pack
 from graphengine.packs.load import LoadedPack
 from graphengine.packs.records import Records, record_name
-from graphengine.packs.requirements import OURS, installed_versions
-from graphengine.packs.source import PackSource
+from graphengine.packs.requirements import OURS, installed_versions, package_version
+from graphengine.packs.source import PackSource, forget_removed
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class PackIndex:
         except ValidationError as error:  # written by another version
             logger.debug("the index of pack %r is of another form: %s", pack.name, _first(error))
             return None
-        if (record.form, record.version) != (_form(), source.version):
+        if (record.form, record.version) != (_form_of(pack), source.version):
             return None
         complete = len(lines) == len(record.nodes) and all(
             node.group < len(record.groups) for node in record.nodes.values()
@@ -172,7 +172,7 @@ class PackIndex:
             group = tuple(sorted(loaded.code.files_of(node_class)))
             nodes[class_type] = NodeCode(groups.setdefault(group, len(groups)), loaded.code.data_files(node_class))
         record = PackRecord(
-            _form(),
+            _form_of(loaded.pack),
             source.version,
             nodes,
             (*unread, *(problem.class_type for problem in loaded.problems if problem.class_type is not None)),
@@ -182,6 +182,11 @@ class PackIndex:
         )
         rest = b"\n".join([_RECORD.dump_json(record), *lines.values()])
         self._records.write(_name(loaded.pack, source), sha256(rest).hexdigest().encode() + b"\n" + rest)
+        forget_removed(self._records)
+
+
+def _form_of(pack: Pack) -> str:
+    return _form(with_stand_ins=pack.path is not None)  # installed packs import none
 
 
 def _name(pack: Pack, source: PackSource) -> str:
@@ -189,14 +194,14 @@ def _name(pack: Pack, source: PackSource) -> str:
 
 
 @cache
-def _form() -> str:
-    """What else decides what a record says: its format, Python, our version, and what a definition has."""
+def _form(*, with_stand_ins: bool) -> str:
+    """What else decides what a record says: its format, Python, our version, a definition's fields, stand-ins."""
     names = [f.name for kind in (NodeDefinition, InputSpec, OutputSpec, Files) for f in fields(kind)]
     return " ".join(
         [
             str(FORMAT),
             f"{sys.version_info.major}.{sys.version_info.minor}",
-            *installed_versions([OURS]).values(),
+            *(installed_versions([OURS]).values() if with_stand_ins else [package_version(OURS)]),
             *names,
         ]
     )

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -52,6 +53,24 @@ class Records:
         finally:
             if written is not None:
                 Path(written).unlink(missing_ok=True)
+
+    def names(self, suffix: str) -> list[str]:
+        """The names of the texts that end so."""
+        if self.folder is None:
+            return []
+        try:
+            return sorted(name for name in os.listdir(self.folder) if name.endswith(suffix) and name[0] != ".")
+        except OSError:
+            return []
+
+    def forget(self, prefix: str) -> None:
+        """Remove the texts whose names begin so."""
+        if self.folder is None:
+            return
+        for name in self.names(""):
+            if name.startswith(prefix):
+                with suppress(OSError):  # another process may do the same
+                    (self.folder / name).unlink(missing_ok=True)
 
     def _tell(self, error: OSError) -> None:
         if not self._told:

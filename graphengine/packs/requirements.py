@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from graphengine.packs.discover import ENTRY_POINTS, Pack
+from graphengine.packs.stand_ins import edited_stand_ins
 
 #: Attribute of a pack's module: names of the packages that its results depend on, in place of what it requires.
 PACKAGES = "GRAPHENGINE_PACKAGES"
@@ -33,11 +34,17 @@ def declared_packages(pack: Pack, module: ModuleType) -> tuple[str, ...]:
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
-    """The versions of packages by name; "absent" for those that are not installed."""
-    return {name: _version(name) for name in names}
+    """The versions of packages by name; "absent" for those that are not installed.
+
+    Where our own is a checkout, a hash of its stand-ins is part of the version.
+    """
+    versions = {name: package_version(name) for name in names}
+    edited = edited_stand_ins() if OURS in versions else ""
+    return {**versions, OURS: f"{versions[OURS]}+{edited}"} if edited else versions
 
 
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
+    """The version of an installed package, else "absent"."""
     try:
         # Parsing all of a package's metadata takes milliseconds; its version stands in a line of its own.
         found = _VERSION.search(distribution(name).read_text("METADATA") or "")

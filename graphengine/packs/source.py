@@ -33,10 +33,11 @@ Seen = tuple[int, int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class _KnownFiles:
-    """The files of a pack when they were read last."""
+    """The files of a pack when they were read last; `root` is its folder or file."""
 
     format: int
     files: dict[str, Seen]
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,8 @@ class SourceReader:
             if now - status.st_mtime_ns > _RECENT_NS:
                 settled[file] = before
         if settled != known:
-            self._records.write(record_name(root, "files"), _FILES.dump_json(_KnownFiles(_FORMAT, settled)))
+            kept = _FILES.dump_json(_KnownFiles(_FORMAT, settled, _as_text(root)))
+            self._records.write(record_name(root, "files"), kept)
         self._last[root] = PackSource(root, {file: entry[3] for file, entry in seen.items()})
         return self._last[root]
 
@@ -150,6 +152,27 @@ class SourceReader:
         content = _WORDS.dump_json(_KnownWords(_FORMAT, source.version, words))
         self._records.write(record_name(source.root, "words"), content)
         return words
+
+
+def _as_text(root: Path) -> str:
+    """Where a pack lies, "" where the name is no valid text."""
+    path = os.path.abspath(root)
+    return path if path.isprintable() else ""
+
+
+def forget_removed(records: Records) -> int:
+    """Remove what is kept of packs that are not there any more; how many packs."""
+    removed = 0
+    for name in records.names(".files"):
+        content = records.read(name)
+        try:
+            root = _FILES.validate_json(content or b"").root
+        except ValidationError:  # of another version, or damaged: whoever reads it next says so
+            continue
+        if root and not os.path.lexists(root):
+            records.forget(name.removesuffix("files"))
+            removed += 1
+    return removed
 
 
 def source_files(path: Path) -> Iterator[str]:

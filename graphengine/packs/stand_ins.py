@@ -15,16 +15,20 @@ import importlib.util
 import logging
 import pkgutil
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
+from graphengine.packs.source import SourceReader, digest_of
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +127,22 @@ def put_in_place(packages: Iterable[str] | None = None) -> StandInFinder:
 
 def _announced() -> list[str]:
     return sorted(point.value for point in entry_points(group=ENTRY_POINTS))
+
+
+@cache
+def edited_stand_ins() -> str:
+    """A hash (16 hex digits) of the stand-ins' source where it is not installed but in a checkout, else "".
+
+    What is installed changes with its version only. It is read once: what is imported stays as it is, too.
+    """
+    installed = tuple(filter(None, (sysconfig.get_path(name) for name in ("purelib", "platlib"))))
+    found: dict[str, str] = {}
+    for package in _announced():
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+            if not place.startswith(installed):
+                found[package] = SourceReader().read(Path(place)).version
+    return digest_of(found) if found else ""
 
 
 def _public_modules(package: str) -> list[str]:

@@ -365,7 +365,10 @@ def test_a_store_that_cannot_be_written_still_gives_what_reads_the_same() -> Non
     def called(version: str) -> list[str]:
         CALLS.clear()
         registry = NodeRegistry([define("Half", Half, version=version), define("Sum", Sum, version="1")])
-        nodes = {"1": ("Half", {"value": 8}), "2": ("Sum", {"a": ["1", 0], "b": 1})}
+        nodes: dict[str, tuple[str, dict[str, Any]]] = {
+            "1": ("Half", {"value": 8}),
+            "2": ("Sum", {"a": ["1", 0], "b": 1}),
+        }
         Engine(registry, store, Folders(), LocalExecutor(), "cpu").run(workflow(nodes), targets=[NodeId("2")])
         return list(CALLS)
 

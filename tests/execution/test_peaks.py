@@ -69,7 +69,7 @@ class Cuda:
 
 def test_of_devices_what_torch_counts_is_told(gauge: PeakGauge, monkeypatch: pytest.MonkeyPatch) -> None:
     cuda: Any = Cuda()
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))  # type: ignore[arg-type]  # what is used of it
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     gauge.begin()
     cuda.peak = [110 * MB, 25 * MB]
     assert gauge.end().device == 105 * MB

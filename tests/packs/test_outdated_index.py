@@ -1,6 +1,10 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from graphengine.errors import PackError, ValidationFailed
+from graphengine.packs import index, requirements, stand_ins
 from graphengine.workflow.models import NodeId
 from tests.packs.place import TWICE, Place, double
 from tests.workflows import workflow
@@ -68,3 +72,47 @@ def test_a_pack_that_lost_a_node_says_so_when_it_is_called(place: Place) -> None
     assert load is not None
     with pytest.raises(PackError, match="pack 'double' has no node 'Double' any more"):
         load()
+
+
+def test_stand_ins_that_were_edited_make_the_index_of_packs_anew_and_another_key(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write("double", {"__init__.py": double()})
+    place.engine().run(TWICE)
+    before = place.engine()
+    assert before.registry["Double"].packages["graphengine-comfy"]
+    assert place.imported() == []
+    monkeypatch.setattr(requirements, "edited_stand_ins", lambda: "0123456789abcdef")
+    index._form.cache_clear()
+    engine = place.engine()
+    assert "Double" not in engine.registry
+    engine.run(TWICE)
+    assert place.imported() == ["double"]
+    assert engine.registry["Double"].packages["graphengine-comfy"].endswith("+0123456789abcdef")
+    monkeypatch.undo()
+    index._form.cache_clear()
+
+
+def test_the_stand_ins_of_a_checkout_are_hashed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "stand_ins_here").mkdir()
+    (tmp_path / "stand_ins_here" / "__init__.py").write_text("A = 1\n")
+    monkeypatch.setattr(stand_ins, "_announced", lambda: ["stand_ins_here"])
+    first = stand_ins.edited_stand_ins.__wrapped__()
+    (tmp_path / "stand_ins_here" / "__init__.py").write_text("A = 2\n")
+    second = stand_ins.edited_stand_ins.__wrapped__()
+    assert len(first) == len(second) == 16
+    assert first != second
+    monkeypatch.setattr(stand_ins, "_announced", lambda: ["pytest"])
+    assert stand_ins.edited_stand_ins.__wrapped__() == ""
+
+
+def test_what_is_kept_of_a_pack_that_was_removed_goes_with_the_next_index(place: Place) -> None:
+    place.write("double", {"__init__.py": double()})
+    place.write("other", {"__init__.py": double().replace("Double", "Other")})
+    place.engine().load_all_packs()
+    assert {name.name.partition("-")[0] for name in place.cache.iterdir()} == {"double", "other"}
+    shutil.rmtree(place.root / "custom_nodes" / "other")
+    place.write("double", {"__init__.py": double(factor=3)})
+    place.engine().load_all_packs()
+    assert {name.name.partition("-")[0] for name in place.cache.iterdir()} == {"double"}
