@@ -149,7 +149,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def _refuse_other_formats(path: Path, start: bytes) -> None:
     zipped = start.startswith(b"PK\x03\x04")
-    pickled = len(start) > 1 and start[0] == 0x80 and start[1] in range(2, 6)
+    # a header of 640 bytes and others begin as pickles do, but then comes a brace
+    pickled = len(start) > 1 and start[0] == 0x80 and start[1] in range(2, 6) and start[8:9] != b"{"
     if zipped or pickled or path.suffix.lower() in _PICKLE_SUFFIXES:
         what = "is a zip archive as torch.save writes it" if zipped else "is a pickle file"
         raise ModelError(

@@ -73,6 +73,14 @@ class Bomb:
         return Path.touch, (self.target,)
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
+def test_a_header_whose_length_looks_like_a_pickle_is_read(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(made(json.dumps(WEIGHT).encode().ljust(length)))
+    assert path.read_bytes()[:2] == bytes([0x80, length >> 8])
+    assert open_checkpoint(path).entries.keys() == {"w"}
+
+
 def test_a_pickle_is_refused_and_nothing_in_it_runs(tmp_path: Path) -> None:
     path, target = tmp_path / "model.safetensors", tmp_path / "owned"
     path.write_bytes(pickle.dumps(Bomb(target)))
