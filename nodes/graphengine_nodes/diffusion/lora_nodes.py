@@ -1,4 +1,4 @@
-"""The nodes that apply LoRAs; thin classes over `lora`.
+"""The nodes that apply LoRAs and hypernetworks; thin classes over `lora` and `hypernetworks`.
 
 Definitions are read without running anything, so this module imports no torch; the functions it calls are imported
 where a node runs.
@@ -114,13 +114,44 @@ class LoraModelLoader:
         return (apply_lora(read_adapters("the input 'lora'", lora), model, None, strength_model, 0.0)[0],)
 
 
+class HypernetworkLoader:
+    """Changes what the attentions of a diffusion model see, by a hypernetwork."""
+
+    CATEGORY = "loaders"
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "load_hypernetwork"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {
+            "required": {
+                "model": ("MODEL",),
+                "hypernetwork_name": (Files("hypernetworks"),),
+                "strength": ("FLOAT", {"default": 1.0, "min": -10.0, "max": 10.0, "step": 0.01}),
+            },
+            "hidden": {"context": CONTEXT},
+        }
+
+    def load_hypernetwork(
+        self, model: DiffusionModel, hypernetwork_name: str, strength: float, context: NodeContext
+    ) -> tuple[DiffusionModel]:
+        """The MODEL with the hypernetwork."""
+        from .hypernetworks import apply_hypernetwork  # brings torch
+
+        path = context.folders.path("hypernetworks", hypernetwork_name)
+        return (apply_hypernetwork(model, path, strength),)
+
+
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "LoraLoader": LoraLoader,
     "LoraLoaderModelOnly": LoraLoaderModelOnly,
     "LoraModelLoader": LoraModelLoader,
+    "HypernetworkLoader": HypernetworkLoader,
 }
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "LoraLoader": "Load LoRA",
     "LoraLoaderModelOnly": "LoraLoaderModelOnly",
     "LoraModelLoader": "Load LoRA Model",
+    "HypernetworkLoader": "HypernetworkLoader",
 }
