@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from graphengine_nodes.diffusion import model_sampling_nodes as nodes
 from graphengine_nodes.diffusion.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
-from graphengine_nodes.diffusion.model_sampling_variants import ContinuousSampling, DistilledSampling, discrete
+from graphengine_nodes.diffusion.model_sampling_variants import (
+    ContinuousSampling,
+    CosineSampling,
+    DistilledSampling,
+    discrete,
+)
 from graphengine_nodes.diffusion.names import SCHEDULERS
 from graphengine_nodes.diffusion.schedules import calculate_sigmas
 
@@ -161,3 +166,48 @@ def test_the_levels_of_models_that_cannot_be_run_are_refused(name: str) -> None:
 def test_a_range_without_levels_is_refused() -> None:
     with pytest.raises(ValueError, match="sigma_min is 2 and sigma_max 1; 0 < sigma_min < sigma_max is needed"):
         given_levels(nodes.ModelSamplingContinuousV, sampling="v_prediction", sigma_max=1.0, sigma_min=2.0)
+
+
+# Stable Cascade
+
+
+@pytest.mark.parametrize("shift", [1.0, 2.0])
+def test_the_cosine_schedule_is_that_of_its_formula(shift: float) -> None:
+    sampling = CosineSampling.shifted(shift)
+    assert len(sampling.sigmas) == 10000
+    assert bool((sampling.sigmas.diff() >= 0).all())
+    for time in (0.1, 0.5, 0.9):
+        angle, start = ((t + 0.008) / 1.008 * math.pi / 2 for t in (time, 0.0))
+        signal = (math.cos(angle) / math.cos(start)) ** 2
+        ratio = signal / (1 - signal) / shift**2
+        expected = pytest.approx((1 / ratio) ** 0.5, rel=1e-4)
+        assert float(sampling.sigma(torch.tensor(time))) == expected
+        assert float(sampling.sigmas[round(time * 10000) - 1]) == expected
+        assert sampling.percent_to_sigma(1 - time) == expected
+
+
+def test_the_time_of_a_cosine_level_is_that_of_the_unshifted_schedule() -> None:
+    sampling = CosineSampling.shifted(1.0)
+    times = torch.tensor([0.1, 0.5, 0.9])
+    torch.testing.assert_close(sampling.timestep(sampling.sigma(times)), times, atol=1e-4, rtol=0)
+    shifted = CosineSampling.shifted(2.0)
+    assert bool((shifted.timestep(shifted.sigma(times)) > times).all())
+
+
+def test_the_ends_of_the_cosine_schedule_are_bounded() -> None:
+    sampling = CosineSampling.shifted(2.0)
+    assert sampling.percent_to_sigma(0.0) > 1e8
+    assert sampling.percent_to_sigma(1.0) == 0.0
+    assert float(sampling.sigmas[-1]) == pytest.approx((0.9999 / 0.0001) ** 0.5, rel=1e-3)
+    with pytest.raises(ValueError, match="must be above 0"):
+        CosineSampling.shifted(0.0)
+
+
+def test_cascade_predicts_noise() -> None:
+    sampling, sigma = CosineSampling.shifted(2.0), torch.tensor([2.0])
+    x, output = torch.full((1, 1, 1, 1), 5.0), torch.full((1, 1, 1, 1), 0.5)
+    assert float(sampling.denoised(sigma, output, x)) == 4.0
+    assert float(sampling.scale_input(sigma, x)) == pytest.approx(5 / 5**0.5)
+    assert not sampling.is_flow
+    [model] = nodes.ModelSamplingStableCascade().patch(tiny_model(), 3.0)
+    assert model.get_model_object("model_sampling.shift") == 3.0

@@ -129,10 +129,9 @@ def test_the_state_grows_to_its_skip_connection() -> None:
 @pytest.mark.parametrize("after_skip", [True, False])
 @pytest.mark.parametrize("method", ["bicubic", "nearest-exact", "bilinear", "area", "bislerp"])
 def test_a_shrunk_unet_gives_the_size_it_was_given(after_skip: bool, method: str, model: DiffusionModel) -> None:
-    arguments: dict[str, Any] = {"block_number": 3, "downscale_factor": 2.0, "start_percent": 0.0, "end_percent": 1.0}
-    [patched] = PatchModelAddDownscale().patch(
-        model, **arguments, downscale_after_skip=after_skip, downscale_method=method, upscale_method=method
-    )
+    place: dict[str, Any] = {"block_number": 3, "downscale_after_skip": after_skip}
+    size: dict[str, Any] = {"downscale_factor": 2.0, "downscale_method": method, "upscale_method": method}
+    [patched] = PatchModelAddDownscale().patch(model, **place, **size, start_percent=0.0, end_percent=1.0)
     result = asked(patched, (16, 24))
     assert result.shape == (1, 4, 16, 24)
     assert not torch.allclose(result, asked(model, (16, 24)), atol=1e-3)
