@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
@@ -175,8 +175,31 @@ def chunked_tokens(
     tokenize gives the ids of a text without start and end. find gives the vectors of `embedding:name`; one that
     it does not know is left out with a warning.
     """
-    chunks: list[list[WeightedToken]] = [[]]
-    for tokens in _groups(text, tokenize, find):
+    chunks = _filled(_groups(text, tokenize, find), form)
+    return [form.chunk([token for token, _ in chunk]) for chunk in chunks]
+
+
+def word_numbers(
+    text: str,
+    tokenize: Callable[[str], list[int]],
+    form: ChunkForm = CLIP_L,
+    find: FindEmbedding = refuse_embeddings,
+) -> list[list[int]]:
+    """For each token of `chunked_tokens` which stretch of text it comes from, counted from 1; 0 for all others."""
+    numbers = []
+    for chunk in _filled(_groups(text, tokenize, find), form):
+        length = len(form.chunk([token for token, _ in chunk]))
+        before = [0] * (form.start is not None)
+        own = [*before, *(number for _, number in chunk)]
+        numbers.append(own + [0] * (length - len(own)))
+    return numbers
+
+
+def _filled(groups: Iterable[list[WeightedToken]], form: ChunkForm) -> list[list[tuple[WeightedToken, int]]]:
+    """Each chunk's share of the groups, and the number of the group that a token is of, from 1."""
+    chunks: list[list[tuple[WeightedToken, int]]] = [[]]
+    for number, group in enumerate(groups, 1):
+        tokens = [(token, number) for token in group]
         short = len(tokens) < _SHORT
         while tokens:
             room = form.room - len(chunks[-1])
@@ -188,7 +211,7 @@ def chunked_tokens(
                 chunks[-1] += tokens[: int(room)]
                 tokens = tokens[int(room) :]
             chunks.append([])
-    return [form.chunk(chunk) for chunk in chunks]
+    return chunks
 
 
 def _groups(text: str, tokenize: Callable[[str], list[int]], find: FindEmbedding) -> Iterator[list[WeightedToken]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -67,6 +67,26 @@ class Tower(Protocol):
         """The same tower stopping at another layer (-1 is the last); itself where that means nothing."""
 
 
+@runtime_checkable
+class NumbersWords(Protocol):
+    """A tower that knows which stretch of a prompt each token comes from."""
+
+    def word_numbers(self, text: str) -> list[list[int]]:
+        """The number of the stretch for each token of `tokens`, from 1; 0 for start, end and padding."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackTower:
+    """A tower as node packs find it below `cond_stage_model`."""
+
+    tower: Tower
+
+    def encode_token_weights(self, chunks: Sequence[Sequence[WeightedToken]]) -> tuple[Tensor, Tensor | None]:
+        """The states (1, T, D) and the pooled state (1, P)."""
+        encoded = self.tower.encode(chunks)
+        return encoded.states, encoded.pooled
+
+
 Join = Callable[[Mapping[str, Encoded]], Encoded]
 """What the towers gave, by their names → what the diffusion model takes."""
 
@@ -88,13 +108,29 @@ class TextEncoder:
     join: Join = alone
     layer_idx: int | None = None
 
-    def tokenize(self, text: str, **options: Any) -> dict[str, list[list[WeightedToken]]]:
-        """The chunks of weighted tokens of a prompt, by tower. Options that packs give are not used.
+    def tokenize(self, text: str, return_word_ids: bool = False, **options: Any) -> dict[str, list[list[Any]]]:
+        """The chunks of weighted tokens of a prompt, by tower. Further options that packs give are not used.
+
+        return_word_ids: triples, with the number of the stretch of text that a token comes from.
 
         Raises:
             PromptError: the prompt asks for something that cannot be done.
         """
-        return {name: tower.tokens(text) for name, tower in self.towers.items()}
+        tokens: dict[str, list[list[Any]]] = {name: tower.tokens(text) for name, tower in self.towers.items()}
+        return self._numbered(text, tokens) if return_word_ids else tokens
+
+    def _numbered(self, text: str, tokens: Mapping[str, list[list[Any]]]) -> dict[str, list[list[Any]]]:
+        numbered = {}
+        for name, chunks in tokens.items():
+            tower = self.towers[name]
+            numbers = [[0] * len(chunk) for chunk in chunks]
+            if isinstance(tower, NumbersWords):
+                numbers = tower.word_numbers(text)
+            numbered[name] = [
+                [(*pair, number) for pair, number in zip(chunk, own, strict=True)]
+                for chunk, own in zip(chunks, numbers, strict=True)
+            ]
+        return numbered
 
     def encode_tokens(self, tokens: Tokens) -> Encoded:
         """What the tokens of `tokenize` are for the diffusion model.
@@ -148,8 +184,16 @@ class TextEncoder:
 
     @property
     def cond_stage_model(self) -> TextEncoder:
-        """Itself: packs look up the names of weights there."""
+        """Itself: packs look up the names of weights there, and towers by names such as `clip_l`."""
         return self
+
+    def __getattr__(self, name: str) -> PackTower:
+        """The tower that packs call `clip_l`, `clip_g`, `clip_h`, `t5xxl`, …, where there is one."""
+        towers = {} if name == "towers" or name.startswith("__") else self.towers
+        tower = towers.get(name.removeprefix("clip_"))
+        if tower is None:
+            raise AttributeError(f"the CLIP has no {name!r}; its towers are {_listed(towers)}")
+        return PackTower(tower)
 
     def add_patches(
         self, patches: Mapping[Any, Any], strength_patch: float = 1.0, strength_model: float = 1.0

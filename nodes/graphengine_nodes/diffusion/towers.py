@@ -23,7 +23,17 @@ from .checkpoint import DTYPES, Checkpoint, TensorInfo
 from .detect import ClipConfig
 from .embeddings import FindFile, embedding_finder, no_embedding_files
 from .keymaps.clip import clip_places, is_open_clip
-from .prompt import CLIP_G, CLIP_L, END_TOKEN, ChunkForm, FindEmbedding, Token, WeightedToken, chunked_tokens
+from .prompt import (
+    CLIP_G,
+    CLIP_L,
+    END_TOKEN,
+    ChunkForm,
+    FindEmbedding,
+    Token,
+    WeightedToken,
+    chunked_tokens,
+    word_numbers,
+)
 from .text_encode import Encoded, encode_chunks
 from .tokenizer import Tokenize, clip_tokenizer
 from .weights import Component, Place
@@ -78,6 +88,10 @@ class ClipTower:
     def tokens(self, text: str) -> list[list[WeightedToken]]:
         """Chunks of 77 weighted tokens."""
         return chunked_tokens(text, self.tokenizer(), self.kind.form, self.find)
+
+    def word_numbers(self, text: str) -> list[list[int]]:
+        """Which stretch of text each token comes from; 0 for start, end and padding."""
+        return word_numbers(text, self.tokenizer(), self.kind.form, self.find)
 
     def encode(self, chunks: Sequence[Sequence[WeightedToken]]) -> Encoded:
         """States (1, 77 * chunks, D) of the chosen layer; pooled (1, P) of the first chunk.

@@ -155,6 +155,22 @@ def test_node_packs_find_the_methods_that_they_call(checkpoints: dict[str, Check
     assert torch.equal(options["pooled_output"], pooled)
 
 
+def test_node_packs_find_a_tower_by_name_and_which_text_tokens_come_from(
+    checkpoints: dict[str, Checkpoint],
+) -> None:
+    clip = encoder(checkpoints["sdxl"])
+    tokens = clip.tokenize("cat (cat:1.5)", return_word_ids=True)
+    for chunks in tokens.values():
+        assert chunks[0][:4] == [(START, 1.0, 0), (CAT, 1.0, 1), (CAT, 1.5, 2), (END, 1.0, 0)]
+    states, pooled = clip.cond_stage_model.clip_g.encode_token_weights(clip.tokenize("cat")["g"])
+    expected = clip.encode("cat")
+    assert torch.equal(states, expected.states[..., 64:])
+    assert pooled is not None
+    assert expected.pooled is not None
+    assert torch.equal(pooled, expected.pooled)
+    assert not hasattr(clip.cond_stage_model, "t5xxl")
+
+
 def test_a_pack_sets_the_layer_of_its_clone_alone(checkpoints: dict[str, Checkpoint]) -> None:
     clip = encoder(checkpoints["sdxl"])
     twin = clip.clone()
