@@ -1,6 +1,15 @@
 """Pictures: load, make, join, cut, scale, change, filter, save, show."""
 
-from . import animation_nodes, batch_nodes, colour_nodes, compositing_nodes, filter_nodes, transform_nodes
+from . import (
+    animation_nodes,
+    batch_nodes,
+    colour_nodes,
+    compositing_nodes,
+    document_nodes,
+    filter_nodes,
+    resizing_nodes,
+    transform_nodes,
+)
 from .nodes import ImageScale, ImageScaleBy, LoadImage, LoadImageMask, LoadImageOutput, PreviewImage, SaveImage
 
 __all__ = ["GRAPHENGINE_DECLARES", "GRAPHENGINE_PACKAGES", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
@@ -25,6 +34,8 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **colour_nodes.NODE_CLASS_MAPPINGS,
     **filter_nodes.NODE_CLASS_MAPPINGS,
     **compositing_nodes.NODE_CLASS_MAPPINGS,
+    **resizing_nodes.NODE_CLASS_MAPPINGS,
+    **document_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -41,4 +52,6 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **colour_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **filter_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **compositing_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **resizing_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **document_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }

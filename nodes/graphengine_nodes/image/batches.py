@@ -1,6 +1,6 @@
 """Batches of pictures: made, joined, taken apart, and brought to one size, one number and the same channels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -31,6 +31,18 @@ def join_images(first: Tensor, second: Tensor) -> Tensor:
         height, width = first.shape[1:3]
         second = resize(second.movedim(-1, 1), width, height, "bilinear", "center").movedim(1, -1)
     return torch.cat((first, second))
+
+
+def join_all_images(images: Sequence[Tensor]) -> Tensor:
+    """IMAGEs (B, H, W, C) as one batch in the size of the first, see `join_images`."""
+    height, width = images[0].shape[1:3]
+    fitting = [
+        image
+        if image.shape[1:3] == (height, width)
+        else resize(image.movedim(-1, 1), width, height, "bilinear", "center").movedim(1, -1)
+        for image in with_equal_channels(*images)
+    ]
+    return torch.cat(fitting)
 
 
 def with_equal_channels(*images: Tensor) -> list[Tensor]:

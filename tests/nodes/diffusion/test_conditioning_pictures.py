@@ -12,6 +12,7 @@ from graphengine_nodes.diffusion.conditioning_option_nodes import (
     InpaintModelConditioning,
     InstructPixToPixConditioning,
 )
+from graphengine_nodes.diffusion.model import Conditioning
 
 
 class Averages(nn.Module):
@@ -27,7 +28,10 @@ class Averages(nn.Module):
 
 
 VALUES = VAE(Averages(), Averages(), 3, 2)
-SIDES = [(torch.zeros(1, 2, 3), {"kept": 1})], [(torch.ones(1, 2, 3), {"kept": 2})]
+SIDES: tuple[Conditioning, Conditioning] = (
+    [(torch.zeros(1, 2, 3), {"kept": 1})],
+    [(torch.ones(1, 2, 3), {"kept": 2})],
+)
 
 
 def pictures(batch: int = 1, height: int = 8, width: int = 8) -> Tensor:

@@ -93,4 +93,12 @@ def test_pictures_are_scaled(context: NodeContext) -> None:
 
 def test_output_nodes_say_so() -> None:
     outputs = {name for name, node in NODE_CLASS_MAPPINGS.items() if getattr(node, "OUTPUT_NODE", False)}
-    assert outputs == {"SaveImage", "PreviewImage", "SaveAnimatedWEBP", "SaveAnimatedPNG"}
+    assert outputs == {
+        "SaveImage",
+        "PreviewImage",
+        "SaveAnimatedWEBP",
+        "SaveAnimatedPNG",
+        "SaveImageAdvanced",
+        "ImageCompare",
+        "SaveSVGNode",
+    }
