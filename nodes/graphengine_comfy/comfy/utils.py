@@ -18,7 +18,6 @@ from graphengine_comfy._tensor_files import (
     state_dict_prefix_replace,
     weight_dtype,
 )
-from graphengine_comfy._tiles import Tiling, in_tiles, positions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,11 +165,13 @@ def reshape_mask(input_mask: "Tensor", output_shape: Sequence[int]) -> "Tensor":
     return repeat_to_batch_size(mask, output_shape[0])
 
 
-# Tiles: _tiles has the work; the names are those that upscalers in packs call
+# Tiles: the engine's own; the names are those that upscalers in packs call
 
 
 def get_tiled_scale_steps(width: int, height: int, tile_x: int, tile_y: int, overlap: int) -> int:
     """How many tiles `tiled_scale` computes for one picture."""
+    from graphengine_nodes.diffusion.tiling import positions  # brings torch
+
     return len(positions(height, tile_y, overlap)) * len(positions(width, tile_x, overlap))
 
 
@@ -191,16 +192,27 @@ def tiled_scale_multidim(
     Raises:
         RunCancelled: the run was asked to stop.
     """
+    import torch  # packs of plain Python import this module too
+
+    from graphengine_nodes.diffusion.tiling import in_tiles, scaled
+
     dims = len(tile)
     overlaps = [overlap] * dims if isinstance(overlap, int) else list(overlap)
     factors = [float(upscale_amount)] * dims if isinstance(upscale_amount, int | float) else list(upscale_amount)
-    tiling = Tiling(list(tile), overlaps, factors)
+    axes = [scaled(*side) for side in zip(tile, overlaps, factors, strict=True)]
 
-    def done() -> None:
+    def counted(cut: "Tensor") -> "Tensor":
+        made = function(cut)
         if pbar is not None:
             pbar.update(1)
+        return made
 
-    return in_tiles(samples, function, tiling, out_channels, output_device, done)
+    parts = [in_tiles(sample[None], counted, [axes], out_channels, _nothing, output_device) for sample in samples]
+    return torch.cat(parts)
+
+
+def _nothing() -> None:
+    """Nothing is done before a tile."""
 
 
 def tiled_scale(

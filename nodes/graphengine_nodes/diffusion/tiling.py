@@ -74,22 +74,23 @@ def in_tiles(
     passes: Sequence[Sequence[Axis]],
     channels: int,
     before_each: Callable[[], None],
+    device: torch.device | str = "cpu",
 ) -> Tensor:
-    """One sample (1, C, *sizes) → (1, channels, *lengths), float32 on the CPU: the mean of the passes.
+    """One sample (1, C, *sizes) → (1, channels, *lengths), float32 on the device: the mean of the passes.
 
     function: a tile (1, C, …) → (1, channels, …), of the lengths that the axes say. passes: the axes of the
     sample, one list for each way to cut it. before_each is called before each tile and may raise.
     """
     lengths = [axis.length(size) for axis, size in zip(passes[0], sample.shape[2:], strict=True)]
-    result = torch.zeros(1, channels, *lengths)
+    result = torch.zeros(1, channels, *lengths, device=device)
     for axes in passes:
         parts = [_parts(axis, size) for axis, size in zip(axes, sample.shape[2:], strict=True)]
         for tile in itertools.product(*parts):
             before_each()
-            made = function(sample[(*_EVERY, *(part.inputs for part in tile))]).to("cpu", torch.float32)
+            made = function(sample[(*_EVERY, *(part.inputs for part in tile))]).to(device, torch.float32)
             made = made / len(passes)
             for axis, part in enumerate(tile, start=2):
-                made *= part.weights.reshape([-1 if place == axis else 1 for place in range(made.ndim)])
+                made *= part.weights.to(device).reshape([-1 if place == axis else 1 for place in range(made.ndim)])
             result[(*_EVERY, *(part.outputs for part in tile))] += made
     return result
 
