@@ -91,6 +91,58 @@ class EmptyChromaRadianceLatentImage:
         return (empty_picture(width, height, batch_size, channels=3, pixels=1),)
 
 
+class EmptyFlux2LatentImage:
+    """The start of a picture of Flux.2."""
+
+    CATEGORY = "latent"
+    RETURN_TYPES = ("LATENT",)
+    FUNCTION = "make"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        size = ("INT", {"default": 1024, "min": 16, "max": 16384, "step": 16})
+        return {
+            "required": {
+                "width": size,
+                "height": size,
+                "batch_size": ("INT", {"default": 1, "min": 1, "max": 4096}),
+            },
+        }
+
+    def make(self, width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
+        """LATENT (batch_size, 128, height / 16, width / 16)."""
+        from .empty import empty_picture  # brings torch
+
+        return (empty_picture(width, height, batch_size, channels=128, pixels=16),)
+
+
+class EmptyHunyuanVideo15Latent:
+    """The start of a video of HunyuanVideo 1.5."""
+
+    CATEGORY = "latent/video"
+    RETURN_TYPES = ("LATENT",)
+    FUNCTION = "make"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {
+            "required": {
+                "width": ("INT", {"default": 848, "min": 16, "max": 16384, "step": 16}),
+                "height": ("INT", {"default": 480, "min": 16, "max": 16384, "step": 16}),
+                "length": ("INT", {"default": 25, "min": 1, "max": 16384, "step": 4}),
+                "batch_size": ("INT", {"default": 1, "min": 1, "max": 4096}),
+            },
+        }
+
+    def make(self, width: int, height: int, length: int, batch_size: int = 1) -> tuple[Latent]:
+        """LATENT (batch_size, 32, (length - 1) / 4 + 1, height / 16, width / 16)."""
+        from .empty import empty_video  # brings torch
+
+        return (empty_video(width, height, length, batch_size, frames=4, channels=32, pixels=16),)
+
+
 class StableCascade_EmptyLatentImage:
     """The start of a picture of Stable Cascade."""
 
@@ -295,6 +347,8 @@ class EmptyLatentHunyuan3Dv2:
 
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
+    "EmptyFlux2LatentImage": EmptyFlux2LatentImage,
+    "EmptyHunyuanVideo15Latent": EmptyHunyuanVideo15Latent,
     "EmptySD3LatentImage": EmptySD3LatentImage,
     "EmptyHunyuanImageLatent": EmptyHunyuanImageLatent,
     "EmptyChromaRadianceLatentImage": EmptyChromaRadianceLatentImage,
@@ -309,6 +363,8 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    "EmptyFlux2LatentImage": "Empty Flux 2 Latent",
+    "EmptyHunyuanVideo15Latent": "Empty HunyuanVideo 1.5 Latent",
     "EmptySD3LatentImage": "EmptySD3LatentImage",
     "EmptyHunyuanImageLatent": "EmptyHunyuanImageLatent",
     "EmptyChromaRadianceLatentImage": "EmptyChromaRadianceLatentImage",

@@ -16,6 +16,8 @@ from graphengine_nodes.latent.empty_nodes import NODE_CLASS_MAPPINGS
         ("EmptyMochiLatentVideo", {"width": 848, "height": 480, "length": 25}, (2, 12, 5, 60, 106)),
         ("EmptyCosmosLatentVideo", {"width": 64, "height": 48, "length": 121}, (2, 16, 16, 6, 8)),
         ("EmptyLTXVLatentVideo", {"width": 768, "height": 512, "length": 97}, (2, 128, 13, 16, 24)),
+        ("EmptyFlux2LatentImage", {"width": 1024, "height": 48}, (2, 128, 3, 64)),
+        ("EmptyHunyuanVideo15Latent", {"width": 1280, "height": 720, "length": 121}, (2, 32, 31, 45, 80)),
     ],
 )
 def test_a_latent_has_the_layout_of_its_family(node: str, inputs: dict[str, int], shape: tuple[int, ...]) -> None:
