@@ -164,6 +164,65 @@ class SaveAudioOpus(_SaveCompressed):
     QUALITY = "128k"
 
 
+class SaveAudioAdvanced:
+    """Sounds as files of any format in the output folder."""
+
+    CATEGORY = "audio"
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        compressed = [
+            {
+                "key": node.FORM,
+                "inputs": {
+                    "required": {"quality": ["COMBO", {"options": node.QUALITIES, "default": node.QUALITY}]}
+                },
+            }
+            for node in (SaveAudioMP3, SaveAudioOpus)
+        ]
+        return {
+            "required": {
+                "audio": ("AUDIO", {}),
+                "filename_prefix": ("STRING", {"default": "audio/ComfyUI"}),
+                "format": ("COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "flac", "inputs": {}}, *compressed]}),
+            },
+            "hidden": {
+                "prompt": "PROMPT",
+                "extra_pnginfo": "EXTRA_PNGINFO",
+                "context": CONTEXT,
+            },
+        }
+
+    def save(
+        self,
+        audio: Audio,
+        filename_prefix: str,
+        format: Mapping[str, str],
+        context: NodeContext,
+        prompt: Mapping[str, Any] | None = None,
+        extra_pnginfo: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The sounds, and the names of the files for the editor to show."""
+        from .writing import save_sounds  # brings torch
+
+        files = save_sounds(
+            audio,
+            context.folders.output,
+            filename_prefix,
+            format["format"],
+            format.get("quality", "128k"),
+            prompt=prompt,
+            extra=extra_pnginfo,
+            between=context.check_cancelled,
+        )
+        return {"ui": {"audio": [{**file, "type": "output"} for file in files]}, "result": (audio,)}
+
+
 class PreviewAudio:
     """Sounds as FLAC files in the folder for temporary files."""
 
@@ -213,6 +272,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "SaveAudio": SaveAudio,
     "SaveAudioMP3": SaveAudioMP3,
     "SaveAudioOpus": SaveAudioOpus,
+    "SaveAudioAdvanced": SaveAudioAdvanced,
     "PreviewAudio": PreviewAudio,
 }
 
@@ -221,5 +281,6 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "SaveAudio": "Save Audio (FLAC)",
     "SaveAudioMP3": "Save Audio (MP3)",
     "SaveAudioOpus": "Save Audio (Opus)",
+    "SaveAudioAdvanced": "Save Audio (Advanced)",
     "PreviewAudio": "Preview Audio",
 }

@@ -10,7 +10,14 @@ from torch import Tensor
 from graphengine.node.api import FileRefused, GraphEngineError, NodeContext
 from graphengine.node.folders import Folders
 from graphengine_nodes.audio import reading
-from graphengine_nodes.audio.nodes import LoadAudio, PreviewAudio, SaveAudio, SaveAudioMP3, SaveAudioOpus
+from graphengine_nodes.audio.nodes import (
+    LoadAudio,
+    PreviewAudio,
+    SaveAudio,
+    SaveAudioAdvanced,
+    SaveAudioMP3,
+    SaveAudioOpus,
+)
 from graphengine_nodes.audio.reading import read_sound
 from graphengine_nodes.audio.values import Audio
 from graphengine_nodes.audio.writing import encode_sound, save_sounds
@@ -98,6 +105,16 @@ def test_every_item_becomes_a_file_that_carries_its_workflow(folders: Folders) -
         texts = {name.lower(): text for name, text in file.metadata.items()}
     assert json.loads(texts["prompt"]) == {"1": {"class_type": "A"}}
     assert json.loads(texts["workflow"]) == {"nodes": []}
+
+
+@pytest.mark.parametrize("chosen", [{"format": "flac"}, {"format": "mp3", "quality": "V0"}])
+def test_one_node_saves_in_every_format_and_hands_the_sound_on(folders: Folders, chosen: dict[str, str]) -> None:
+    sound = tone()
+    answer = SaveAudioAdvanced().save(sound, "audio/x", chosen, NodeContext(folders=folders))
+    assert answer["result"] == (sound,)
+    name = f"x_00001_.{chosen['format']}"
+    assert answer["ui"] == {"audio": [{"filename": name, "subfolder": "audio", "type": "output"}]}
+    assert (folders.output / "audio" / name).stat().st_size > 100
 
 
 def test_a_saved_sound_is_loaded(folders: Folders) -> None:
