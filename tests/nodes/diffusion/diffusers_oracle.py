@@ -38,7 +38,9 @@ def converted(
 
 def module(name: str, state: Mapping[str, Tensor], **config: Any) -> Any:
     """A module of diffusers with the weights, in evaluation mode."""
-    result = getattr(diffusers, name)(**config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = getattr(diffusers, name)(**config)
     result.load_state_dict({key: value.float() for key, value in state.items()}, strict=True)
     return result.eval()
 

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -219,7 +220,7 @@ def test_wan_computes_what_diffusers_computes(channels: int, image: int, tmp_pat
     options = {
         "concat_latent_image": picture,
         "concat_mask": mask,
-        "clip_vision_output": {"penultimate_hidden_states": seen},
+        "clip_vision_output": SimpleNamespace(penultimate_hidden_states=seen),
     }
     assert close(asked(model, x, 0.7, context, **(options if image else {})), expected)
 

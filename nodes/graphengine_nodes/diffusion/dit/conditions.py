@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
-from graphengine_nodes.diffusion.model import Job
+from graphengine_nodes.diffusion.model import Job, NetworkCall
 from graphengine_nodes.diffusion.regions import resize_mask
 
 DEFAULT_GUIDANCE = 3.5
@@ -42,6 +42,18 @@ def guidance(options: Options, job: Job, default: float = DEFAULT_GUIDANCE) -> T
     return torch.tensor([float(default if value is None else value)], device=job.device)
 
 
+def text_mask(options: Options, job: Job) -> dict[str, Tensor]:
+    """Which tokens of the text count, (1, T), as "text_mask"; nothing where all do."""
+    mask = options.get("attention_mask")
+    return {} if mask is None else {"text_mask": mask.to(job.device, torch.float32)}
+
+
+def given_text_mask(call: NetworkCall) -> Tensor:
+    """The mask of `text_mask` in a call, (B, T); ones without it."""
+    mask = call.extra.get("text_mask")
+    return torch.ones_like(call.context[..., 0]) if mask is None else mask
+
+
 def beside(options: Options, job: Job) -> Tensor:
     """The latent that is shown beside x, on the model's scale and at its size; a latent of zeros without one."""
     image = options.get("concat_latent_image")
@@ -64,20 +76,17 @@ def pixel_mask(options: Options, job: Job) -> Tensor:
 def video_mask(options: Options, job: Job, channels: int) -> Tensor:
     """Which frames of the latent beside x are given: 1 where they are, (1, channels, T, H, W); none by default.
 
-    A conditioning's mask says the opposite, 1 where a frame is made. It has one entry per frame of the latent, or
-    four, one per frame of the video.
+    A conditioning's mask says the opposite, 1 where a frame is made: (B, 1 or channels, t, H, W); frames that it
+    does not speak of are made.
     """
     frames, height, width = job.shape[-3:]
     mask = options.get("concat_mask")
     if mask is None:
         return torch.zeros(1, channels, frames, height, width, device=job.device)
-    mask = 1.0 - mask.to(job.device, torch.float32).reshape(-1, 1, *mask.shape[-3:])
-    mask = fitted(mask, job.shape)
-    if mask.shape[2] == frames:
-        return mask.expand(-1, channels, -1, -1, -1)
-    missing = frames * channels - mask.shape[2]
-    mask = torch.nn.functional.pad(mask, (0, 0, 0, 0, 0, max(missing, 0)))[:, :, : frames * channels]
-    return mask.reshape(len(mask), frames, channels, height, width).transpose(1, 2)
+    given = fitted(1.0 - mask.to(job.device, torch.float32), job.shape)[:, :, :frames]
+    if given.shape[1] != channels:
+        given = given.mean(dim=1, keepdim=True).expand(-1, channels, -1, -1, -1)
+    return pad(given, (0, 0, 0, 0, 0, frames - given.shape[2]))
 
 
 def references(options: Options, job: Job, method: str) -> dict[str, Tensor]:

@@ -11,14 +11,35 @@ from graphengine_nodes.diffusion.checkpoint import Checkpoint, TensorInfo
 from graphengine_nodes.diffusion.model import DiffusionModel
 
 from .architecture import Architecture, TransformerNetwork
+from .aura_flow import AuraFlow
+from .chroma import Chroma
 from .flux import Flux
+from .hidream import HiDream
+from .hunyuan_video import HunyuanVideo
 from .layout import Reader
 from .loading import load_component, weights_of
+from .ltx_video import LTXVideo
+from .lumina2 import Lumina2
+from .mochi import Mochi
 from .qwen_image import QwenImage
 from .sd3 import SD3
 from .wan import Wan
+from .z_image import ZImage
 
-ARCHITECTURES: tuple[Architecture, ...] = (SD3(), Flux(), QwenImage(), Wan())
+ARCHITECTURES: tuple[Architecture, ...] = (
+    SD3(),
+    Flux(),
+    QwenImage(),
+    Wan(),
+    ZImage(),
+    HiDream(),
+    HunyuanVideo(),
+    Chroma(),
+    Mochi(),
+    LTXVideo(),
+    Lumina2(),
+    AuraFlow(),
+)
 """The first that matches is taken."""
 
 _OWN_PREFIX = "net."  # of NVIDIA's models, beside the prefixes that every checkpoint may have

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Without the warnings that the libraries give of their own optional parts while they are imported."""
+    """Without the warnings that the libraries give of their own parts while they are imported and built."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -29,7 +29,7 @@ def diffusers_class(name: str, module: str = "diffusers") -> Any:  # Any: the cl
 
 def on_meta(make: Any, **config: Any) -> Any:
     """The module of these sizes without weights: nothing is allocated."""
-    with torch.device("meta"):
+    with without_warnings(), torch.device("meta"):
         return make(**config)
 
 
@@ -41,13 +41,30 @@ class ShiftFirst(nn.Module):
 
     def __init__(self, norm: Any) -> None:
         super().__init__()
-        self.linear, self.norm = norm.linear, norm.norm
+        self.linear, self.norm = norm.linear, getattr(norm, "norm", nn.Identity())
 
     def forward(self, x: Tensor, conditioning: Tensor) -> Tensor:
         """x (B, T, D), conditioning (B, D) → (B, T, D)."""
         shift, scale = self.linear(nn.functional.silu(conditioning).to(x.dtype)).chunk(2, dim=1)
         normed: Tensor = self.norm(x) * (1 + scale)[:, None, :] + shift[:, None, :]
         return normed
+
+
+class GateFirst(nn.Module):
+    """A gated layer whose projection gives the gate before what it lets through, as the files have it.
+
+    diffusers' SwiGLU wants them the other way round; swapping the rows would copy the weight.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.proj = layer.proj
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, D) → (B, T, inner)."""
+        gate, passed = self.proj(x).chunk(2, dim=-1)
+        gated: Tensor = nn.functional.silu(gate) * passed
+        return gated
 
 
 def buffer_as_parameter(owner: nn.Module, name: str, shape: tuple[int, ...]) -> None:

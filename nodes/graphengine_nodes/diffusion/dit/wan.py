@@ -113,7 +113,7 @@ class Wan(Architecture):
         values, spatial = {}, {}
         vision = options.get("clip_vision_output")
         if config["image_dim"] is not None and vision is not None:
-            values["image"] = vision["penultimate_hidden_states"]
+            values["image"] = vision.penultimate_hidden_states
         missing = config["in_channels"] - job.latent_format.channels
         if missing > 0:
             shown = beside(options, job)

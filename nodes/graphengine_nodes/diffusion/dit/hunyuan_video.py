@@ -1,0 +1,140 @@
+"""HunyuanVideo (Kong et al., 2024): text to video."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from graphengine_nodes.diffusion.model import Extras, Job, LatentFormat, NetworkCall
+from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampling
+
+from . import latent_formats
+from .architecture import Architecture, Config
+from .block_patches import replaced_blocks
+from .conditions import given_text_mask, guidance, pooled, text_mask
+from .flux import single_block_parts
+from .layout import Destination, Reader, any_name, destinations
+from .modules import ShiftFirst, diffusers_class, on_meta
+from .packing import cropped, padded, rotary_axes
+
+_GUIDANCE = 6.0
+_RENAMES = (
+    (r"^img_in\.", "x_embedder."),
+    (r"^(time|guidance)_in\.mlp\.0", r"time_text_embed.\1_embedder.linear_1"),
+    (r"^(time|guidance)_in\.mlp\.2", r"time_text_embed.\1_embedder.linear_2"),
+    (r"^vector_in\.in_layer", "time_text_embed.text_embedder.linear_1"),
+    (r"^vector_in\.out_layer", "time_text_embed.text_embedder.linear_2"),
+    (r"\.time_embedder", ".timestep_embedder"),
+    (r"^final_layer\.linear", "proj_out"),
+    (r"^final_layer\.adaLN_modulation\.1", "norm_out.linear"),
+    (r"^txt_in\.individual_token_refiner\.blocks", "context_embedder.token_refiner.refiner_blocks"),
+    (r"^txt_in\.input_embedder", "context_embedder.proj_in"),
+    (r"^txt_in\.t_embedder\.mlp\.0", "context_embedder.time_text_embed.timestep_embedder.linear_1"),
+    (r"^txt_in\.t_embedder\.mlp\.2", "context_embedder.time_text_embed.timestep_embedder.linear_2"),
+    (r"^txt_in\.c_embedder", "context_embedder.time_text_embed.text_embedder"),
+    (r"adaLN_modulation\.1", "norm_out.linear"),
+    (r"self_attn_qkv", "attn.{to_q|to_k|to_v}"),
+    (r"self_attn_proj", "attn.to_out.0"),
+    (r"^double_blocks", "transformer_blocks"),
+    (r"^single_blocks", "single_transformer_blocks"),
+    (r"img_attn_qkv", "attn.{to_q|to_k|to_v}"),
+    (r"txt_attn_qkv", "attn.{add_q_proj|add_k_proj|add_v_proj}"),
+    (r"img_attn_([qk])_norm", r"attn.norm_\1"),
+    (r"txt_attn_([qk])_norm", r"attn.norm_added_\1"),
+    (r"img_attn_proj", "attn.to_out.0"),
+    (r"txt_attn_proj", "attn.to_add_out"),
+    (r"img_mod\.linear", "norm1.linear"),
+    (r"txt_mod\.linear", "norm1_context.linear"),
+    (r"img_mlp", "ff"),
+    (r"txt_mlp", "ff_context"),
+    (r"\.mlp\.", ".ff."),
+    (r"\.fc1", ".net.0.proj"),
+    (r"\.fc2", ".net.2"),
+    (r"\.modulation\.linear", ".norm.linear"),
+    (r"\.linear1\.", ".{attn.to_q|attn.to_k|attn.to_v|proj_mlp}."),
+    (r"\.linear2\.", ".proj_out."),
+    (r"^(single_transformer_blocks\.\d+)\.([qk])_norm", r"\1.attn.norm_\2"),
+)
+
+
+class HunyuanVideo(Architecture):
+    """HunyuanVideo, with or without a guidance that is told; models that start from a picture are not known."""
+
+    family, title = "hunyuan_video", "a HunyuanVideo model"
+
+    def matches(self, names: Collection[str]) -> bool:
+        """A refiner of the text's tokens, and the attention's own names."""
+        return any_name(names, r"^txt_in\.individual_token_refiner\.") and any_name(names, r"img_attn_qkv")
+
+    def config(self, read: Reader) -> Config:
+        """Sizes of HunyuanVideoTransformer3DModel."""
+        width, channels, time, patch, _ = read.shape("img_in.proj.weight", 5)
+        head = read.shape("double_blocks.0.img_attn_q_norm.weight", 1)[0]
+        return {
+            "in_channels": channels,
+            "out_channels": read.shape("final_layer.linear.weight", 2)[0] // (time * patch**2),
+            "num_attention_heads": read.heads(width, head),
+            "attention_head_dim": head,
+            "num_layers": read.count(r"double_blocks\.(\d+)\."),
+            "num_single_layers": read.count(r"single_blocks\.(\d+)\."),
+            "num_refiner_layers": read.count(r"txt_in\.individual_token_refiner\.blocks\.(\d+)\."),
+            "mlp_ratio": read.shape("double_blocks.0.img_mlp.fc1.weight", 2)[0] / width,
+            "patch_size": patch,
+            "patch_size_t": time,
+            "guidance_embeds": read.has("guidance_in.mlp.0.weight"),
+            "text_embed_dim": read.shape("txt_in.input_embedder.weight", 2)[1],
+            "pooled_projection_dim": read.shape("vector_in.in_layer.weight", 2)[1],
+            "rope_axes_dim": rotary_axes(head),
+        }
+
+    def destinations(self, read: Reader, config: Config) -> dict[str, tuple[Destination, ...]]:
+        """Queries, keys and values, and in single blocks the MLP, are one tensor in the file."""
+        width = config["attention_head_dim"] * config["num_attention_heads"]
+        return destinations(read.shapes, _RENAMES, single_block_parts(width))
+
+    def module(self, config: Config) -> nn.Module:
+        """HunyuanVideoTransformer3DModel."""
+        module = on_meta(diffusers_class("HunyuanVideoTransformer3DModel"), **config)
+        module.norm_out = ShiftFirst(module.norm_out)
+        return module  # type: ignore[no-any-return]  # the class is chosen by name
+
+    def sampling(self, config: Config) -> ModelSampling:
+        """Shift 7."""
+        return FlowSampling.shifted(7.0)
+
+    def latent_format(self, config: Config) -> LatentFormat:
+        """16 channels."""
+        return latent_formats.HUNYUAN_VIDEO
+
+    def text_width(self, config: Config) -> int:
+        """4096, of Llama 3."""
+        return int(config["text_embed_dim"])
+
+    def extras(self, config: Config, options: Mapping[str, Any], job: Job) -> Extras:
+        """The pooled state of CLIP-L, the guidance, and which tokens of the text count."""
+        values = {
+            "y": pooled(options, job, config["pooled_projection_dim"], self.title),
+            **text_mask(options, job),
+        }
+        if config["guidance_embeds"]:
+            values["guidance"] = guidance(options, job, _GUIDANCE)
+        return Extras(values)
+
+    def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
+        """timestep: sigma * 1000."""
+        told = call.extra.get("guidance")
+        patch = (config["patch_size_t"], config["patch_size"], config["patch_size"])
+        blocks = {"double_block": module.transformer_blocks, "single_block": module.single_transformer_blocks}
+        with replaced_blocks(call, blocks):
+            output: Tensor = module(
+                padded(call.x, patch),
+                timestep=call.timestep,
+                encoder_hidden_states=call.context,
+                encoder_attention_mask=given_text_mask(call),
+                pooled_projections=call.extra["y"],
+                guidance=None if told is None else told * 1000.0,
+                return_dict=False,
+            )[0]
+        return cropped(output, call.x)
