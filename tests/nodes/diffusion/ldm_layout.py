@@ -82,7 +82,7 @@ def unet(
 
     label: the width of the vector of SDXL and unCLIP models. Distilled models differ on the way up and in the
     middle: upwards has the depth of each output block, from the smallest level to the largest, middle that of the
-    middle; 0 is a middle of one residual block.
+    middle; 0 is a middle of one residual block, -1 none.
     """
     embedding = widths[0] * 4
     depths = (depth,) * len(widths) if isinstance(depth, int) else depth
@@ -104,7 +104,9 @@ def unet(
             skips.append(channels)
     shapes |= _resnet("middle_block.0", channels, channels, embedding)
     middle = depths[-1] if middle is None else middle
-    if middle:
+    if middle < 0:
+        shapes = {name: shape for name, shape in shapes.items() if not name.startswith("middle_block.")}
+    elif middle:
         shapes |= _transformer("middle_block.1", channels, context, middle, linear)
         shapes |= _resnet("middle_block.2", channels, channels, embedding)
     if upwards is None:

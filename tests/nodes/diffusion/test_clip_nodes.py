@@ -107,6 +107,15 @@ def test_both_layouts_of_one_tower_give_states_of_one_shape_and_the_same_tokens(
     assert plain.components()["g"].shapes() == open_clip.components()["g"].shapes()
 
 
+def test_the_image_tower_of_a_whole_clip_is_left_out(context: NodeContext) -> None:
+    root = context.folders.roots("text_encoders")[0]
+    picture = {"vision_model.pre_layrnorm.weight": (8,), "visual_projection.weight": (8, 8), "logit_scale": ()}
+    shapes = tiny_models.prefixed("text_model.", ldm_layout.clip(64, 2)) | picture
+    ldm_layout.write(root / "whole.safetensors", shapes)
+    whole, text = (load(context, "stable_diffusion", name) for name in ("whole.safetensors", "l.safetensors"))
+    assert torch.equal(whole.encode("cat").states, text.encode("cat").states)
+
+
 def test_a_file_of_another_kind_is_named(context: NodeContext) -> None:
     with pytest.raises(ModelError, match=r"'vae\.safetensors' looks like a VAE"):
         load(context, "stable_diffusion", "vae.safetensors")

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from graphengine_nodes.diffusion import keymaps
 from graphengine_nodes.diffusion.checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from graphengine_nodes.diffusion.detect import unet_config
-from graphengine_nodes.diffusion.families import FAMILIES, find_family, load_model
+from graphengine_nodes.diffusion.families import FAMILIES, find_family, load_model, network_part
 from graphengine_nodes.diffusion.model import Job
 from graphengine_nodes.diffusion.unet_network import unet_module
 
@@ -153,6 +154,20 @@ FULL_SIZES = {
         "sdxl",
         (5, 10, 20),
     ),
+    "KOALA-700M": (
+        ldm_layout.unet(
+            (320, 640, 1280),
+            (1,) * 3,
+            (False, True, True),
+            2048,
+            depth=(0, 2, 5),
+            linear=True,
+            label=2816,
+            middle=-1,
+        ),
+        "sdxl",
+        (5, 10, 20),
+    ),
     "SD2.1-unCLIP": (
         ldm_layout.unet(
             ldm_layout.SD15_WIDTHS, (2,) * 4, (True, True, True, False), 1024, linear=True, label=2048
@@ -174,3 +189,22 @@ def test_unets_of_full_size_are_built_as_the_file_has_them(name: str) -> None:
     attended = [block for block in module.down_blocks if hasattr(block, "attentions")]
     found = [block.attentions[0].transformer_blocks[0].attn1.heads for block in attended]
     assert found == [number for number, block in zip(heads, module.down_blocks, strict=True) if block in attended]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_unet_in_the_layout_of_diffusers_is_the_same(
+    name: str, checkpoints: dict[str, Checkpoint], tmp_path: Path
+) -> None:
+    part = network_part(checkpoints[name])
+    named = {new: checkpoints[name].tensor(part[old]) for old, new in keymaps.unet_names(part).items()}
+    save_file(named, tmp_path / "unet.safetensors")
+    models = [
+        load_model(found, "cpu") for found in (checkpoints[name], open_checkpoint(tmp_path / "unet.safetensors"))
+    ]
+    assert models[0].network.family == models[1].network.family == name
+    width = models[0].network.component.shapes()[
+        "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+    ][1]
+    x, context = noise(1, 4, 8, 8), noise(1, 77, width)
+    told: dict[str, Any] = {"pooled_output": noise(1, 128)}
+    assert torch.equal(*(ask(model, x, context, **told) for model in models))

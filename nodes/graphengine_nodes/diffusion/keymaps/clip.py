@@ -21,6 +21,7 @@ _OPEN_LAYER = {
     "mlp.c_proj": "mlp.fc2",
 }
 _OPEN_NAMES = {"positional_embedding": "text_model.embeddings.position_embedding.weight"}
+_PICTURES = re.compile(r"vision_model\.|visual_projection\.|visual\.")
 _BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)")
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -35,11 +36,12 @@ def clip_places(shapes: Shapes) -> dict[str, tuple[Place, ...]]:
     """Where each tensor of a text tower goes: with or without `text_model.` before the names, or from OpenCLIP.
 
     OpenCLIP keeps queries, keys and values in one tensor, which becomes three parameters. Its projection is the
-    transposed one; `ClipText` is built for either. Unknown names stay as they are.
+    transposed one; `ClipText` is built for either. Tensors of CLIP's image tower, which whole models hold too, are
+    left out; unknown names stay as they are.
     """
     named = _open_places if is_open_clip(shapes) else _plain_places
     kept = [*used(shapes), *(name for name in shapes if re.fullmatch(r"text_projection(\.weight)?", name))]
-    return {name: named(name, shapes[name]) for name in kept}
+    return {name: named(name, shapes[name]) for name in kept if not _PICTURES.match(name)}
 
 
 def _plain_places(name: str, shape: tuple[int, ...]) -> tuple[Place, ...]:
