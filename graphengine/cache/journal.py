@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -53,7 +54,12 @@ class Row(NamedTuple):
 
 
 _Header = tuple[Action, Content | None, str | None] | tuple[str, float, int]
-_HEADER: TypeAdapter[_Header] = TypeAdapter(_Header)
+
+
+@cache
+def _headers() -> TypeAdapter[_Header]:
+    # Made when the first journal is replayed: it takes milliseconds.
+    return TypeAdapter(_Header)
 
 
 class Journal:
@@ -189,7 +195,7 @@ def _lengths(line: bytes) -> tuple[int, int, int] | None:
 
 def _row(header: bytes, data: bytes, last: Action | None) -> Row | None:
     try:
-        found = _HEADER.validate_json(header)
+        found = _headers().validate_json(header)
     except ValidationError:
         return None
     if isinstance(found[0], str):
