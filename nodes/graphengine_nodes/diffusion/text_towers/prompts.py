@@ -49,12 +49,11 @@ def encode_sd3(clip: TextEncoder, texts: Mapping[str, str], *, empty_is_nothing:
     encoded = {name: clip.towers[name].encode(chunks) for name, chunks in tokens.items()}
     if not empty_is_nothing:
         return join_sd3(encoded)
-    empty = {name for name in encoded if not texts[name]}
-    pooled = join_sd3({name: _zero(part) if name in empty else part for name, part in encoded.items()}).pooled
-    beside = {name for name in encoded if name in _BESIDE}
-    left_out = {name for name in empty if name not in _BESIDE or beside <= empty}
-    kept = {name: _zero(part) if name in empty else part for name, part in encoded.items() if name not in left_out}
-    return replace(join_sd3(kept), pooled=pooled)
+    emptied = {name: part if texts[name] else _zero(part) for name, part in encoded.items()}
+    whole = join_sd3(emptied)
+    any_clip = any(texts[name] for name in encoded if name in _BESIDE)
+    kept = {name: part for name, part in emptied.items() if texts[name] or (name in _BESIDE and any_clip)}
+    return replace(join_sd3(kept, whole.states.shape[-1]), pooled=whole.pooled)
 
 
 def _zero(encoded: Encoded) -> Encoded:
