@@ -204,10 +204,11 @@ def save_tensors(
     prompt: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
     check: Callable[[], None] = lambda: None,
-) -> Path:
-    """Write a file `prefix[_ending]_00001_.safetensors` below root, whole or not at all; gives its path.
+) -> dict[str, str]:
+    """Write a file `prefix[_ending]_00001_.safetensors` below root, whole or not at all.
 
-    prompt and the documents of extra stand in its metadata. check is called before each tensor and may raise.
+    Gives `{"filename", "subfolder"}`. prompt and the documents of extra stand in the metadata of the file. check is
+    called before each tensor and may raise.
 
     Raises:
         FileRefused: the prefix leads out of the folder.
@@ -218,7 +219,7 @@ def save_tensors(
     documents = {**({} if prompt is None else {"prompt": prompt}), **(extra or {})}
     metadata = {name: json.dumps(document) for name, document in documents.items()}
     name = write_streamed(place, ".safetensors", lambda file: write_safetensors(file, tensors, metadata, check))
-    return place.folder / name
+    return {"filename": name, "subfolder": place.subfolder}
 
 
 @torch.no_grad()

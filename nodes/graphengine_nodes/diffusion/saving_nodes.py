@@ -34,11 +34,24 @@ def _inputs(prefix: str, **models: tuple[str]) -> dict[str, Any]:
 
 def _save(
     tensors: Tensors, prefix: str, context: NodeContext, prompt: Documents, extra: Documents, ending: str = ""
-) -> None:
+) -> dict[str, str]:
     from .saving import save_tensors  # brings torch
 
-    output = context.folders.output
-    save_tensors(tensors, output, prefix, ending=ending, prompt=prompt, extra=extra, check=context.check_cancelled)
+    file = save_tensors(
+        tensors,
+        context.folders.output,
+        prefix,
+        ending=ending,
+        prompt=prompt,
+        extra=extra,
+        check=context.check_cancelled,
+    )
+    return {**file, "type": "output"}
+
+
+def _written(*files: dict[str, str]) -> dict[str, Any]:
+    """The message of a node that wrote files: so the engine sees when one of them is gone."""
+    return {"ui": {"models": list(files)}}
 
 
 class CheckpointSave:
@@ -64,11 +77,11 @@ class CheckpointSave:
         prompt: Documents = None,
         extra_pnginfo: Documents = None,
     ) -> dict[str, Any]:
-        """Nothing to show."""
+        """The name of the file, for the engine."""
         from .saving import checkpoint_tensors  # brings torch
 
-        _save(checkpoint_tensors(model, clip, vae), filename_prefix, context, prompt, extra_pnginfo)
-        return {}
+        tensors = checkpoint_tensors(model, clip, vae)
+        return _written(_save(tensors, filename_prefix, context, prompt, extra_pnginfo))
 
 
 class ModelSave:
@@ -92,11 +105,10 @@ class ModelSave:
         prompt: Documents = None,
         extra_pnginfo: Documents = None,
     ) -> dict[str, Any]:
-        """Nothing to show."""
+        """The name of the file, for the engine."""
         from .saving import model_tensors  # brings torch
 
-        _save(model_tensors(model), filename_prefix, context, prompt, extra_pnginfo)
-        return {}
+        return _written(_save(model_tensors(model), filename_prefix, context, prompt, extra_pnginfo))
 
 
 class CLIPSave:
@@ -120,13 +132,16 @@ class CLIPSave:
         prompt: Documents = None,
         extra_pnginfo: Documents = None,
     ) -> dict[str, Any]:
-        """Nothing to show."""
+        """The names of the files, for the engine."""
         from .saving import tower_files  # brings torch
         from .text_encode import require_clip
 
-        for tower, tensors in tower_files(require_clip(clip)).items():
-            _save(tensors, filename_prefix, context, prompt, extra_pnginfo, tower)
-        return {}
+        return _written(
+            *(
+                _save(tensors, filename_prefix, context, prompt, extra_pnginfo, tower)
+                for tower, tensors in tower_files(require_clip(clip)).items()
+            )
+        )
 
 
 class VAESave:
@@ -150,12 +165,11 @@ class VAESave:
         prompt: Documents = None,
         extra_pnginfo: Documents = None,
     ) -> dict[str, Any]:
-        """Nothing to show."""
+        """The name of the file, for the engine."""
         from .saving import vae_tensors  # brings torch
         from .vae import require_vae
 
-        _save(vae_tensors(require_vae(vae)), filename_prefix, context, prompt, extra_pnginfo)
-        return {}
+        return _written(_save(vae_tensors(require_vae(vae)), filename_prefix, context, prompt, extra_pnginfo))
 
 
 class LoraSave:
@@ -194,15 +208,13 @@ class LoraSave:
         prompt: Documents = None,
         extra_pnginfo: Documents = None,
     ) -> dict[str, Any]:
-        """Nothing to show; nothing is written when neither difference is given."""
+        """The name of the file, for the engine; nothing is written when neither difference is given."""
         from .lora_extraction import extracted_lora  # brings torch
 
         tensors = extracted_lora(
             model_diff, text_encoder_diff, lora_type, rank, biases=bias_diff, check=context.check_cancelled
         )
-        if tensors:
-            _save(tensors, filename_prefix, context, prompt, extra_pnginfo)
-        return {}
+        return _written(_save(tensors, filename_prefix, context, prompt, extra_pnginfo)) if tensors else {}
 
 
 class SaveLoRANode:
@@ -229,12 +241,11 @@ class SaveLoRANode:
     def save(
         self, lora: Mapping[str, Tensor], prefix: str, context: NodeContext, steps: int | None = None
     ) -> dict[str, Any]:
-        """Nothing to show; the number of steps, if given, stands in the name of the file."""
+        """The name of the file, for the engine; the number of steps, if given, stands in it."""
         from .saving import given  # brings torch
 
         tensors = {name: given(tensor.cpu()) for name, tensor in lora.items()}
-        _save(tensors, prefix, context, None, None, "" if steps is None else f"{steps}_steps")
-        return {}
+        return _written(_save(tensors, prefix, context, None, None, "" if steps is None else f"{steps}_steps"))
 
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {

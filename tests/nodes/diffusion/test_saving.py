@@ -19,6 +19,7 @@ from graphengine_nodes.diffusion.lora_formats import read_adapters
 from graphengine_nodes.diffusion.model import DiffusionModel
 from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
 from graphengine_nodes.diffusion.saving import (
+    Tensors,
     checkpoint_tensors,
     clip_tensors,
     component_tensors,
@@ -53,6 +54,12 @@ def original(tmp_path: Path) -> Checkpoint:
 @pytest.fixture
 def context(tmp_path: Path) -> NodeContext:
     return NodeContext(folders=Folders(output=tmp_path / "output"))
+
+
+def write(tensors: Tensors, root: Path, name: str) -> Path:
+    """The file that is written."""
+    file = save_tensors(tensors, root, name)
+    return root / file["subfolder"] / file["filename"]
 
 
 def saved(tensors: dict[str, object]) -> dict[str, Tensor]:
@@ -115,7 +122,10 @@ def test_a_changed_checkpoint_gives_the_same_bits_when_it_is_loaded(
 def test_network_text_towers_and_vae_have_files_of_their_own(original: Checkpoint, context: NodeContext) -> None:
     model, encoder, vae = load_checkpoint(original, "cpu")
     NODE_CLASS_MAPPINGS["ModelSave"]().save(model, "m", context)
-    NODE_CLASS_MAPPINGS["CLIPSave"]().save(encoder, "t", context)
+    shown = NODE_CLASS_MAPPINGS["CLIPSave"]().save(encoder, "t", context)
+    assert shown["ui"]["models"] == [
+        {"filename": "t_clip_l_00001_.safetensors", "subfolder": "", "type": "output"}
+    ]
     NODE_CLASS_MAPPINGS["VAESave"]().save(vae, "v", context)
     files = {path.name: load_file(path).keys() for path in context.folders.output.iterdir()}
     assert files.keys() == {"m_00001_.safetensors", "t_clip_l_00001_.safetensors", "v_00001_.safetensors"}
@@ -128,16 +138,16 @@ def test_network_text_towers_and_vae_have_files_of_their_own(original: Checkpoin
 
 
 def test_the_workflow_stands_in_the_metadata(tmp_path: Path) -> None:
-    path = save_tensors(
+    file = save_tensors(
         {"a": given(torch.ones(2))},
         tmp_path,
         "x/%Node.seed%",
         prompt={"1": {"class_type": "Node", "inputs": {"seed": 5}}},
         extra={"workflow": {"nodes": []}},
     )
-    assert path == tmp_path / "x" / "5_00001_.safetensors"
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
+    assert file == {"filename": "5_00001_.safetensors", "subfolder": "x"}
+    with safe_open(tmp_path / "x" / "5_00001_.safetensors", "pt") as opened:
+        metadata = opened.metadata()
     assert json.loads(metadata["workflow"]) == {"nodes": []}
     assert json.loads(metadata["prompt"])["1"]["class_type"] == "Node"
     with pytest.raises(FileRefused):
@@ -231,7 +241,7 @@ def test_checkpoints_with_fused_weights_of_text_towers_come_back_the_same(
     model, encoder, vae = load_checkpoint(open_checkpoint(make(tmp_path / "first.safetensors")), "cpu")
     assert encoder is not None
     changed = encoder.with_components({name: shifted(part) for name, part in encoder.components().items()})
-    file = save_tensors(checkpoint_tensors(model, changed, vae), tmp_path, "second")
+    file = write(checkpoint_tensors(model, changed, vae), tmp_path, "second")
     again, encoder_again, _ = load_checkpoint(open_checkpoint(file), "cpu")
     assert encoder_again is not None
     assert same(network_weights(again), network_weights(model))
@@ -245,8 +255,8 @@ def test_transformers_with_fused_weights_come_back_the_same(
 ) -> None:
     original = tiny_dit.write(tmp_path / "first.safetensors", shapes(), dtype=torch.bfloat16)
     model = load_model(open_checkpoint(original), "cpu")
-    plain = save_tensors(model_tensors(model), tmp_path, "plain")
+    plain = write(model_tensors(model), tmp_path, "plain")
     assert same(load_file(plain), {f"model.diffusion_model.{n}": t for n, t in load_file(original).items()})
     changed = replace(model, network=model.network.with_component(shifted(model.network.component)))
-    file = save_tensors(model_tensors(changed), tmp_path, "second")
+    file = write(model_tensors(changed), tmp_path, "second")
     assert same(network_weights(load_model(open_checkpoint(file), "cpu")), network_weights(changed))
