@@ -121,7 +121,7 @@ def refusal(file: str, names: Collection[str], wanted: str = "a diffusion model"
     if kind is None:
         return ModelError(
             f"model file {file!r} is of no known kind: it does not hold the tensors of {wanted}",
-            hint="docs/compatibility.md lists the families of models that run",
+            hint="docs/models.md lists the families of models that run",
         )
     return ModelError(
         f"model file {file!r} looks like {kind}, which cannot be loaded here",

@@ -35,7 +35,7 @@ def test_a_file_of_another_kind_is_named(names: str) -> None:
 def test_a_file_of_no_known_kind_says_where_to_look() -> None:
     error = detect.refusal("m.safetensors", ["something.weight"])
     assert "is of no known kind" in error.message
-    assert "compatibility.md" in str(error.hint)
+    assert "docs/models.md" in str(error.hint)
 
 
 def unet_config(shapes: ldm_layout.Shapes) -> UNetConfig:
