@@ -207,8 +207,8 @@ def save_tensors(
 ) -> dict[str, str]:
     """Write a file `prefix[_ending]_00001_.safetensors` below root, whole or not at all.
 
-    Gives `{"filename", "subfolder"}`. prompt and the documents of extra stand in the metadata of the file. check is
-    called before each tensor and may raise.
+    Gives `{"filename", "subfolder"}`. prompt and the documents of extra stand in the metadata of the file. check
+    is called before each tensor and may raise.
 
     Raises:
         FileRefused: the prefix leads out of the folder.
