@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from torch import Tensor
 
 from graphengine.node.api import GraphEngineError
@@ -70,6 +71,8 @@ class Control:
         self.timestep_percent_range = timestep_percent_range
         self.vae = vae
         self.extra_concat_orig = list(extra_concat)
+        if self.concat_mask and not self.extra_concat_orig:
+            self.extra_concat_orig.append(torch.ones(1, 1, 1, 1))  # all of the picture counts
         return self
 
     def set_previous_controlnet(self, controlnet: ControlSource | None) -> Self:
@@ -106,12 +109,12 @@ class Control:
         network = self.network.fitted(job.network)
         if self.cond_hint_original is None:
             raise ValueError(f"ControlNet {network.file!r} was given no picture")
-        if network.takes_latents and self.vae is None:
+        if network.latent_format is not None and self.vae is None:
             raise ValueError(
                 f"ControlNet {network.file!r} works on latents: connect a VAE to the node that applies it"
             )
         start, end = (sampling.percent_to_sigma(percent) for percent in self.timestep_percent_range)
-        return Link(self, network, job, start, end)
+        return Link(self, network, start, end)
 
     def applies(self, sigma: float) -> bool:
         """Not known before it is made ready."""

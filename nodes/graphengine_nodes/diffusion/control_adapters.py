@@ -22,7 +22,7 @@ from .checkpoint import Checkpoint, TensorInfo
 from .control_network import Features
 from .control_networks import check_widths
 from .detect import Shapes
-from .model import NetworkCall, Residuals
+from .model import LatentFormat, NetworkCall, Residuals
 from .weights import Component
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class AdapterControl:
     file: str
     config: AdapterConfig
     component: Component
-    takes_latents: bool = False
+    latent_format: LatentFormat | None = None
 
     @property
     def channels(self) -> int:

@@ -13,7 +13,7 @@ from graphengine.node.api import ModelError
 from graphengine_nodes.image.scaling import resize
 
 from .control_network import ControlNetwork, Features, StrengthType
-from .model import ControlSource, Job, NetworkCall, Residuals
+from .model import ControlSource, Job, LatentFormat, NetworkCall, Residuals
 from .model_sampling import ModelSampling
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ class Link:
 
     control: Control
     network: ControlNetwork
-    job: Job
     sigma_start: float
     sigma_end: float
     features: dict[tuple[int, int], Features] = field(default_factory=dict)
@@ -80,8 +79,8 @@ class Link:
         across, down = self.network.picture_size(width, height)
         picture = fit_channels(self._hint(), self.network)
         picture = resize(picture.float(), across, down, control.upscale_algorithm, "center")
-        if self.network.takes_latents:
-            picture = self._encoded(picture)
+        if self.network.latent_format is not None:
+            picture = self._encoded(picture, self.network.latent_format)
         features = self.network.read(picture.to(component.device, component.dtype), control.extra_args)
         if not all(value.isfinite().all() for value in features):
             raise ModelError(
@@ -95,11 +94,11 @@ class Link:
             raise ValueError(f"ControlNet {self.network.file!r} was given no picture")
         return self.control.cond_hint_original
 
-    def _encoded(self, picture: Tensor) -> Tensor:
-        """The picture as a latent on the model's scale, with its masks as further channels."""
+    def _encoded(self, picture: Tensor, latent_format: LatentFormat) -> Tensor:
+        """The picture as a latent on the network's scale, with its masks as further channels."""
         if self.control.vae is None:  # taken away after `prepared`
             raise ValueError(f"ControlNet {self.network.file!r} was given no VAE")
-        latent = self.job.latent_format.process_in(self.control.vae.encode(picture.movedim(1, -1)))
+        latent = latent_format.process_in(self.control.vae.encode(picture.movedim(1, -1)))
         parts = [latent]
         for mask in self.control.extra_concat_orig:
             size = latent.shape[-1], latent.shape[-2]

@@ -19,6 +19,7 @@ from .control import Control, ControlNet, T2IAdapter
 from .control_adapters import is_adapter, load_adapter
 from .control_modules import control_module
 from .control_networks import BorrowedControl, EncoderControl
+from .control_transformers import load_transformer_control, transformer_family
 from .weights import Change, Component, plain_sources
 
 if TYPE_CHECKING:
@@ -42,10 +43,15 @@ def load_control(checkpoint: Checkpoint, device: str, model: DiffusionModel | No
     part = checkpoint.part(layout.prefix_of(checkpoint.entries))
     if is_adapter(part):
         return T2IAdapter(load_adapter(checkpoint, part, device))
+    family = transformer_family(part)
+    if family is not None:
+        transformer = load_transformer_control(family, checkpoint, part, device)
+        return ControlNet(transformer, concat_mask=transformer.concat > transformer.latent_format.channels)
     if not layout.is_control(part):
         raise ModelError(
             f"file {checkpoint.path.name!r} holds no ControlNet or T2I-Adapter of a kind that is known here",
-            hint="ControlNets, control-LoRAs and T2I-Adapters for SD1.x, SD2.x and SDXL are supported",
+            hint="ControlNets, control-LoRAs and T2I-Adapters for SD1.x, SD2.x and SDXL are supported, and "
+            "ControlNets for SD3 and Flux in the layout of diffusers",
         )
     pooled = PurePath(checkpoint.path.name).stem.endswith(_POOLED)
     if layout.is_control_lora(part):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from .model import NetworkCall, Residuals
+from .model import LatentFormat, NetworkCall, Residuals
 
 if TYPE_CHECKING:
     from .model import Network
@@ -57,8 +57,8 @@ class ControlNetwork(Protocol):
         """How many channels its picture has."""
 
     @property
-    def takes_latents(self) -> bool:
-        """Whether its picture is to be encoded by a VAE."""
+    def latent_format(self) -> LatentFormat | None:
+        """How its picture is scaled once a VAE has encoded it; None when it sees the picture itself."""
 
     def picture_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of the picture for a latent of that width and height."""

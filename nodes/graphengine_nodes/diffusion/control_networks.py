@@ -14,7 +14,7 @@ from graphengine.node.api import ModelError
 from .control_layout import ControlConfig
 from .control_modules import ControlModule
 from .control_network import Features
-from .model import NetworkCall, Residuals
+from .model import LatentFormat, NetworkCall, Residuals
 
 if TYPE_CHECKING:
     from .model import Network
@@ -33,7 +33,7 @@ class EncoderControl:
     file: str
     config: ControlConfig
     component: Component
-    takes_latents: bool = False
+    latent_format: LatentFormat | None = None
 
     @property
     def channels(self) -> int:
