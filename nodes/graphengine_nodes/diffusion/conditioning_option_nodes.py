@@ -213,6 +213,48 @@ class SD_4XUpscale_Conditioning:
         return upscale_conditionings(images, positive, negative, scale_ratio, noise_augmentation)
 
 
+class CosmosPredict2ImageToVideoLatent:
+    """The start of a video of Cosmos Predict2, with pictures at its ends."""
+
+    CATEGORY = "conditioning/inpaint"
+    RETURN_TYPES = ("LATENT",)
+    FUNCTION = "encode"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {
+            "required": {
+                "vae": ("VAE",),
+                "width": ("INT", {"default": 848, "min": 16, "max": 16384, "step": 16}),
+                "height": ("INT", {"default": 480, "min": 16, "max": 16384, "step": 16}),
+                "length": ("INT", {"default": 93, "min": 1, "max": 16384, "step": 4}),
+                "batch_size": ("INT", {"default": 1, "min": 1, "max": 4096}),
+            },
+            "optional": {"start_image": ("IMAGE",), "end_image": ("IMAGE",)},
+            "hidden": {"context": CONTEXT},
+        }
+
+    def encode(
+        self,
+        vae: VAE | None,
+        width: int,
+        height: int,
+        length: int,
+        batch_size: int,
+        start_image: Tensor | None = None,
+        end_image: Tensor | None = None,
+        context: NodeContext | None = None,
+    ) -> tuple[Latent]:
+        """LATENT with a noise mask that keeps the pictures."""
+        from .cosmos_latents import start_and_end  # brings torch
+        from .vae import require_vae
+
+        check = (context or NodeContext()).check_cancelled
+        size = (width, height, length, batch_size)
+        return (start_and_end(require_vae(vae), *size, start_image, end_image, check),)
+
+
 class LTXVConditioning:
     """How many frames a second a video has."""
 
@@ -245,6 +287,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "InstructPixToPixConditioning": InstructPixToPixConditioning,
     "SD_4XUpscale_Conditioning": SD_4XUpscale_Conditioning,
     "LTXVConditioning": LTXVConditioning,
+    "CosmosPredict2ImageToVideoLatent": CosmosPredict2ImageToVideoLatent,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}

@@ -16,7 +16,8 @@ from .guiders import Guider
 from .model import DiffusionModel, Job, Latent, LatentFormat
 from .model_sampling import ModelSampling
 from .noise import Noise, ancestral_noise, brownian_noise
-from .regions import prepare_conditions, resize_mask
+from .pack_wrappers import told_of_run
+from .regions import prepare_conditions, resize_noise_mask
 from .samplers import Sampler
 from .sampling import Step
 from .short_memory import PatientNetwork
@@ -88,7 +89,8 @@ def sample_custom(
         else ancestral_noise(x, noise.seed, seed_offset=noise_seed_offset)
     )
     steps = _Steps(len(sigmas) - 1, progress, show)
-    x = sampler.function(denoiser, x, sigmas, callback=steps, noise_sampler=noise_sampler)
+    with told_of_run(model, model.model_options.get("transformer_options", {})):
+        x = sampler.function(denoiser, x, sigmas, callback=steps, noise_sampler=noise_sampler)
     if not x.isfinite().all():
         raise ValueError(f"sampler {sampler.name!r} gave values that are not finite: {_reason(sigmas, clean)}")
     steps.finish()
@@ -102,7 +104,7 @@ def _denoiser(
 ) -> GuidedDenoiser:
     model, mask = guider.model, latent.get("noise_mask")
     if mask is not None:
-        mask = over_channels(resize_mask(mask, clean.shape).to(model.device), clean.ndim)
+        mask = resize_noise_mask(mask, clean.shape).to(model.device)
     shape, own = tuple(clean.shape), model.latent_format
     job = Job(shape, model.device, "", own, noise, clean, mask, model.network, seed=seed)
     conditions = {
@@ -112,11 +114,6 @@ def _denoiser(
     inpainting = None if mask is None else Inpainting(mask, clean, noise)
     patient = replace(model, network=PatientNetwork(model.network))
     return GuidedDenoiser(patient, conditions, guider.rule, inpainting, check_cancelled)
-
-
-def over_channels(mask: Tensor, dimensions: int) -> Tensor:
-    """A mask (B, 1, H, W) with as many dimensions as a latent has: (B, 1, …, H, W)."""
-    return mask.reshape(len(mask), *[1] * (dimensions - 3), *mask.shape[-2:])
 
 
 def _on_latent_scale(model: DiffusionModel, x: Tensor) -> Tensor:

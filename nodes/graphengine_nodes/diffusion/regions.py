@@ -178,6 +178,19 @@ def resize_mask(mask: Tensor, shape: Sequence[int]) -> Tensor:
     return mask
 
 
+def resize_noise_mask(mask: Tensor, shape: Sequence[int]) -> Tensor:
+    """The noise mask of a LATENT at the size of its samples: (B, 1, H, W), or (B, 1, T, H, W) for videos, float32.
+
+    For videos several masks (N, H, W) are those of its frames; they are interpolated in time too, as ComfyUI does.
+    """
+    if len(shape) < _VIDEO:
+        return resize_mask(mask, shape)
+    mask = mask.float() if mask.ndim == _VIDEO else mask.float().reshape(1, 1, -1, *mask.shape[-2:])
+    if mask.shape[2:] != tuple(shape[2:]):
+        mask = interpolate(mask, size=tuple(shape[2:]), mode="trilinear")
+    return mask if len(mask) == shape[0] else mask.repeat(-(-shape[0] // len(mask)), 1, 1, 1, 1)[: shape[0]]
+
+
 def _area(area: Sequence[Any], shape: Sequence[int]) -> Area:
     """ComfyUI's area: sizes, then places, each as ([time,] height, width), clipped.
 

@@ -17,7 +17,7 @@ from graphengine_nodes.diffusion.model import (
     Residuals,
 )
 from graphengine_nodes.diffusion.model_sampling import ModelSampling
-from graphengine_nodes.diffusion.regions import prepare_conditions, resize_mask
+from graphengine_nodes.diffusion.regions import prepare_conditions, resize_mask, resize_noise_mask
 
 from .sampling_cases import MODEL_SAMPLINGS, RecordingNetwork, text, tiny_model
 
@@ -352,3 +352,15 @@ def test_an_area_after_the_last_frame_is_refused() -> None:
     model, job = tiny_model(), Job((1, 4, 3, 8, 8))
     with pytest.raises(ValueError, match=r"\(2 latent frames from 3 on\) lies outside the latent of 3 frames"):
         prepare_conditions([text(0.9, area=("percentage", 0.5, 1.0, 1.0, 1.0, 0.0, 0.0))], model, job)
+
+
+def test_masks_of_a_video_are_those_of_its_frames() -> None:
+    frames = torch.zeros(4, 8, 8)
+    frames[2:] = 1
+    assert resize_noise_mask(frames, (1, 16, 4, 8, 8))[0, 0, :, 0, 0].tolist() == [0, 0, 1, 1]
+    assert resize_noise_mask(frames, (2, 16, 2, 4, 4)).shape == (2, 1, 2, 4, 4)
+    whole = resize_noise_mask(torch.ones(1, 16, 16), (2, 16, 3, 8, 8))
+    assert torch.equal(whole, torch.ones(2, 1, 3, 8, 8))
+    kept = torch.rand(1, 1, 3, 8, 8)
+    assert torch.equal(resize_noise_mask(kept, (2, 16, 3, 8, 8)), kept.repeat(2, 1, 1, 1, 1))
+    assert resize_noise_mask(frames, (2, 4, 8, 8)).shape == (2, 1, 8, 8)
