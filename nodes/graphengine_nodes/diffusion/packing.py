@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-_PATIENCE = 3  # calls of another size before weights are packed anew: sizes that take turns would repack each time
+_PATIENCE = 2  # calls of one other size in a row before weights are packed anew: sizes may take turns at each step
 
 Publish = Callable[[nn.Parameter], None]
 """Told of the packed weight, for others who share it."""
@@ -25,24 +25,23 @@ class _Packing:
 
     def __init__(self, publish: Publish) -> None:
         self.size: torch.Size | None = None
-        self.others = 0
+        self._last: torch.Size | None = None
+        self._times = 0
         self._publish = publish
 
     def wants(self, weight: Tensor, size: torch.Size) -> bool:
         """Whether the weights should be packed for inputs of this size now."""
         if self.size is None and weight.is_mkldnn:  # packed by another network that shares them
             self.size = size
-        if size == self.size:
-            self.others = 0
-            return False
-        self.others += 1
-        return self.size is None or self.others > _PATIENCE
+        self._times = self._times + 1 if size == self._last else 1
+        self._last = size
+        return size != self.size and (self.size is None or self._times > _PATIENCE)
 
     def packed(self, layer: nn.Module, weight: Tensor, size: torch.Size) -> Tensor:
         """The weight, which is the layer's from now on."""
         parameter = nn.Parameter(weight, requires_grad=False)
         layer._parameters["weight"] = parameter  # the setter of modules refuses another layout
-        self.size, self.others = size, 0
+        self.size = size
         self._publish(parameter)
         return parameter
 
