@@ -13,8 +13,9 @@ from torch import Tensor
 from graphengine.node.api import current_context
 from graphengine_comfy._node_classes import outside
 from graphengine_nodes.diffusion.custom_sampling import no_progress, sample_custom
+from graphengine_nodes.diffusion.guidance import GuidedDenoiser
 from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider
-from graphengine_nodes.diffusion.model import DiffusionModel, Latent
+from graphengine_nodes.diffusion.model import DiffusionModel, Latent, copied_options
 from graphengine_nodes.diffusion.samplers import Sampler
 from graphengine_nodes.diffusion.sampling import Callback, Denoiser, NoiseSampler, SamplerFunction, Step
 
@@ -40,10 +41,19 @@ class _Model:
 
     denoiser: Denoiser
 
-    # Any: what a pack adds to the call is meant for ComfyUI's own model.
-    def __call__(self, x: Tensor, sigma: Tensor, **extra: Any) -> Tensor:
-        """The denoised latent."""
-        return self.denoiser(x, sigma)
+    # Any: model_options are ComfyUI's open-ended form; what else a pack adds is meant for ComfyUI's own model.
+    def __call__(self, x: Tensor, sigma: Tensor, model_options: Any = None, **extra: Any) -> Tensor:
+        """The denoised latent, with other options of the model if some are given."""
+        denoiser = self.denoiser
+        if model_options is not None and isinstance(denoiser, GuidedDenoiser):
+            denoiser = denoiser.with_options(model_options)
+        return denoiser(x, sigma)
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """The options of the model, copied: packs write into them."""
+        given = self.denoiser.model.model_options if isinstance(self.denoiser, GuidedDenoiser) else {}
+        return copied_options(given)
 
     @property
     def inner_model(self) -> "_Model":
@@ -66,10 +76,9 @@ def foreign(function: Callable[..., Any], options: Mapping[str, Any]) -> Sampler
         def step(told: Mapping[str, Any]) -> None:
             callback(Step(int(told["i"]), told["sigma"], told["x"], told["denoised"]))
 
-        extra_args: dict[str, Any] = {"model_options": {}, "seed": None}
-        made: Tensor = function(
-            _Model(model), x, sigmas, extra_args=extra_args, callback=step, disable=True, **options
-        )
+        wrapped = _Model(model)
+        extra_args: dict[str, Any] = {"model_options": wrapped.model_options, "seed": None}
+        made: Tensor = function(wrapped, x, sigmas, extra_args=extra_args, callback=step, disable=True, **options)
         return made
 
     return sample

@@ -185,6 +185,39 @@ def sample(
     return run(guider, noise, clean, sampler, sigmas, mask=denoise_mask, callback=callback, seed=seed)
 
 
+def calc_cond_batch(
+    model: Any, conds: list[Any], x_in: "Tensor", timestep: "Tensor", model_options: Any
+) -> list["Tensor"]:
+    """The denoised latent for each of the conditions that a function of a pack was given; zeros for None.
+
+    Raises:
+        ValueError: no sampling run is going on.
+    """
+    answers: list[Tensor] = model.predict(conds, x_in, timestep, model_options)
+    return answers
+
+
+def sampling_function(
+    model: Any,
+    x: "Tensor",
+    timestep: "Tensor",
+    uncond: Any,
+    cond: Any,
+    cond_scale: float,
+    model_options: Any = None,
+    seed: int | None = None,
+) -> "Tensor":
+    """The guided prediction for conditions that a function of a pack was given.
+
+    Raises:
+        ValueError: no sampling run is going on.
+    """
+    from graphengine_nodes.diffusion.pack_hooks import guided as guided_prediction  # brings torch
+
+    options = model.model_options if model_options is None else model_options
+    return guided_prediction(model.run, (uncond, cond), x, timestep, cond_scale, options)
+
+
 _missing = placeholders_of(__name__)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from .combining import Guidance, Predictions, Run
 from .model import DiffusionModel
 from .model_sampling import ModelSampling
-from .pack_hooks import answers, hooked, is_wrapped, mask_at, wrapped_network
+from .pack_hooks import answers, hooked, is_wrapped, mask_at, wrapped_conditions, wrapped_network
 from .regions import Condition, weighted
 from .sampling import Guided
 
@@ -138,6 +138,11 @@ class GuidedDenoiser:
         denoised = self.rule.join(self.guidance, Point(x, sigma, self), predicted)
         return (inpainting.restored(denoised) if inpainting else denoised), predicted
 
+    # Any: model_options are ComfyUI's open-ended form.
+    def with_options(self, model_options: dict[str, Any]) -> GuidedDenoiser:
+        """The same with other options of the model."""
+        return replace(self, model=replace(self.model, model_options=model_options))
+
     def _inpainting(self, sigma: Tensor) -> Inpainting | None:
         """What is kept at this level of noise."""
         if self.inpainting is None:
@@ -147,6 +152,12 @@ class GuidedDenoiser:
 
     # Any: model_options are ComfyUI's open-ended form.
     def predict(
+        self, sides: Sequence[Sequence[Condition]], x: Tensor, sigma: Tensor, model_options: Mapping[str, Any]
+    ) -> list[Tensor]:
+        """The denoised latent of each side, through what node packs have put around this step."""
+        return wrapped_conditions(self, self._predict, sides, x, sigma, model_options)
+
+    def _predict(
         self, sides: Sequence[Sequence[Condition]], x: Tensor, sigma: Tensor, model_options: Mapping[str, Any]
     ) -> list[Tensor]:
         """The denoised latent of each side: the weighted mean of its conditions."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .combining import Guidance, Predictions, Run
 from .pack_model import InnerModel
+from .pack_wrappers import wrapped, wrappers_of
 
 if TYPE_CHECKING:
     from .model import NetworkCall
@@ -127,6 +128,47 @@ def answers(
     told = {"conds": conds, "input": x, "sigma": sigma, "model": model, "model_options": options}
     made: Sequence[Tensor] = function(told)
     return made[: len(sides)]
+
+
+def wrapped_conditions(
+    run: Run,
+    predict: Callable[[Sequence[Sequence[Any]], Tensor, Tensor, Options], list[Tensor]],
+    sides: Sequence[Sequence[Any]],
+    x: Tensor,
+    sigma: Tensor,
+    options: Options,
+) -> list[Tensor]:
+    """What predict gives for the sides, through the wrappers of "calc_cond_batch"."""
+    inner = options.get("transformer_options", {})
+    if not wrappers_of("calc_cond_batch", inner):
+        return predict(sides, x, sigma, options)
+
+    def step(
+        model: InnerModel, conds: Sequence[Any], x_in: Tensor, timestep: Tensor, model_options: Options
+    ) -> list[Tensor]:
+        return predict(conds, x_in, timestep, model_options)
+
+    model = InnerModel(run.model, run)
+    made: list[Tensor] = wrapped("calc_cond_batch", step, model, inner)(model, list(sides), x, sigma, options)
+    return made
+
+
+def guided(
+    run: Run,
+    conditions: tuple[Sequence[Any] | None, Sequence[Any]],
+    x: Tensor,
+    sigma: Tensor,
+    cfg: float,
+    options: Options,
+) -> Tensor:
+    """The guided prediction for (negative, positive) conditions, as a pack asks for it within a run."""
+    negative, positive = conditions
+    guidance = hooked(run.model.guidance, options)
+    if negative is None or not guidance.asks_negative(cfg):
+        [cond] = answers(run, [positive], x, sigma, options)
+        return guidance(Predictions(x, sigma, cond, cond, cfg, run))
+    cond, uncond = answers(run, [positive, negative], x, sigma, options)
+    return guidance(Predictions(x, sigma, cond, uncond, cfg, run))
 
 
 def is_wrapped(options: Options) -> bool:

@@ -77,6 +77,11 @@ class InnerModel:
         raise AttributeError(f"graphengine's models have no model.{name}")
 
     @property
+    def patcher(self) -> DiffusionModel:
+        """The MODEL whose inside this is."""
+        return self._model
+
+    @property
     def family(self) -> str:
         """The kind of network: "sd1", "sdxl", …"""
         return self._model.network.family
@@ -134,6 +139,17 @@ class InnerModel:
         if "conv_in.weight" in shapes:
             sizes["model_channels"], sizes["in_channels"] = shapes["conv_in.weight"][:2]
         return ModelConfig(self.family, sizes, self._model.latent_format, settings)
+
+    @property
+    def run(self) -> Run:
+        """The run that is going on.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self._run is None:
+            raise ValueError("conditions can be asked for within a sampling run only")
+        return self._run
 
     def get_dtype(self) -> torch.dtype:
         """What the network computes in."""
@@ -201,8 +217,6 @@ class InnerModel:
         Raises:
             ValueError: no run is going on.
         """
-        if self._run is None:
-            raise ValueError("conditions can be asked for within a sampling run only")
         given = [side for side in sides if side is not None]
-        answers = iter(self._run.predict(given, x, sigma, model_options))
+        answers = iter(self.run.predict(given, x, sigma, model_options))
         return [x.new_zeros(x.shape) if side is None else next(answers) for side in sides]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-WRAPPABLE = ("apply_model", "calc_cond_batch", "predict_noise")
-"""The steps that can be wrapped: the network with its scaling, several conditions, the guided prediction."""
+WRAPPABLE = ("apply_model", "calc_cond_batch")
+"""The steps that can be wrapped: the network with its scaling, and the predictions for several conditions."""
+
+CALLED_BACK = ("on_pre_run", "on_cleanup")
+"""The moments that a pack can be told of: before and after a sampling run, each with the MODEL."""
 
 # Any throughout: a wrapper takes the arguments of what it wraps, and gives its result.
 Wrapper = Callable[..., Any]
@@ -59,6 +63,32 @@ def wrapped(kind: str, step: Callable[..., Any], owner: Any, options: Mapping[st
     """The step with the wrappers of its kind around it."""
     wrappers = wrappers_of(kind, options)
     return WrapperExecutor(step, owner, wrappers).execute if wrappers else step
+
+
+@contextmanager
+def told_of_run(model: Any, options: Mapping[str, Any]) -> Iterator[None]:
+    """While it is entered a run of the model goes on, of which callbacks in "transformer_options" are told."""
+    for callback in _callbacks("on_pre_run", options):
+        callback(model)
+    try:
+        yield
+    finally:
+        for callback in _callbacks("on_cleanup", options):
+            callback(model)
+
+
+def _callbacks(kind: str, options: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
+    by_key = options.get("callbacks", {}).get(kind, {})
+    return [callback for callbacks in by_key.values() for callback in callbacks]
+
+
+def check_called_back(kind: str) -> None:
+    """Raise ValueError unless packs can be told of this moment."""
+    if kind not in CALLED_BACK:
+        raise ValueError(
+            f"a pack wants to be told of {kind!r}, which graphengine tells nobody of; "
+            f"what it tells of: {', '.join(CALLED_BACK)}"
+        )
 
 
 def check_wrappable(kind: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .pack_model import InnerModel
 from .pack_sampling import adopted
-from .pack_wrappers import check_wrappable, wrappers_of
+from .pack_wrappers import check_called_back, check_wrappable, wrappers_of
 from .weight_patches import changes, key_patches
 
 if TYPE_CHECKING:
@@ -218,6 +218,24 @@ class PackMethods:
         check_wrappable(wrapper_type)
         wrappers = self._transformer_options.setdefault("wrappers", {}).setdefault(wrapper_type, {})
         wrappers[key] = [*wrappers.get(key, ()), wrapper]
+
+    def add_callback_with_key(self, call_type: str, key: str, callback: Function) -> None:
+        """Be told of a moment of each run: f(model).
+
+        Raises:
+            ValueError: nobody is told of this one.
+        """
+        check_called_back(call_type)
+        callbacks = self._transformer_options.setdefault("callbacks", {}).setdefault(call_type, {})
+        callbacks[key] = [*callbacks.get(key, ()), callback]
+
+    def add_callback(self, call_type: str, callback: Function) -> None:
+        """Be told of a moment, without a key of its own."""
+        self.add_callback_with_key(call_type, "", callback)
+
+    def remove_callbacks_with_key(self, call_type: str, key: str) -> None:
+        """Take away what was added under a key."""
+        self._transformer_options.get("callbacks", {}).get(call_type, {}).pop(key, None)
 
     def add_wrapper(self, wrapper_type: str, wrapper: Function) -> None:
         """Put a function around a step, without a key of its own."""
