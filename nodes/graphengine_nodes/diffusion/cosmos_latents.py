@@ -60,7 +60,7 @@ def _encoded(
     """The latent frames (1, 16, t, h, w) of pictures in that size, encoded with so many grey frames after them."""
     if vae.frames != _RATE or vae.latent_channels != 16 or vae.downscale != 8:
         raise GraphEngineError(
-            f"input 'vae' makes latents of {vae.latent_channels} channels; Cosmos Predict2 works on those of Wan 2.1",
+            f"input 'vae' makes latents of {vae.latent_channels} channels; Cosmos Predict2 works on Wan 2.1's",
             hint="load the VAE of Wan 2.1 with the node VAELoader",
         )
     frames = resize(images[:length, ..., :3].movedim(-1, 1), width, height, "bilinear", "center").movedim(1, -1)
