@@ -103,3 +103,25 @@ def test_a_lora_of_tensors_changes_model_and_clip_at_once(weights: Component, tm
     assert sd.load_lora_for_models(model(weights), None, tensors, 1.0, 0.0)[1] is None
     with pytest.raises(ModelError, match="belongs to another model"):
         sd.load_lora_for_models(model(weights), None, low_rank("strange"), 1.0, 0.0)
+
+
+def test_packs_merge_clips_by_their_weights(tmp_path: Path) -> None:
+    first, second = (clip(l=component(tmp_path, {LAYER: (6, 4)}, seed=seed)) for seed in (1, 2))
+    merged = first.clone()
+    for key, patch in second.get_key_patches().items():
+        merged.add_patches({key: patch}, 0.75, 0.25)
+    expected = 0.25 * first.components()["l"].weight(LAYER) + 0.75 * second.components()["l"].weight(LAYER)
+    torch.testing.assert_close(merged.components()["l"].weight(LAYER), expected)
+
+
+def test_packs_calculate_a_weight_from_a_list_of_patches() -> None:
+    weight = random(6, 4).half()
+    (adapter,) = comfy_lora.load_lora(low_rank("x"), {"x": "x.weight"}).values()
+    patches = [(0.5, ("diff", (torch.ones(6, 4),)), 2.0, None, None), (1.0, adapter, 1.0, None)]
+    patches.append((1.0, (torch.ones(2, 4),), 1.0, (0, 4, 2)))
+    expected = 2 * weight.float() + 0.5 + delta()
+    expected[4:] += 1
+    result = comfy_lora.calculate_weight(patches, weight, "x.weight")
+    torch.testing.assert_close(result, expected.half())
+    with pytest.raises(ValueError, match="'x' is given a patch with a function"):
+        comfy_lora.calculate_weight([(1.0, (weight,), 1.0, None, abs)], weight, "x")

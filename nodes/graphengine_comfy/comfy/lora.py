@@ -1,11 +1,12 @@
 """LoRAs as node packs apply them themselves: names of weights, and what a file does to them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphengine_comfy._placeholders import placeholders_of
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -59,6 +60,27 @@ def _bias(key: Any) -> Any:
     if isinstance(key, str):
         return key.removesuffix(".weight") + ".bias"
     return (_bias(key[0]), *key[1:])
+
+
+def calculate_weight(
+    patches: Sequence[Sequence[Any]],
+    weight: "Tensor",
+    key: str,
+    intermediate_dtype: "torch.dtype | None" = None,
+    original_weights: Any = None,
+) -> "Tensor":
+    """The weight of this name after patches, each (strength, patch, strength_model, part, function); of its dtype.
+
+    They are computed in float32, unless another dtype is given.
+
+    Raises:
+        ValueError: a patch has a form that is not known, or comes with a function.
+    """
+    import torch  # packs of plain Python import this too
+
+    from graphengine_nodes.diffusion.weight_patches import patched_weight
+
+    return patched_weight(key, weight.to(intermediate_dtype or torch.float32), patches).to(weight.dtype)
 
 
 __getattr__ = placeholders_of(__name__)

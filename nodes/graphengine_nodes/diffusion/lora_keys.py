@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .weight_patches import PREFIX, changes
+from .weight_patches import PREFIX, FileWeight, changes
 
 if TYPE_CHECKING:
     from .text_encode import TextEncoder
@@ -40,6 +40,15 @@ def clip_keys(clip: TextEncoder) -> dict[str, Key]:
         own = tower_prefix(tower)
         stems = _TEXT.get(tower, _TEXT_ALONE)
         found |= _keys(component, own, (own, f"text_encoders.{own}"), (*stems, own))
+    return found
+
+
+def clip_key_patches(clip: TextEncoder) -> dict[str, list[FileWeight]]:
+    """The weights of a CLIP by keys, to be given to another CLIP's `add_patches`."""
+    found = {}
+    for tower, component in clip.components().items():
+        for name, places in component.sources.items():
+            found[tower_prefix(tower) + name] = [FileWeight(component, places)]
     return found
 
 

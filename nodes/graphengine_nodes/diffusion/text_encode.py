@@ -17,7 +17,7 @@ from torch import Tensor
 from graphengine.node.api import ModelError
 
 from .build import Component
-from .lora_keys import patched_clip
+from .lora_keys import clip_key_patches, patched_clip
 from .model import Conditioning
 from .prompt import ChunkForm, PromptError, Token, WeightedToken
 
@@ -206,6 +206,10 @@ class TextEncoder:
         changed, applied = patched_clip(self, patches, strength_patch, strength_model)
         self.towers = changed.towers
         return applied
+
+    def get_key_patches(self) -> dict[str, Any]:
+        """The weights by name, to be given to another CLIP's `add_patches`."""
+        return dict(clip_key_patches(self))
 
     def load_model(self) -> TextEncoder:
         """Itself, with the weights of all towers ready."""

@@ -96,6 +96,21 @@ def _common(rows: slice | None, part: Part | None) -> tuple[slice | None, Part |
     return slice(start - part[1], end - part[1]), (0, start - rows.start, end - start)
 
 
+def patched_weight(name: str, weight: Tensor, patches: Sequence[Sequence[Any]]) -> Tensor:
+    """The weight after patches in ComfyUI's inner form: (strength, patch, strength_model, part, function), in turn.
+
+    part: dimension, start and length of what is changed, or None for all.
+
+    Raises:
+        ValueError: a patch has a form that is not known, or comes with a function.
+    """
+    for strength, patch, strength_model, part, *function in patches:
+        if function and function[0] is not None:
+            raise ValueError(f"weight {name!r} is given a patch with a function, which is not called here")
+        weight = _Patched(_addition(name, patch), strength, strength_model, None, part)(weight)
+    return weight
+
+
 Addition = Callable[[Tensor, float, slice | None], Tensor]
 """(weight, strength, rows of the file's tensor that it is) → the weight with the addition."""
 
