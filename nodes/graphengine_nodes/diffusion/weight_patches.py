@@ -97,7 +97,7 @@ def _common(rows: slice | None, part: Part | None) -> tuple[slice | None, Part |
 
 
 def patched_weight(name: str, weight: Tensor, patches: Sequence[Sequence[Any]]) -> Tensor:
-    """The weight after patches in ComfyUI's inner form: (strength, patch, strength_model, part, function), in turn.
+    """The weight after patches, each (strength, patch, strength_model, part, function) as ComfyUI keeps them.
 
     part: dimension, start and length of what is changed, or None for all.
 
