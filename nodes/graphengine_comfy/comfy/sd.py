@@ -1,6 +1,6 @@
 """Models from files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,67 @@ def load_checkpoint_guess_config(
         family.load_vae(checkpoint, device) if output_vae else None,
         load_vision_of_checkpoint(checkpoint, device) if output_clipvision else None,
     )
+
+
+def load_checkpoint(
+    config_path: str | None = None,
+    ckpt_path: str | None = None,
+    output_vae: bool = True,
+    output_clip: bool = True,
+    embedding_directory: Any = None,
+    state_dict: Any = None,
+    config: Any = None,
+) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE of a safetensors file; of a configuration its name counts, as for CheckpointLoader.
+
+    Raises:
+        ModelError: the file is damaged, no checkpoint, or of a family that graphengine does not know.
+        ValueError: no file is given.
+    """
+    from graphengine_nodes.diffusion.configurations import configured  # brings torch
+
+    if ckpt_path is None:
+        raise ValueError("load_checkpoint is given no ckpt_path; graphengine loads checkpoints from files")
+    model, clip, vae, _ = load_checkpoint_guess_config(
+        ckpt_path, output_vae, output_clip, False, embedding_directory
+    )
+    return configured("" if config_path is None else Path(config_path).name, model, clip, vae)
+
+
+def load_diffusion_model(unet_path: str, model_options: Any = None) -> Any:
+    """The MODEL of a safetensors file that holds a diffusion model alone.
+
+    Raises:
+        ModelError: the file is damaged, or of a family that graphengine does not know.
+    """
+    from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # brings torch
+    from graphengine_nodes.diffusion.families import load_model
+
+    return load_model(open_checkpoint(Path(unet_path)), (current_context.get() or outside()).device)
+
+
+def load_clip(
+    ckpt_paths: Sequence[str],
+    embedding_directory: Any = None,
+    clip_type: CLIPType = CLIPType.STABLE_DIFFUSION,
+    model_options: Any = None,
+) -> Any:
+    """The CLIP of one type from safetensors files, in any order.
+
+    Raises:
+        ModelError: the files are not those that the type needs, or it is of a family that is not known.
+    """
+    from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # brings torch
+    from graphengine_nodes.diffusion.clip_files import EncoderFiles
+    from graphengine_nodes.diffusion.clip_types import load_encoder
+    from graphengine_nodes.diffusion.embeddings import embedding_files
+    from graphengine_nodes.diffusion.text_towers.vocabularies import tokenizer_files
+
+    context = current_context.get() or outside()
+    checkpoints = tuple(open_checkpoint(Path(path)) for path in ckpt_paths)
+    embeddings = embedding_files(_embedding_folders(embedding_directory))
+    files = EncoderFiles(checkpoints, context.device, embeddings, tokenizer_files(context.folders))
+    return load_encoder(clip_type.name.lower(), files)
 
 
 def load_lora_for_models(

@@ -93,10 +93,21 @@ class Segment:
 
 def parse_weights(text: str) -> list[Segment]:
     """The segments of a prompt in order; an empty prompt has none."""
+    segments = weighted_segments(escaped(text))
+    return [Segment(unescaped(segment.text), segment.weight) for segment in segments]
+
+
+def escaped(text: str) -> str:
+    """The prompt with characters that `weighted_segments` reads as text in place of `\\(` and `\\)`."""
     for escape, stand_in, _ in _ESCAPES:
         text = text.replace(escape, stand_in)
+    return text
+
+
+def weighted_segments(text: str, weight: float = 1.0) -> list[Segment]:
+    """The segments of an escaped prompt, itself of this weight, still escaped."""
     segments: list[Segment] = []
-    waiting = [(True, Segment(text, 1.0))]  # a stack in place of recursion: (may hold groups, segment)
+    waiting = [(True, Segment(text, weight))]  # a stack in place of recursion: (may hold groups, segment)
     while waiting:
         divisible, part = waiting.pop()
         if divisible:
@@ -104,7 +115,7 @@ def parse_weights(text: str) -> list[Segment]:
             waiting.extend(reversed(pieces))
         else:
             segments.append(part)
-    return [Segment(_unescape(segment.text), segment.weight) for segment in segments]
+    return segments
 
 
 def _split(text: str) -> Iterator[str]:
@@ -146,7 +157,8 @@ def _emphasised(text: str, weight: float) -> Segment:
     return Segment(text, weight * _EMPHASIS)
 
 
-def _unescape(text: str) -> str:
+def unescaped(text: str) -> str:
+    """The text of an escaped segment, with parentheses in place of the characters that stood for them."""
     for _, stand_in, literal in _ESCAPES:
         text = text.replace(stand_in, literal)
     return text
