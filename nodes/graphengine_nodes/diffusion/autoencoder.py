@@ -50,6 +50,9 @@ class Stage(Protocol):
     def ready(self) -> nn.Module:
         """The network, its weights in place."""
 
+    def make_room(self) -> int:
+        """Unload all other models; the number of bytes that are given back."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VAE:
@@ -223,7 +226,8 @@ class VAE:
             return in_tiles(sample, partial(_apply, self.encoder), tiles.encoder_axes(layout), channels, check)
 
         batch = layout.encoder_input(pixels)
-        return _each(batch, one, plans, f"the VAE cannot encode a picture of {_size(batch)}")
+        problem = f"the VAE cannot encode a picture of {_size(batch)}"
+        return _each(batch, one, plans, problem, self.encoder.make_room)
 
     def _decode(self, samples: Tensor, plans: Sequence[Tiles | None], check: Check) -> Tensor:
         """Pictures or videos, by the first plan that the memory is enough for."""
@@ -236,7 +240,8 @@ class VAE:
             return in_tiles(sample, partial(_apply, self.decoder), tiles.decoder_axes(layout), 3, check)
 
         batch = layout.decoder_input(samples)
-        return pictures(_each(batch, one, plans, f"the VAE cannot decode a latent of {_size(batch)} cells"))
+        problem = f"the VAE cannot decode a latent of {_size(batch)} cells"
+        return pictures(_each(batch, one, plans, problem, self.decoder.make_room))
 
     def _mean(self, encoded: Tensor) -> Tensor:
         return encoded.chunk(2, dim=1)[0].contiguous() if self.variational else encoded
@@ -271,13 +276,16 @@ def _each(
     compute: Callable[[Tensor, Tiles | None], Tensor],
     plans: Sequence[Tiles | None],
     problem: str,
+    make_room: Callable[[], int],
 ) -> Tensor:
     """One sample at a time: memory stays that of one, and a run can stop in between."""
     last = plans[-1]
     problem = f"out of memory: {problem}" + ("" if last is None else f" in tiles of {last}")
-    return torch.cat(
-        [first_that_fits([partial(compute, sample, plan) for plan in plans], problem) for sample in batch[:, None]]
-    )
+    results = []
+    for sample in batch[:, None]:
+        attempts = [partial(compute, sample, plan) for plan in plans]
+        results.append(first_that_fits(attempts, problem, make_room))
+    return torch.cat(results)
 
 
 def _apply(stage: Stage, x: Tensor) -> Tensor:

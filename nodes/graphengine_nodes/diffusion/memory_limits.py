@@ -23,20 +23,35 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _PHRASES)
 
 
-def first_that_fits(attempts: Iterable[Callable[[], T]], problem: str) -> T:
+def no_room() -> int:
+    """The default `make_room`: nothing else can be unloaded."""
+    return 0
+
+
+def first_that_fits(
+    attempts: Iterable[Callable[[], T]], problem: str, make_room: Callable[[], int] = no_room
+) -> T:
     """What the first attempt gives that does not run out of memory; each should need less than the one before.
+
+    make_room unloads what else is in memory and gives the number of bytes; it is asked once, when memory first
+    runs out, and the attempt is repeated if that freed any.
 
     Raises:
         GraphEngineError: none fits; `problem` is the message.
     """
-    for attempt in attempts:
+    waiting = list(attempts)[::-1]
+    may_unload = True
+    while waiting:
         try:
-            return attempt()
+            return waiting[-1]()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
         # Outside of the handler: the traceback would keep the tensors of the attempt alive.
         release_memory()
+        if not (may_unload and make_room()):
+            waiting.pop()
+        may_unload = False
     raise GraphEngineError(
         problem, hint="use a smaller picture, close other programs that use the device, or compute on the CPU"
     )

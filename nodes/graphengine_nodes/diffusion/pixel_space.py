@@ -21,6 +21,10 @@ class _Unchanged:
         """The identity."""
         return nn.Identity()
 
+    def make_room(self) -> int:
+        """Nothing is unloaded for a stage without weights."""
+        return 0
+
 
 def pixel_space(device: str) -> VAE:
     """Pictures (B, H, W, 3) in 0..1 ↔ latents (B, 3, H, W) in -1..1."""
