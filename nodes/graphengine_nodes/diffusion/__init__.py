@@ -29,6 +29,7 @@ from . import (
     unet_patch_nodes,
     upscale_nodes,
     vae_nodes,
+    video_conditioning_nodes,
     vision_conditioning_nodes,
     vision_nodes,
 )
@@ -64,6 +65,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **clip_nodes.NODE_CLASS_MAPPINGS,
     **split_loader_nodes.NODE_CLASS_MAPPINGS,
     **dit_text_nodes.NODE_CLASS_MAPPINGS,
+    **video_conditioning_nodes.NODE_CLASS_MAPPINGS,
     **sampler_nodes.NODE_CLASS_MAPPINGS,
     **custom_sampling_nodes.NODE_CLASS_MAPPINGS,
     **sampler_option_nodes.NODE_CLASS_MAPPINGS,
@@ -95,6 +97,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **clip_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **split_loader_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **dit_text_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **video_conditioning_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **sampler_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **custom_sampling_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **sampler_option_nodes.NODE_DISPLAY_NAME_MAPPINGS,

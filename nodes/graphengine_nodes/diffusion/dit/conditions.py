@@ -89,6 +89,22 @@ def video_mask(options: Options, job: Job, channels: int) -> Tensor:
     return pad(given, (0, 0, 0, 0, 0, frames - given.shape[2]))
 
 
+def kept_frames(job: Job) -> dict[str, Tensor]:
+    """For models that see kept frames without noise: a video's noise mask and its latent, as spatial inputs."""
+    if job.mask is None or job.latent is None:
+        return {}
+    return {"denoise_mask": job.mask.expand(-1, 1, *job.shape[2:]), "clean": job.latent}
+
+
+def with_kept_frames(call: NetworkCall) -> tuple[Tensor, Tensor]:
+    """x with the frames of `kept_frames` in place; the time of each frame, (B, T), or (B,) without such frames."""
+    mask = call.extra.get("denoise_mask")
+    if mask is None:
+        return call.x, call.timestep
+    x = call.x * mask + call.extra["clean"] * (1.0 - mask)
+    return x, mask.mean(dim=(1, 3, 4)) * call.timestep[:, None]
+
+
 def references(options: Options, job: Job, method: str) -> dict[str, Tensor]:
     """The latents that the network looks at, by names that say how they are placed: "reference_latents.offset.0".
 

@@ -13,7 +13,7 @@ from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampli
 
 from . import latent_formats
 from .architecture import Architecture, Config
-from .conditions import given_text_mask, text_mask
+from .conditions import given_text_mask, kept_frames, text_mask, with_kept_frames
 from .layout import Destination, Reader, any_name, destinations
 from .modules import diffusers_class, on_meta
 
@@ -75,16 +75,19 @@ class LTXVideo(Architecture):
     def extras(self, config: Config, options: Mapping[str, Any], job: Job) -> Extras:
         """Which tokens of the text count, and the frames per second."""
         rate = float(options.get("frame_rate") or _FRAME_RATE)
-        return Extras({**text_mask(options, job), "frame_rate": torch.tensor([rate])})
+        return Extras({**text_mask(options, job), "frame_rate": torch.tensor([rate])}, kept_frames(job))
 
     def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
-        """timestep: sigma."""
+        """timestep: sigma, one per frame where some are kept."""
+        x, timestep = with_kept_frames(call)
         frames, height, width = call.x.shape[-3:]
         rate = float(call.extra["frame_rate"][0]) if "frame_rate" in call.extra else _FRAME_RATE
+        if timestep.ndim == 2:
+            timestep = timestep.repeat_interleave(height * width, dim=1)
         output: Tensor = module(
-            call.x.flatten(2).transpose(1, 2),
+            x.flatten(2).transpose(1, 2),
             encoder_hidden_states=call.context,
-            timestep=call.timestep * 1000.0,
+            timestep=timestep * 1000.0,
             encoder_attention_mask=given_text_mask(call),
             num_frames=frames,
             height=height,

@@ -13,7 +13,7 @@ from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampli
 
 from . import latent_formats
 from .architecture import Architecture, Config
-from .conditions import beside, video_mask
+from .conditions import beside, kept_frames, video_mask, with_kept_frames
 from .layout import Destination, Reader, any_name, destinations
 from .modules import diffusers_class, on_meta
 from .packing import cropped, padded
@@ -98,11 +98,11 @@ class Wan(Architecture):
 
     def latent_format(self, config: Config) -> LatentFormat:
         """48 channels of 16 x 16 pixels for the 5B model of 2.2, 16 of 8 x 8 for the others."""
-        return (
-            latent_formats.WAN22
-            if config["out_channels"] == latent_formats.WAN22.channels
-            else latent_formats.WAN21
-        )
+        return latent_formats.WAN22 if self._sees_kept_frames(config) else latent_formats.WAN21
+
+    def _sees_kept_frames(self, config: Config) -> bool:
+        """Whether it is the 5B model of 2.2, which starts from frames in the latent itself."""
+        return bool(config["out_channels"] == latent_formats.WAN22.channels)
 
     def text_width(self, config: Config) -> int:
         """4096."""
@@ -110,7 +110,8 @@ class Wan(Architecture):
 
     def extras(self, config: Config, options: Mapping[str, Any], job: Job) -> Extras:
         """The picture's latent with its mask, and what CLIP vision saw, for models that take them."""
-        values, spatial = {}, {}
+        values: dict[str, Tensor] = {}
+        spatial = kept_frames(job) if self._sees_kept_frames(config) else {}
         vision = options.get("clip_vision_output")
         if config["image_dim"] is not None and vision is not None:
             values["image"] = vision.penultimate_hidden_states
@@ -126,13 +127,19 @@ class Wan(Architecture):
         return Extras(values, spatial)
 
     def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
-        """timestep: sigma * 1000."""
-        x, concat = call.x, call.extra.get("concat")
+        """timestep: sigma * 1000, for the 5B model one per token where frames are kept."""
+        (x, timestep), concat = with_kept_frames(call), call.extra.get("concat")
         if concat is not None:
             x = torch.cat([x, concat], dim=1)
+        x = padded(x, config["patch_size"])
+        if timestep.ndim == 2:
+            _, height, width = (
+                size // patch for size, patch in zip(x.shape[2:], config["patch_size"], strict=True)
+            )
+            timestep = timestep.repeat_interleave(height * width, dim=1)
         output: Tensor = module(
-            padded(x, config["patch_size"]),
-            timestep=call.timestep,
+            x,
+            timestep=timestep,
             encoder_hidden_states=call.context,
             encoder_hidden_states_image=call.extra.get("image"),
             return_dict=False,
