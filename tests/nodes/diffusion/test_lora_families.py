@@ -14,14 +14,25 @@ from graphengine_nodes.diffusion.lora_formats import AdapterFile, read_adapters
 from graphengine_nodes.diffusion.model import DiffusionModel, NetworkCall
 from graphengine_nodes.diffusion.weights import Component
 
-from . import ldm_layout, tiny_dit, tiny_models
+from . import ldm_layout, tiny_dit, tiny_dit_others, tiny_models
 from .weight_cases import random, ready_weights
 
 TRANSFORMERS: dict[str, Callable[[], ldm_layout.Shapes]] = {
-    "sd3": tiny_dit.sd3,
-    "flux": tiny_dit.flux,
-    "qwen_image": tiny_dit.qwen_image,
-    "wan": tiny_dit.wan,
+    make.__name__: make
+    for make in (
+        tiny_dit.sd3,
+        tiny_dit.flux,
+        tiny_dit.qwen_image,
+        tiny_dit.wan,
+        tiny_dit_others.chroma,
+        tiny_dit_others.lumina2,
+        tiny_dit_others.z_image,
+        tiny_dit_others.hidream,
+        tiny_dit_others.hunyuan_video,
+        tiny_dit_others.mochi,
+        tiny_dit_others.ltx_video,
+        tiny_dit_others.aura_flow,
+    )
 }
 
 

@@ -33,6 +33,7 @@ from graphengine_nodes.diffusion.text_encode import TextEncoder
 from graphengine_nodes.diffusion.weights import Component, Place
 
 from . import ldm_layout, tiny_dit, tiny_models
+from .test_lora_families import TRANSFORMERS
 from .weight_cases import clip, component, model, random, ready_weights
 
 FUSED = {"q.weight": (2, 3), "k.weight": (2, 3), "v.weight": (1, 3)}
@@ -249,7 +250,7 @@ def test_checkpoints_with_fused_weights_of_text_towers_come_back_the_same(
         assert same(ready_weights(encoder_again.components()[name]), ready_weights(part))
 
 
-@pytest.mark.parametrize("shapes", [tiny_dit.sd3, tiny_dit.flux, tiny_dit.qwen_image, tiny_dit.wan])
+@pytest.mark.parametrize("shapes", TRANSFORMERS.values(), ids=TRANSFORMERS)
 def test_transformers_with_fused_weights_come_back_the_same(
     shapes: Callable[[], ldm_layout.Shapes], tmp_path: Path
 ) -> None:
