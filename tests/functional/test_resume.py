@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PATIENCE = 60.0  # seconds
 PACK = '''
 import os, time
 
 class Slow:
-    """Takes 50 ms and writes down that it was called."""
+    """Takes SECONDS and writes down that it was called."""
     RETURN_TYPES, FUNCTION = ("INT",), "run"
     @classmethod
     def INPUT_TYPES(cls):
@@ -21,7 +23,7 @@ class Slow:
     def run(self, value):
         with open("calls.txt", "a") as file:
             file.write(f"Slow {value}\\n")
-        end = time.perf_counter() + 0.05
+        end = time.perf_counter() + SECONDS
         while time.perf_counter() < end:
             pass
         return (value + 1,)
@@ -59,9 +61,10 @@ def command(folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def test_after_a_kill_finished_nodes_are_not_called_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.05, 0.0], ids=["slow", "quick"])
+def test_after_a_kill_finished_nodes_are_not_called_again(tmp_path: Path, seconds: float) -> None:
     (tmp_path / "custom_nodes").mkdir()
-    (tmp_path / "custom_nodes" / "slow.py").write_text(PACK)
+    (tmp_path / "custom_nodes" / "slow.py").write_text(PACK.replace("SECONDS", str(seconds)))
     (tmp_path / "flow.json").write_text(json.dumps(DOCUMENT))
     os.mkfifo(tmp_path / "pipe")
     pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
