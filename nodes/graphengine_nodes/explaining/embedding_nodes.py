@@ -125,9 +125,9 @@ class ExplainVisionEmbeddings:
 
     def collect(self, clip_vision_output: HasImageEmbeds, labels: str) -> tuple[Embeddings]:
         """EMBEDDINGS (B, D)."""
-        from .embeddings import embeddings  # brings torch
+        from .embedding_views import vision_embeddings  # brings torch
 
-        return (embeddings(clip_vision_output.image_embeds, lines(labels)),)
+        return (vision_embeddings(clip_vision_output, labels),)
 
 
 class ExplainTrainContrastivePair:

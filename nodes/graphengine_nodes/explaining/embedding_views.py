@@ -14,7 +14,7 @@ from . import contrastive, tables
 from .axes import Axis
 from .canvas import to_image
 from .charts import Chart, Series, draw
-from .embeddings import ContrastivePair, Embeddings, embeddings, project
+from .embeddings import ContrastivePair, Embeddings, HasImageEmbeds, embeddings, project
 from .labels import lines
 
 _MOST_SHOWN = 24
@@ -48,6 +48,22 @@ def latent_embeddings(latents: Sequence[Latent], labels: str) -> Embeddings:
     """
     vectors = [sample.float().reshape(-1) for latent in latents for sample in latent["samples"]]
     return embeddings(_stacked(vectors, "latents"), lines(labels))
+
+
+def vision_embeddings(output: HasImageEmbeds, labels: str) -> Embeddings:
+    """The vectors of a vision tower, one for each picture.
+
+    Raises:
+        GraphEngineError: the tower gives none that texts can be compared with.
+    """
+    vectors = output.image_embeds
+    if vectors is None or vectors.ndim != 2:
+        found = "no vectors" if vectors is None else f"vectors of shape {list(vectors.shape)}"
+        raise GraphEngineError(
+            f"this vision tower gives {found}; one for each picture is needed, (B, D)",
+            hint="load the vision tower of a CLIP with projection, such as CLIP-ViT-H or clip-vit-large",
+        )
+    return embeddings(vectors, lines(labels))
 
 
 def _stacked(vectors: Sequence[Tensor], what: str) -> Tensor:

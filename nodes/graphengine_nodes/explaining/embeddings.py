@@ -23,8 +23,8 @@ class HasImageEmbeds(Protocol):
     """What a vision tower with a projection gives, such as CLIP_VISION_OUTPUT."""
 
     @property
-    def image_embeds(self) -> Tensor:
-        """The vectors of the pictures in the space of the texts, (B, D)."""
+    def image_embeds(self) -> Tensor | None:
+        """The vectors of the pictures in the space of the texts, (B, D); None without a projection."""
 
 
 class Projection(TypedDict):

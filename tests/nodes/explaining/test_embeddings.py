@@ -64,6 +64,12 @@ def test_a_vision_tower_needs_no_more_than_its_projected_vectors() -> None:
     assert (found["vectors"].shape, found["labels"]) == ((2, 3), ["apple", "2"])
 
 
+@pytest.mark.parametrize("vectors", [None, torch.ones(1, 5, 3)])
+def test_a_vision_tower_without_projection_is_refused(vectors: torch.Tensor | None) -> None:
+    with pytest.raises(GraphEngineError, match="one for each picture is needed"):
+        ExplainVisionEmbeddings().collect(SimpleNamespace(image_embeds=vectors), "")
+
+
 def test_a_trained_pair_tells_its_pairs_apart() -> None:
     pictures, texts = standard_noise((6, 10), 1), standard_noise((6, 4), 2)
     pair, losses = train_pair(
