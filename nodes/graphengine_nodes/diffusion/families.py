@@ -15,10 +15,11 @@ from .family import Family
 from .model import DiffusionModel
 from .sd_families import SD_FAMILIES
 from .text_encode import TextEncoder
+from .video_family import VIDEO_FAMILIES
 
 __all__ = ["FAMILIES", "Family", "find_family", "load_checkpoint", "load_clip", "load_model", "network_part"]
 
-FAMILIES: tuple[Family, ...] = (*SD_FAMILIES, *TRANSFORMER_FAMILIES)
+FAMILIES: tuple[Family, ...] = (*SD_FAMILIES, *VIDEO_FAMILIES, *TRANSFORMER_FAMILIES)
 
 _NETWORK_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "")
 
