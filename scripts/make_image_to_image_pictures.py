@@ -28,7 +28,7 @@ SWEEPS = {
         *("--sweep", "steps=3,6,20"),
     ),
     "cfg": (IMG2IMG, *SMALLER, "--sweep", "cfg=0,1,2.5,5,10,20"),
-    "seed_and_denoise": (IMG2IMG, *SMALLER, "--sweep", "seed=1..3", "--sweep", "denoise=0.2,0.4,0.55,0.7,0.85,1"),
+    "seed_and_denoise": (IMG2IMG, *SMALLER, "--sweep", "seed=1..3", "--sweep", "denoise=0.02,0.05,0.1,0.15,0.2,0.7"),
     "schedulers": (
         *(IMG2IMG, *SMALLER, "--set", "KSampler.steps=6"),
         *("--sweep", "scheduler=karras,normal,simple,exponential,sgm_uniform,beta"),

@@ -24,9 +24,6 @@ class Ready:
     def make_room(self) -> int:
         return 0
 
-    def make_room(self) -> int:
-        return 0
-
 
 class Blocks(nn.Module):
     """(1, 3, H, W) in -1..1 → red, green, blue and 0 of each block, and with a deviation their log-variance."""
