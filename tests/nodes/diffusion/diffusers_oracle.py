@@ -48,3 +48,16 @@ def module(name: str, state: Mapping[str, Tensor], **config: Any) -> Any:
 def randn(*shape: int, seed: int = 3) -> Tensor:
     """Random numbers, the same for the same seed."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def converted_ldm_vae(weights: Mapping[str, Tensor], name: str, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What diffusers' converter makes of an autoencoder in LDM's layout, by the names of a class of videos.
+
+    The class has a layer named "conv" inside of each convolution.
+    """
+    levels = [""] * len(config["block_out_channels"])
+    blocks = {"down_block_types": levels, "up_block_types": levels}
+    flat = single_file_utils.convert_ldm_vae_checkpoint(dict(weights), {**blocks, **config})
+    expected = getattr(diffusers, name)(**config).state_dict()
+    state = {key: flat[key if key in flat else key.replace(".conv.", ".", 1)] for key in expected}
+    return {key: value.reshape(expected[key].shape) for key, value in state.items()}

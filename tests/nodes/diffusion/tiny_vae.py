@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import ldm_layout
 from .ldm_layout import Shapes
 
 WIDTHS = (4, 8, 16, 16)
@@ -64,3 +65,22 @@ def _gamma(name: str, width: int, dimensions: int) -> Shapes:
 
 def _conv(name: str, *shape: int) -> Shapes:
     return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+
+
+def hunyuan(widths: tuple[int, ...] = (32, 32, 64, 64)) -> Shapes:
+    """HunyuanVideo: LDM's layout with one block per level, its convolutions inside of causal ones."""
+    shapes: Shapes = {}
+    for name, shape in ldm_layout.kl(widths, 1).items():
+        inside = "quant_conv" not in name and "attn" not in name and "norm" not in name
+        owner, _, kind = name.rpartition(".")
+        size = (*shape, shape[-1]) if len(shape) == 4 else shape
+        shapes[f"{owner}.conv.{kind}" if inside else name] = size
+    sixteen = {
+        "quant_conv": (32, 32, 1, 1, 1),
+        "post_quant_conv": (16, 16, 1, 1, 1),
+        "encoder.conv_out.conv": (32, widths[-1], 3, 3, 3),
+        "decoder.conv_in.conv": (widths[-1], 16, 3, 3, 3),
+    }
+    for name, size in sixteen.items():
+        shapes |= _conv(name, *size)
+    return shapes
