@@ -196,8 +196,9 @@ class BufferedIndex:
             batch = Batch()
             for action, content, name in left.rows:
                 batch.add(action, content)
-                if content is not None and name is not None:
-                    batch.staged[content.digest] = self._blobs.staged_path(name)
+                staged = self._blobs.staged_path(name) if name is not None else None
+                if content is not None and staged is not None and staged.is_file():  # else it was committed
+                    batch.stage(content, staged)
             if not batch or self._commit(batch):
                 left.remove()
 

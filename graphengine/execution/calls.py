@@ -12,7 +12,7 @@ from graphengine.execution.events import Event, NodePreview, NodeProgress
 from graphengine.execution.hidden import HiddenValues
 from graphengine.execution.numerics import AS_IMPORTED, Numerics
 from graphengine.execution.steps import Step
-from graphengine.node.api import NodeContext, Preview
+from graphengine.node.api import NodeContext, Preview, PreviewMethod
 from graphengine.node.dynamic import live_inputs, nested_inputs
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId
@@ -28,6 +28,7 @@ class CallMaker:
     is_cancelled: Callable[[], bool]
     emit: Callable[[Event], None]
     numerics: Numerics = AS_IMPORTED
+    previews: PreviewMethod = "auto"
 
     def make(self, step: Step, items: Callable[[Link], Items]) -> NodeCall:
         """The call; `items` gives what a link holds.
@@ -89,6 +90,7 @@ class CallMaker:
             show,
             self.hidden.extra.prompt_id,
             0,
+            previews=self.previews,
         )
 
 

@@ -4,9 +4,13 @@ Three kinds of inputs name files: a choice of `Files`, an input that the class l
 class declares nothing (see `node.declared`) and has no `IS_CHANGED`, any text that is the path of a file or the
 name of one in the input folder. Of such a text the key has both, the text and the bytes. Output nodes are left out
 there: the path that they are given is what they write.
+
+A node that takes a CLIP reads what `embedding:name` in its texts stands for, files of the kind "embeddings". Where
+a link gives the text, any of them may be meant, so all count.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +18,16 @@ from pathlib import Path
 from graphengine.errors import FileRefused
 from graphengine.node.definition import Files, NodeDefinition
 from graphengine.node.dynamic import live_inputs
-from graphengine.node.folders import Folders
+from graphengine.node.folders import MODEL_SUFFIXES, Folders
+from graphengine.node.types import type_members
 from graphengine.workflow.models import Link, WorkflowNode
 
 _LONGEST = 1024  # characters of a text that may be a path
 _MOST_FILES = 10_000  # of a folder
+_EMBEDDINGS = "embeddings"
+_EMBEDDING = re.compile(r"embedding:(\S+)")
+_BEHIND_NAME = re.compile(r"[:,()\[\]]")
+_TEXTS = frozenset({"STRING", "*"})
 
 Fingerprint = Callable[[Path], str]
 
@@ -41,6 +50,8 @@ def fingerprints(
             found[part] = fingerprint(path)
         else:
             found[part] = _of_path(path, fingerprint)
+    if definition.takes_clip:
+        found |= _embeddings(node, definition, folders, fingerprint)
     return found
 
 
@@ -80,6 +91,40 @@ def _named(node: WorkflowNode, definition: NodeDefinition, folders: Folders) -> 
             path = _at(value, folders)
             if path is not None and path.is_file():
                 yield f"path:{name}", path
+
+
+def _embeddings(
+    node: WorkflowNode, definition: NodeDefinition, folders: Folders, fingerprint: Fingerprint
+) -> dict[str, str]:
+    """What stands for the embeddings that texts name, or for all where a text is not known."""
+    found: dict[str, str] = {}
+    for name, value in node.inputs.items():
+        spec = definition.inputs.get(name)
+        if type(value) is str and "embedding:" in value:
+            for embedding in _EMBEDDING.findall(value):
+                path = _embedding(embedding, folders)
+                found[f"embedding:{embedding}"] = "absent" if path is None else _of_path(path, fingerprint)
+        elif type(value) is Link and spec is not None and not type_members(spec.type).isdisjoint(_TEXTS):
+            names = folders.files(_EMBEDDINGS)
+            texts = (
+                f"{len(each)}:{each}{_of_path(folders.path(_EMBEDDINGS, each), fingerprint)}" for each in names
+            )
+            if names:
+                found[_EMBEDDINGS] = sha256("".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+    return found
+
+
+def _embedding(name: str, folders: Folders) -> Path | None:
+    """The file of an embedding, named with or without its suffix, and maybe with punctuation behind it."""
+    for written in dict.fromkeys((name, _BEHIND_NAME.split(name, maxsplit=1)[0])):
+        for suffix in ("", *sorted(MODEL_SUFFIXES)):
+            try:
+                path = folders.find(_EMBEDDINGS, written + suffix) if written else None
+            except FileRefused:  # the node itself will say so
+                return None
+            if path is not None:
+                return path
+    return None
 
 
 def _is_choice(definition: NodeDefinition, name: str) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from graphengine.errors import SettingsError
+from graphengine.node.api import PreviewMethod
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +11,7 @@ class RunOptions:
     """`jobs` nodes run at once, coroutines not counted.
 
     A node that takes longer than `node_timeout` seconds fails; one that raises is called again, `retries` times at
-    most.
+    most. `previews` is how samplers show their steps.
 
     Raises:
         SettingsError: a value is out of range.
@@ -19,6 +20,7 @@ class RunOptions:
     jobs: int = 1
     node_timeout: float | None = None
     retries: int = 0
+    previews: PreviewMethod = "auto"
 
     def __post_init__(self) -> None:
         if not 1 <= self.jobs <= 256:

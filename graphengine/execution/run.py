@@ -104,6 +104,7 @@ class Run:
             self._is_stopping,
             self._emit,
             self.hooks.numerics,
+            self.options.previews,
         )
 
     def execute(self) -> RunResult:

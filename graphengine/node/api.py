@@ -29,6 +29,7 @@ __all__ = [
     "ModelError",
     "NodeContext",
     "Preview",
+    "PreviewMethod",
     "RunCancelled",
     "current_context",
 ]
@@ -61,6 +62,10 @@ class Preview:
     max_size: int | None = None
 
 
+PreviewMethod = Literal["auto", "latent2rgb", "taesd", "none"]
+"""How samplers show their steps: by mixing the channels of latents, by a tiny decoder, or not at all."""
+
+
 def _never() -> bool:
     return False
 
@@ -82,7 +87,8 @@ class NodeContext:
     """What a node may know of the run it is called in.
 
     The defaults make a context that tests can use as it is. `prompt_id` names the run, `list_index` counts the
-    calls of a node that is given lists. `memory` knows which models are loaded.
+    calls of a node that is given lists. `memory` knows which models are loaded. `previews` is how samplers show
+    their steps.
     """
 
     node_id: str = ""
@@ -94,6 +100,7 @@ class NodeContext:
     prompt_id: str = ""
     list_index: int | None = None
     memory: DeviceMemory = field(default_factory=DeviceMemory)
+    previews: PreviewMethod = "auto"
 
     @property
     def device(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphengine.node.files import Files
 from graphengine.node.inputs import InputSpec
-from graphengine.node.types import DEVICE_TYPES, SocketType
+from graphengine.node.types import DEVICE_TYPES, SocketType, type_members
 
 __all__ = ["Files", "InputSpec", "NodeDefinition", "OutputSpec"]
 
@@ -98,6 +98,11 @@ class NodeDefinition:
     def has_files(self) -> bool:
         """Whether some of its inputs name files."""
         return self.has_dynamic or any(isinstance(spec.choices, Files) for spec in self.inputs.values())
+
+    @cached_property
+    def takes_clip(self) -> bool:
+        """Whether it takes a CLIP, which reads the embeddings that a text names."""
+        return any("CLIP" in type_members(spec.type) for spec in self.inputs.values())
 
     @cached_property
     def has_raw_links(self) -> bool:

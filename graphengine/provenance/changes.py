@@ -1,8 +1,9 @@
 """How the parts of a node's key differ between two runs, each part by its name.
 
 `class`, `code:PATH`, `package:NAME`, `device`, `input:NAME` (a literal), `link:NAME` (where it comes from),
-`file:NAME` and `path:NAME` (the bytes of the file that an input names, by its choice or its path), `IS_CHANGED`,
-`node_id`, `always` (why it runs every time).
+`file:NAME` and `path:NAME` (the bytes of the file that an input names, by its choice or its path),
+`embedding:NAME` (the bytes of an embedding that a text names), `embeddings` (of all), `IS_CHANGED`, `node_id`,
+`always` (why it runs every time), `deterministic`, `float32_precision`.
 """
 
 import json

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import PurePath
 
@@ -99,6 +100,16 @@ def _changed(cause: Cause, label: str) -> str:
             return f"{name} was {cause.old or 'not counted'}, is {cause.new or 'not counted'}"
         case "file" | "path":
             return _file(cause, name, label)
+        case _:
+            return _changed_rarely(cause, kind, name, label)
+
+
+def _changed_rarely(cause: Cause, kind: str, name: str, label: str) -> str:
+    match kind:
+        case "embedding":
+            return _file(replace(cause, text=name), name, label)
+        case "embeddings":
+            return f"an embedding that {label} may read has other bytes"
         case "always":
             return f"{label} ran every time before, and does not any more"
         case "IS_CHANGED":

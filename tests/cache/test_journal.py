@@ -127,3 +127,17 @@ def test_without_room_for_a_journal_quick_nodes_are_committed_at_once(
             assert store.put("a", quick(1))
         assert other.get("a") == quick(1)
     assert caplog.records == []
+
+
+def test_a_journal_that_was_committed_and_not_removed_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with DiskStore(tmp_path, delay_s=3600) as store:
+        store.put("a", quick(b"x" * 200_000))
+        (journal,) = (tmp_path / "v2" / "journals").iterdir()
+        kept = journal.read_bytes()
+    journal.write_bytes(kept)
+    with DiskStore(tmp_path) as store:
+        assert store.get("a") == quick(b"x" * 200_000)
+    assert not journal.exists()
+    assert caplog.records == []

@@ -85,8 +85,16 @@ class CountChosen(Count):
         return len((self.FOLDER / inputs["path"]).read_bytes())
 
 
+class Clip(_Node):
+    RETURN_TYPES = ("CLIP",)
+
+
+class Encode(_Node):
+    REQUIRED = {"clip": ("CLIP", {}), "text": ("STRING", {})}  # noqa: RUF012
+
+
 SILENT = {"Count": Count}
-TOLD = (Plain, Private, Dice, Show, Text, CountDeclared, CountChosen)
+TOLD = (Plain, Private, Dice, Show, Text, CountDeclared, CountChosen, Clip, Encode)
 
 
 class Place:
@@ -96,12 +104,15 @@ class Place:
         self.root = root
         self.input = root / "input"
         self.input.mkdir()
+        self.embeddings = root / "embeddings"
+        self.embeddings.mkdir()
         CountChosen.FOLDER = self.input
 
     def engine(self) -> Engine:
         definitions = [define(c.__name__, c, version="1", defaults=DECLARED) for c in TOLD]
         definitions += [define(name, c, version="1") for name, c in SILENT.items()]
-        folders = Folders((self.input,), self.root / "output", self.root / "temp")
+        models = {"embeddings": (self.embeddings,)}
+        folders = Folders((self.input,), self.root / "output", self.root / "temp", models)
         store, records = DiskStore(self.root / "cache"), RecordFolder(self.root / "runs")
         return Engine(
             NodeRegistry(definitions), store, folders, LocalExecutor(), "cpu", memo=store, records=records
@@ -205,3 +216,39 @@ def test_a_file_that_a_link_names_is_read_every_time(place: Place, class_type: s
 def test_a_device_or_a_text_that_is_no_path_hurts_nothing(place: Place) -> None:
     assert place.run(chain("Text", text="a\0b.txt")) == ["Text", "Show"]
     assert place.told(chain("CountDeclared", path="/dev/null"), "1")[0] == "runs"
+
+
+@pytest.mark.parametrize("text", ["a photo, embedding:fox", "(embedding:fox:1.2), tree", "embedding:fox.pt"])
+def test_the_bytes_of_an_embedding_that_a_text_names_count(place: Place, text: str) -> None:
+    fox = place.embeddings / "fox.pt"
+    fox.write_bytes(b"red")
+    flow = workflow(
+        {
+            "1": ("Clip", {"value": 1}),
+            "2": ("Encode", {"clip": ["1", 0], "text": text}),
+            "3": ("Show", {"value": ["2", 0]}),
+        }
+    )
+    place.run(flow)
+    (place.embeddings / "other.pt").write_bytes(b"x")
+    assert place.run(flow) == []
+    fox.write_bytes(b"blue")
+    assert "has other bytes" in place.told(flow, "2")[1][0]
+    assert "Encode" in place.run(flow)
+
+
+def test_where_a_link_gives_the_text_all_embeddings_count(place: Place) -> None:
+    (place.embeddings / "fox.pt").write_bytes(b"red")
+    flow = workflow(
+        {
+            "0": ("Text", {"text": "embedding:fox"}),
+            "1": ("Clip", {"value": 1}),
+            "2": ("Encode", {"clip": ["1", 0], "text": ["0", 0]}),
+            "3": ("Show", {"value": ["2", 0]}),
+        }
+    )
+    place.run(flow)
+    assert place.run(flow) == []
+    (place.embeddings / "fox.pt").write_bytes(b"blue")
+    assert place.told(flow, "2")[1] == ["an embedding that node 2 (Encode) may read has other bytes"]
+    assert "Encode" in place.run(flow)
