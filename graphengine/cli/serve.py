@@ -26,6 +26,7 @@ from graphengine.cli.policy_options import JobsOption, MemoryOption, RetriesOpti
 from graphengine.cli.remote_options import RemoteOptions
 from graphengine.errors import GraphEngineError, SettingsError
 from graphengine.execution.policy import RunOptions
+from graphengine.node.api import PreviewMethod
 from graphengine.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -85,6 +86,14 @@ LruOption = Annotated[
     int | None,
     typer.Option("--cache-lru", metavar="N", min=1, help="Keep the results of at most N nodes in memory."),
 ]
+PreviewOption = Annotated[
+    PreviewMethod,
+    typer.Option(
+        "--preview-method",
+        help="How samplers show their steps: taesd by a decoder of models/vae_approx, latent2rgb coarsely, auto "
+        "by the better one that there is.",
+    ),
+]
 CpuOption = Annotated[bool, typer.Option("--cpu", help="Compute on the CPU, as --device cpu.")]
 CudaMallocOption = Annotated[
     bool, typer.Option("--disable-cuda-malloc", help="Use torch's own allocator of CUDA memory.")
@@ -134,6 +143,7 @@ def command(
     cache_lru: LruOption = None,
     device: DeviceOption = None,
     cpu: CpuOption = False,
+    preview_method: PreviewOption = "auto",
     jobs: JobsOption = 1,
     node_timeout: TimeoutOption = None,
     retries: RetriesOption = 0,
@@ -167,7 +177,7 @@ def command(
         device=_device(device, cpu=cpu),
         environ=os.environ,
     )
-    user, run = user_folder(user_directory, base_dir), RunOptions(jobs, node_timeout, retries)
+    user, run = user_folder(user_directory, base_dir), RunOptions(jobs, node_timeout, retries, preview_method)
     chosen = _server_settings(user, run, listen, port, token, cors, ui=ui, megabytes=max_upload_size)
     log_to_stderr(debug=debug)
     _serve(settings, chosen)

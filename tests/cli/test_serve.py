@@ -87,6 +87,7 @@ def test_beyond_this_machine_a_token_is_needed(graphengine: CommandLine, argumen
     [
         (["--cpu", "--device", "cuda"], "it contradicts --device"),
         (["--port", "70000"], "Invalid value for '--port'"),
+        (["--preview-method", "all"], "Invalid value for '--preview-method'"),
         (["--cache-lru", "0"], "Invalid value for '--cache-lru'"),
         (["--extra-model-paths-config", "none.yaml"], "there is no file 'none.yaml'"),
         (["--token", " "], "the token is empty"),

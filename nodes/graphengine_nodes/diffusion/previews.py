@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from graphengine.node.api import Folders, ModelError, NodeContext, Preview
+from graphengine.node.api import Folders, ModelError, NodeContext, Preview, PreviewMethod
 
 from .build import taesd_module
 from .custom_sampling import unseen
@@ -146,15 +146,17 @@ def _decoder_config(state: State) -> TaesdConfig:
     return TaesdConfig(3, int(channels), widths, blocks, widths, blocks)
 
 
-def find_painter(latent_format: LatentFormat, folders: Folders) -> Painter | None:
-    """What paints latents of a format; None when nothing is known that could."""
+def find_painter(latent_format: LatentFormat, folders: Folders, method: PreviewMethod = "auto") -> Painter | None:
+    """What paints latents of a format; None when nothing shall, or nothing is known that could.
+
+    "auto" and "taesd" take the tiny decoder if there is one, and else mix the channels as "latent2rgb" does.
+    """
     kind = _KINDS.get((latent_format.channels, latent_format.scale_factor))
-    if kind is None:
+    if kind is None or method == "none":
         return None
-    file = next((name for name in folders.files("vae_approx") if name.startswith(kind.decoder)), None)
-    if file is not None:
-        return TinyDecoder(folders.path("vae_approx", file))
-    return partial(mixed, kind.factors)
+    files = [] if method == "latent2rgb" else folders.files("vae_approx")
+    file = next((name for name in files if name.startswith(kind.decoder)), None)
+    return partial(mixed, kind.factors) if file is None else TinyDecoder(folders.path("vae_approx", file))
 
 
 class StepPreviews:
@@ -190,5 +192,5 @@ def as_image(picture: Tensor) -> Image.Image:
 
 def step_previews(latent_format: LatentFormat, context: NodeContext) -> Callable[[Tensor], None]:
     """What shows the steps of a run in the node's context."""
-    painter = find_painter(latent_format, context.folders)
+    painter = find_painter(latent_format, context.folders, context.previews)
     return unseen if painter is None else StepPreviews(context.preview, painter)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine.node.api import Folders, NodeContext, Preview
+from graphengine.node.api import Folders, NodeContext, Preview, PreviewMethod
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
 from graphengine_nodes.diffusion.model import LatentFormat
 from graphengine_nodes.diffusion.previews import (
@@ -93,6 +93,26 @@ def test_a_tiny_decoder_paints_what_the_vae_decodes(prefix: str, tmp_path: Path)
     assert isinstance(painter, TinyDecoder)
     expected = load_vae_file(open_checkpoint(tmp_path / "vae.safetensors"), "cpu").decode(latent[:1])
     assert torch.allclose(painter(latent), expected[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "with_file", "tiny"),
+    [("auto", True, True), ("taesd", True, True), ("latent2rgb", True, False), ("taesd", False, False)],
+)
+def test_the_method_is_the_users(method: PreviewMethod, with_file: bool, tiny: bool, tmp_path: Path) -> None:
+    if with_file:
+        decoder_file(tmp_path)
+    folders = Folders(models={"vae_approx": (tmp_path,)})
+    painter = find_painter(SD1, folders, method)
+    assert painter is not None
+    assert isinstance(painter, TinyDecoder) is tiny
+
+
+def test_nothing_is_shown_where_nobody_wants_it() -> None:
+    shown: list[Preview] = []
+    context = NodeContext(on_preview=shown.append, previews="none")
+    step_previews(SD1, context)(torch.zeros(1, 4, 2, 2))
+    assert not shown
 
 
 def test_a_file_that_is_no_decoder_is_named(tmp_path: Path) -> None:
