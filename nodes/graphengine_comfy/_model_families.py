@@ -26,6 +26,37 @@ class FamilyType(type):
         return family is not None and (cls.families is None or family in cls.families)
 
 
+class ModuleType(type):
+    """The type of classes that modules of diffusers are instances of, by the names of their classes."""
+
+    modules: tuple[str, ...]
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        """Whether the instance is made of the class, or is a module of that kind."""
+        if super().__instancecheck__(instance):
+            return True
+        kind = type(instance)
+        return "modules" in cls.__dict__ and kind.__name__ in cls.modules
+
+
+def module_class(module: str, name: str, modules: tuple[str, ...]) -> ModuleType:
+    """A class that modules can be compared with; making one raises an error that names it."""
+
+    def refuse(self: Any, *args: Any, **options: Any) -> None:
+        """There is no such class here.
+
+        Raises:
+            GraphEngineError: always.
+        """
+        raise GraphEngineError(
+            f"{public_name(module)}.{name} of ComfyUI only stands for modules of diffusers in graphengine",
+            hint="nodes that build networks of their own from it cannot run",
+        )
+
+    members = {"modules": modules, "__init__": refuse, "__module__": module, "__doc__": f"Modules like {name}."}
+    return ModuleType(name, (), members)
+
+
 def family_class(module: str, name: str, families: tuple[str, ...] | None, *bases: type) -> FamilyType:
     """A class that can be compared with and derived from; making one raises an error that names it."""
 

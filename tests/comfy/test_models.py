@@ -79,13 +79,14 @@ def test_settings_are_of_a_family(name: str, family: str) -> None:
         dtype = torch.float16
 
         def shapes(self) -> dict[str, tuple[int, ...]]:
-            return {"conv_in.weight": (320, 9, 3, 3)}
+            return {"conv_in.weight": (320, 9, 3, 3), "mid_block.attn2.to_k.weight": (1280, 768)}
 
     weights: Any = Weights()
     inside = model_of_weights(weights, family).model
     assert isinstance(inside.model_config, getattr(supported_models, name))
     assert not isinstance(inside.model_config, supported_models.SD20)
-    assert inside.model_config.unet_config == {"model_channels": 320, "in_channels": 9}
+    sizes = {"model_channels": 320, "in_channels": 9, "context_dim": 768, "adm_in_channels": None}
+    assert inside.model_config.unet_config == sizes
     assert inside.get_dtype() == torch.float16
 
 

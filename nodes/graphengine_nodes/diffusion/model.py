@@ -243,6 +243,19 @@ class DiffusionModel(PackMethods):
         scaled, timestep = self.sampling.scale_input(sigma, x), self.sampling.timestep(sigma)
         return NetworkCall(scaled, timestep, context, extra, control, options)
 
+    def output(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        extra: Mapping[str, Tensor],
+        options: Mapping[str, Any],
+        *,
+        control: Residuals | None = None,
+    ) -> Tensor:
+        """What the network itself gives for an x (B, …) that is scaled already, at timestep (B,)."""
+        return self.network(NetworkCall(x, timestep, context, extra, control, options))
+
     def denoised(self, x: Tensor, sigma: Tensor, call: NetworkCall) -> Tensor:
         """The clean latent that the network's answer to the call stands for."""
         return self.sampling.denoised(sigma, self.network(call).float(), x)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .pack_sampling import known
 from .pack_wrappers import wrapped
+from .unet_view import LdmUNet, is_unet
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from .weights import Component
 
 # Any throughout: model_options and what packs put there are ComfyUI's open-ended form.
+
+
+_TEXT = "attn2.to_k.weight"
 
 
 class ModelType(Enum):
@@ -108,8 +112,9 @@ class InnerModel:
 
     @property
     def diffusion_model(self) -> Any:
-        """The network's module: one of diffusers, whose parts have other names than ComfyUI's."""
-        return self._model.network.component.ready()
+        """The network's module: a UNet under LDM's names, else one of diffusers, whose names are others."""
+        module = self._model.network.component.ready()
+        return LdmUNet(module, self._model.output) if is_unet(module) else module
 
     @property
     def device(self) -> str:
@@ -138,6 +143,8 @@ class InnerModel:
         sizes: dict[str, Any] = {}
         if "conv_in.weight" in shapes:
             sizes["model_channels"], sizes["in_channels"] = shapes["conv_in.weight"][:2]
+            sizes["context_dim"] = next((shape[1] for name, shape in shapes.items() if name.endswith(_TEXT)), None)
+            sizes["adm_in_channels"] = shapes.get("add_embedding.linear_1.weight", (0, None))[1]
         return ModelConfig(self.family, sizes, self._model.latent_format, settings)
 
     @property

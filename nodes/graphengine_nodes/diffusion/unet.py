@@ -107,7 +107,7 @@ class _Walk:
         self._enter_input()
         h = self._leave_input(module.conv_in(x))
         for level in module.down_blocks:
-            for resnet, attention in _layers(level):
+            for resnet, attention in layers(level):
                 self._enter_input()
                 h = self._leave_input(self._through(resnet, attention, h))
             for downsampler in level.downsamplers or ():
@@ -132,7 +132,7 @@ class _Walk:
         """The state after the output blocks."""
         number = 0
         for level in module.up_blocks:
-            for resnet, attention in _layers(level):
+            for resnet, attention in layers(level):
                 self.options["block"] = ("output", number)
                 h = self._through(resnet, attention, self._joined(h))
                 number += 1
@@ -239,7 +239,7 @@ def split_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, **opt
     return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def _layers(level: Any) -> Iterator[tuple[Any, Any]]:
+def layers(level: Any) -> Iterator[tuple[Any, Any]]:
     """The residual blocks of a level, each with its attention or None."""
     attentions = getattr(level, "attentions", None)
     yield from zip(level.resnets, attentions or [None] * len(level.resnets), strict=True)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from graphengine_comfy._model_families import module_class
 from graphengine_comfy._placeholders import placeholders_of
 
 if TYPE_CHECKING:
@@ -53,5 +54,9 @@ def exists(value: Any) -> bool:
     """Whether the value is not None."""
     return value is not None
 
+
+BasicTransformerBlock = module_class(__name__, "BasicTransformerBlock", ("BasicTransformerBlock",))
+SpatialTransformer = module_class(__name__, "SpatialTransformer", ("Transformer2DModel",))
+CrossAttention = module_class(__name__, "CrossAttention", ("Attention",))
 
 __getattr__ = placeholders_of(__name__)
