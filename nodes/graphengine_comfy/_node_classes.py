@@ -37,7 +37,7 @@ _METHODS: dict[str, str] = {
     "load_lora_model": "LoraModelLoader",
     "merge": "ModelMergeSimple ModelMergeBlocks ModelMergeSubtract ModelMergeAdd CLIPMergeSimple "
     "CLIPMergeSubtract CLIPMergeAdd",
-    "save": "SaveLatent CheckpointSave ModelSave CLIPSave VAESave",
+    "save": "SaveLatent CheckpointSave ImageOnlyCheckpointSave ModelSave CLIPSave VAESave",
     "apply_controlnet": "ControlNetApply ControlNetApplyAdvanced",
     "apply_stylemodel": "StyleModelApply",
     "encode": "CLIPTextEncode VAEEncode VAEEncodeTiled VAEEncodeForInpaint InpaintModelConditioning "

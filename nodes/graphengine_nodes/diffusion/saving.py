@@ -28,9 +28,15 @@ from .dit.loading import weights_of
 from .model import DiffusionModel
 from .model_sampling import DiscreteSampling
 from .text_encode import TextEncoder
+from .vision import ClipVision
+from .vision_layout import open_prefix
 from .weights import Component, Place
 
 _NETWORK = "model.diffusion_model."
+_CAMERA = "cc_projection."  # of Zero123
+_VISION_PREFIXES = {
+    "sd1": "cond_stage_model.model.visual."
+}  # of Zero123; others have that of Stable Video Diffusion
 _VAE_PREFIXES = ("first_stage_model.", "vae.")
 _TYPES = {getattr(torch, name): code for code, (_, name) in DTYPES.items()}
 _ALIGNMENT = 8
@@ -179,6 +185,31 @@ def checkpoint_tensors(model: DiffusionModel, clip: TextEncoder | None, vae: VAE
     if vae is not None:
         tensors |= _under(_VAE_PREFIXES[0], vae_tensors(vae))
     return tensors
+
+
+def image_only_tensors(model: DiffusionModel, vision: ClipVision | None, vae: VAE | None) -> dict[str, ToSave]:
+    """All parts of a checkpoint whose model is told pictures; a CLIP_VISION or VAE that is None is left out.
+
+    Raises:
+        ModelError: the MODEL has no weights.
+        GraphEngineError: a part does not tell where its weights came from, or the image encoder has another layout
+            than such checkpoints have.
+    """
+    tensors = checkpoint_tensors(model, None, vae)
+    camera = model.network.component.checkpoint
+    tensors |= {name: _raw(camera, info) for name, info in camera.entries.items() if name.startswith(_CAMERA)}
+    if vision is None:
+        return tensors
+    own = list(vision.component.sources)
+    prefix = open_prefix(own)
+    if prefix is None:
+        raise GraphEngineError(
+            "the image encoder cannot be saved with the model: it has the layout of transformers",
+            hint="use the image encoder of an image-only checkpoint, or one in the layout of OpenCLIP",
+        )
+    checkpoint = vision.component.checkpoint
+    to = _VISION_PREFIXES.get(model.network.family, "conditioner.embedders.0.open_clip.model.visual.")
+    return tensors | {to + name.removeprefix(prefix): _raw(checkpoint, checkpoint.entries[name]) for name in own}
 
 
 def tower_files(clip: TextEncoder) -> dict[str, dict[str, ToSave]]:

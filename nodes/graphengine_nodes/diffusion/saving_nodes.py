@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .model import DiffusionModel
     from .saving import Tensors
     from .text_encode import TextEncoder
+    from .vision import ClipVision
 
 # Any throughout: INPUT_TYPES and the documents of the editor are ComfyUI's open-ended forms.
 
@@ -81,6 +82,39 @@ class CheckpointSave:
         from .saving import checkpoint_tensors  # brings torch
 
         tensors = checkpoint_tensors(model, clip, vae)
+        return _written(_save(tensors, filename_prefix, context, prompt, extra_pnginfo))
+
+
+class ImageOnlyCheckpointSave:
+    """Writes a diffusion model that is told pictures, its image encoder and its VAE to one file.
+
+    ImageOnlyCheckpointLoader loads it.
+    """
+
+    CATEGORY = "advanced/model_merging"
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return _inputs("checkpoints/ComfyUI", model=("MODEL",), clip_vision=("CLIP_VISION",), vae=("VAE",))
+
+    def save(
+        self,
+        model: DiffusionModel,
+        clip_vision: ClipVision | None,
+        vae: VAE | None,
+        filename_prefix: str,
+        context: NodeContext,
+        prompt: Documents = None,
+        extra_pnginfo: Documents = None,
+    ) -> dict[str, Any]:
+        """The name of the file, for the engine."""
+        from .saving import image_only_tensors  # brings torch
+
+        tensors = image_only_tensors(model, clip_vision, vae)
         return _written(_save(tensors, filename_prefix, context, prompt, extra_pnginfo))
 
 
@@ -250,6 +284,7 @@ class SaveLoRANode:
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "CheckpointSave": CheckpointSave,
+    "ImageOnlyCheckpointSave": ImageOnlyCheckpointSave,
     "ModelSave": ModelSave,
     "CLIPSave": CLIPSave,
     "VAESave": VAESave,

@@ -3,6 +3,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,12 +25,14 @@ from graphengine_nodes.diffusion.saving import (
     clip_tensors,
     component_tensors,
     given,
+    image_only_tensors,
     model_tensors,
     save_tensors,
     write_safetensors,
 )
 from graphengine_nodes.diffusion.saving_nodes import NODE_CLASS_MAPPINGS
 from graphengine_nodes.diffusion.text_encode import TextEncoder
+from graphengine_nodes.diffusion.vision import ClipVision
 from graphengine_nodes.diffusion.weights import Component, Place
 
 from . import ldm_layout, tiny_dit, tiny_models
@@ -261,3 +264,36 @@ def test_transformers_with_fused_weights_come_back_the_same(
     changed = replace(model, network=model.network.with_component(shifted(model.network.component)))
     file = write(model_tensors(changed), tmp_path, "second")
     assert same(network_weights(load_model(open_checkpoint(file), "cpu")), network_weights(changed))
+
+
+def image_encoder(folder: Path, name: str) -> ClipVision:
+    """A CLIP_VISION with one weight."""
+    config: Any = None  # sizes, which nobody asks for here
+    return ClipVision(component(folder, {name: (3, 2)}, seed=11), config)
+
+
+@pytest.mark.parametrize(
+    ("family", "prefix"),
+    [("svd", "conditioner.embedders.0.open_clip.model.visual."), ("sd1", "cond_stage_model.model.visual.")],
+)
+def test_an_image_encoder_stands_where_image_only_checkpoints_have_it(
+    family: str, prefix: str, tmp_path: Path
+) -> None:
+    network = component(tmp_path, {"model.diffusion_model.a.weight": (2, 2), "cc_projection.weight": (2, 6)})
+    network = Component(
+        network.ready(),
+        network.checkpoint,
+        device="cpu",
+        sources={"a.weight": (Place("model.diffusion_model.a.weight"),)},
+    )
+    vision = image_encoder(tmp_path, "visual.transformer.resblocks.0.ln_1.weight")
+    tensors = saved({**image_only_tensors(model(network, family), vision, None)})
+    assert tensors.keys() == {
+        "model.diffusion_model.a.weight",
+        "cc_projection.weight",
+        f"{prefix}transformer.resblocks.0.ln_1.weight",
+    }
+    alone = image_only_tensors(model(network, family), None, None)
+    assert alone.keys() == {"model.diffusion_model.a.weight", "cc_projection.weight"}
+    with pytest.raises(GraphEngineError, match="it has the layout of transformers"):
+        image_only_tensors(model(network), image_encoder(tmp_path, "vision_model.a.weight"), None)
