@@ -141,8 +141,9 @@ def test_sizes_are_told_with_a_unit(count: int, text: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
 def test_the_memory_that_a_node_took_is_told(graphengine: CommandLine, flow: Path) -> None:
-    pack = flow.parent / "custom_nodes" / "hungry.py"
-    pack.write_text(
+    packs = flow.parent / "packs"
+    packs.mkdir()
+    (packs / "hungry.py").write_text(
         """
 class Hungry:
     RETURN_TYPES, FUNCTION, OUTPUT_NODE = ("INT",), "run", True
@@ -155,11 +156,12 @@ NODE_CLASS_MAPPINGS = {"Hungry": Hungry}
 """
     )
     flow.write_text('{"1": {"class_type": "Hungry", "inputs": {"value": 1}}}')
-    graphengine("run", "flow.json")
-    report = plan(graphengine, "--set", "1.value=2")
+    graphengine("run", "flow.json", "--custom-nodes", "packs")
+    report = plan(graphengine, "--custom-nodes", "packs", "--set", "1.value=2")
     assert 90_000_000 < report["nodes"][0]["peak_bytes"] < 140_000_000
     assert report["totals"]["peak_bytes"] == report["nodes"][0]["peak_bytes"]
     assert report["nodes"][0]["device_peak_bytes"] is None
-    done = graphengine("plan", "flow.json", "--device", "cpu", "--set", "1.value=2", "--graph", "plan.svg")
+    asked = ("flow.json", "--custom-nodes", "packs", "--device", "cpu", "--set", "1.value=2")
+    done = graphengine("plan", *asked, "--graph", "plan.svg")
     assert f"up to {size_text(report['totals']['peak_bytes'])} more than before, in node 1 (Hungry)" in done.out
     assert f"{size_text(report['totals']['peak_bytes'])}" in flow.with_name("plan.svg").read_text()
