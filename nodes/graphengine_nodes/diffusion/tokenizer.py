@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -25,8 +26,9 @@ Tokenize = Callable[[str], list[int]]
 """Text → token ids, not truncated, without start and end token."""
 
 
+@cache
 def clip_tokenizer() -> Tokenize:
-    """A new CLIP tokenizer. Building it takes about 0.2 s."""
+    """The CLIP tokenizer. It has no state; building it takes about 0.2 s, so that all towers share one."""
     merges = read_merges()
     of_bytes = byte_symbols()
     symbols = [*of_bytes, *(symbol + "</w>" for symbol in of_bytes)]

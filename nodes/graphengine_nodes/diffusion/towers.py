@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, Self
 
 import torch
@@ -228,7 +227,7 @@ def clip_tower(
     module = assign_weights(f"the text tower {kind.key}", checkpoint, split, {name: name for name in split}, make)
     component = Component(module, checkpoint, device=device, stored=torch.float16, sources=places)
     find = embedding_finder(files, kind.key, config.width)
-    return ClipTower(component, kind, checkpoint.path.name, cache(clip_tokenizer), find, kind.layer)
+    return ClipTower(component, kind, checkpoint.path.name, clip_tokenizer, find, kind.layer)
 
 
 def _projection(file: str, kind: ClipKind, shape: tuple[int, ...] | None, transposed: bool) -> int | None:

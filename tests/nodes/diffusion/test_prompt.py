@@ -7,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphengine_nodes.diffusion import prompt
-from graphengine_nodes.diffusion.prompt import END_TOKEN, START_TOKEN, PromptError, chunked_tokens, parse_weights
+from graphengine_nodes.diffusion.prompt import (
+    CLIP_G,
+    CLIP_L,
+    END_TOKEN,
+    START_TOKEN,
+    ChunkForm,
+    PromptError,
+    chunked_tokens,
+    parse_weights,
+    word_numbers,
+)
 
 WEIGHTS: list[tuple[str, list[tuple[str, float]]]] = [
     ("", []),
@@ -126,3 +136,38 @@ def test_parsing_needs_no_torch() -> None:
     code = f"import sys, {prompt.__name__}; sys.exit('torch' in sys.modules)"
     roots = [str(Path(prompt.__file__).parents[2]), str(Path(__file__).parents[3])]
     assert run([sys.executable, "-c", f"import sys; sys.path[:0] = {roots}; {code}"], check=False).returncode == 0
+
+
+def test_a_form_without_a_length_is_one_chunk_filled_up_to_its_least() -> None:
+    form = ChunkForm(start=None, end=1, pad=0, length=None, least=6)
+    assert chunked_tokens("abc", letters, form) == [
+        [(97, 1.0), (98, 1.0), (99, 1.0), (1, 1.0), (0, 1.0), (0, 1.0)]
+    ]
+    (long,) = chunked_tokens("a" * 500, letters, form)
+    assert long == [*[(97, 1.0)] * 500, (1, 1.0)]
+
+
+def test_openclip_fills_up_with_zeros() -> None:
+    (chunk,) = chunked_tokens("a", letters, CLIP_G)
+    assert chunk[:4] == [(START_TOKEN, 1.0), (97, 1.0), (END_TOKEN, 1.0), (0, 1.0)]
+
+
+FORMS = [CLIP_L, CLIP_G, ChunkForm(None, 1, 0, None, 5), ChunkForm(None, None, 0, 12, 12)]
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="ab (:1.)\\[", max_size=200), st.sampled_from(FORMS))
+def test_every_token_has_the_number_of_its_stretch_and_all_others_none(text: str, form: ChunkForm) -> None:
+    chunks, numbers = chunked_tokens(text, letters, form), word_numbers(text, letters, form)
+    assert [len(chunk) for chunk in chunks] == [len(own) for own in numbers]
+    segments = parse_weights(text)
+    for chunk, own in zip(chunks, numbers, strict=True):
+        assert len(chunk) >= form.least
+        for (token, weight), number in zip(chunk, own, strict=True):
+            if number:
+                assert chr(int(token)) in segments[number - 1].text
+                assert weight == segments[number - 1].weight
+            else:
+                assert token in (form.start, form.end, form.pad)
+    counted = [number for own in numbers for number in own if number]
+    assert counted == sorted(counted)
