@@ -36,11 +36,13 @@ def converted(
     return state
 
 
-def module(name: str, state: Mapping[str, Tensor], **config: Any) -> Any:
-    """A module of diffusers with the weights, in evaluation mode."""
+def module(name: str, state: Mapping[str, Tensor] | None, **config: Any) -> Any:
+    """A module of diffusers with the weights, or with those it starts from, in evaluation mode."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = getattr(diffusers, name)(**config)
+    if state is None:
+        return result.eval()
     result.load_state_dict({key: value.float() for key, value in state.items()}, strict=True)
     return result.eval()
 

@@ -1,8 +1,13 @@
 """Autoencoders of other video models against those of diffusers."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine_nodes.diffusion.autoencoder import VAE
@@ -10,7 +15,7 @@ from graphengine_nodes.diffusion.checkpoint import open_checkpoint
 from graphengine_nodes.diffusion.vae import load_vae_file
 
 from . import tiny_vae
-from .diffusers_oracle import converted_ldm_vae, module, randn
+from .diffusers_oracle import converted, converted_ldm_vae, module, randn
 from .ldm_layout import Shapes
 from .tiny_dit import random_weights, write
 
@@ -41,3 +46,89 @@ def test_the_vae_of_hunyuan_video_computes_what_diffusers_computes(tmp_path: Pat
     assert close(vae.encode(video), mean)
     assert close(vae.decode(latent), (frames / 2 + 0.5).clamp(0, 1).movedim(1, -1))
     assert (vae.latent_channels, vae.downscale, vae.frames) == (16, 8, 4)
+
+
+LTX: dict[str, dict[str, Any]] = {
+    "0.9.0": {"block_out_channels": (8, 16, 32, 32), "decoder_block_out_channels": (8, 16, 32, 32)},
+    "0.9.1": {
+        "block_out_channels": (8, 16, 32, 32),
+        "decoder_block_out_channels": (16, 32, 64),
+        "decoder_layers_per_block": (5, 6, 7, 8),
+        "decoder_spatio_temporal_scaling": (True, True, True),
+        "decoder_inject_noise": (True, True, True, False),
+        "upsample_residual": (True, True, True),
+        "upsample_factor": (2, 2, 2),
+        "timestep_conditioning": True,
+    },
+    "0.9.5": {
+        "block_out_channels": (8, 16, 32, 64, 128),
+        "down_block_types": ("LTXVideo095DownBlock3D",) * 4,
+        "decoder_block_out_channels": (16, 32, 64),
+        "layers_per_block": (4, 6, 6, 2, 2),
+        "decoder_layers_per_block": (5, 5, 5, 5),
+        "spatio_temporal_scaling": (True, True, True, True),
+        "decoder_spatio_temporal_scaling": (True, True, True),
+        "decoder_inject_noise": (False, False, False, False),
+        "downsample_type": ("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
+        "upsample_residual": (True, True, True),
+        "upsample_factor": (2, 2, 2),
+        "timestep_conditioning": True,
+        "spatial_compression_ratio": 32,
+        "temporal_compression_ratio": 8,
+    },
+}
+
+
+def in_the_layout_of_files(state: dict[str, Tensor], version: str) -> dict[str, Tensor]:
+    """The weights by the names that diffusers' converter turns into theirs: every number of a block is tried."""
+    return {
+        next(old for old in names_of_files(name) if becomes(old, version) == name): value
+        for name, value in state.items()
+    }
+
+
+def names_of_files(name: str) -> Iterator[str]:
+    old = name.replace(".resnets.", ".res_blocks.").replace("conv_shortcut.conv", "conv_shortcut")
+    old = old.replace(".norm3.", ".norm3.norm.")
+    old = re.sub(r"^decoder\.(time_embedder|scale_shift_table)", r"decoder.last_\1", old)
+    inside = re.match(r"(en|de)coder\.(?:mid_block|(?:down|up)_blocks\.\d+)\.(.+)", old)
+    if inside:
+        blocks = "encoder.down_blocks" if inside[1] == "en" else "decoder.up_blocks"
+        without = re.sub(r"^(downsamplers\.0|upsamplers\.0|conv_in|conv_out)\.", "", inside[2])
+        for rest in dict.fromkeys((inside[2], without)):
+            yield from (f"{blocks}.{number}.{rest}" for number in range(10))
+    yield old
+
+
+def becomes(old: str, version: str) -> str:
+    probe = torch.zeros(1, 2048 if version == "0.9.5" else 1)
+    names = ["vae.encoder.conv_out.conv.weight"]
+    if version != "0.9.0":
+        names.append("vae.decoder.last_time_embedder.timestep_embedder.linear_1.weight")
+    weights = {**{name: torch.zeros_like(probe) for name in names}, f"vae.{old}": probe}
+    state = converted("convert_ltx_vae_checkpoint_to_diffusers", weights)
+    return next((name for name, value in state.items() if value is probe), "")
+
+
+@pytest.mark.parametrize("version", LTX)
+def test_the_vae_of_ltx_video_computes_what_diffusers_computes(version: str, tmp_path: Path) -> None:
+    reference = module("AutoencoderKLLTXVideo", None, latent_channels=16, **LTX[version])
+    shapes = {name: tuple(value.shape) for name, value in reference.state_dict().items()}
+    statistics = {"latents_mean": "mean-of-means", "latents_std": "std-of-means"}
+    state = random_weights(shapes)
+    reference.load_state_dict(state)
+    weights = in_the_layout_of_files({n: v for n, v in state.items() if n not in statistics}, version)
+    weights |= {f"per_channel_statistics.{new}": state[old] for old, new in statistics.items()}
+    weights["per_channel_statistics.channel"] = torch.zeros(16)
+    save_file(weights, tmp_path / "vae.safetensors")
+    vae = load_vae_file(open_checkpoint(tmp_path / "vae.safetensors"), "cpu")
+    video, latent = torch.rand(9, 32, 64, 3), randn(1, 16, 2, 1, 2)
+    mean, std = (state[name].reshape(1, -1, 1, 1, 1) for name in statistics)
+    with torch.no_grad():
+        encoded = reference.encode(video.movedim(-1, 0)[None] * 2 - 1).latent_dist.mean
+        time = None if version == "0.9.0" else torch.tensor([0.05])
+        torch.manual_seed(0)
+        frames = reference.decode(latent * std + mean, time).sample
+    assert close(vae.encode(video), (encoded - mean) / std)
+    assert close(vae.decode(latent), (frames / 2 + 0.5).clamp(0, 1).movedim(1, -1))
+    assert torch.equal(vae.decode(latent), vae.decode(latent))
