@@ -74,7 +74,7 @@ def measure(path: Path, pixels: int, device: str) -> None:
     vae = require_vae(table.step("load the VAE (mapped)", lambda: load_vae(checkpoint, device)))
     encoded = table.step("first prompt (CLIP is cast)", lambda: clip.encode("a photo of a (red:1.2) cat"))
     table.step("second prompt", lambda: clip.encode("blurry"))
-    table.step("first use of the UNet (it is cast)", model.load)
+    table.step("first use of the UNet (it is cast)", model.network.load)
     condition: Conditioning = encoded.conditioning()
 
     def one_step() -> torch.Tensor:
