@@ -28,6 +28,21 @@ VAE_PREFIX = "first_stage_model."
 _OTHER_KINDS: tuple[tuple[str, str], ...] = (
     (r"\.time_(stack|mixer)\.", "a Stable Video Diffusion model"),
     (r"(^|\.)label_emb\.weight$", "the Stable Diffusion x4 upscaler"),
+    (r"\.smooth_factor(_orig)?$", "a model whose weights were quantised by SVDQuant"),
+    (r"(^|\.)nerf_(blocks|image_embedder)\.", "a Chroma Radiance model"),
+    (r"(^|\.)double_stream_modulation_img\.", "a Flux.2 model"),
+    (r"(^|\.)vace_blocks\.", "a Wan VACE model"),
+    (r"(^|\.)(face_adapter|motion_encoder)\.", "a Wan Animate model"),
+    (r"(^|\.)(casual_audio_encoder|audio_injector|audio_proj)\.", "a Wan model that follows sound"),
+    (r"(^|\.)(control_adapter|ref_conv)\.", "a Wan Fun Control or Camera model"),
+    (r"(^|\.)blocks\.block0\.blocks\.", "a Cosmos 1 model"),
+    (r"(^|\.)blocks\.0\.adaln_modulation_cross_attn\.", "a Cosmos Predict2 model"),
+    (r"(^|\.)byt5_in\.", "a HunyuanImage or HunyuanVideo 1.5 model"),
+    (r"(^|\.)ref_image_patch_embedder\.", "an OmniGen2 model"),
+    (r"(^|\.)audio_patchify_proj\.", "an LTX-2 model"),
+    (r"(^|\.)genre_embedder\.", "an ACE-Step sound model"),
+    (r"(^|\.)mlp_t5\.", "a Hunyuan-DiT model"),
+    (r"(^|\.)visual_transformer_blocks\.", "a Kandinsky 5 model"),
     (r"distilled_guidance_layer\.", "a Chroma model"),
     (r"joint_blocks\.0\.", "an SD3 checkpoint"),
     (r"txt_in\.individual_token_refiner\.", "a HunyuanVideo model"),
@@ -45,7 +60,7 @@ _OTHER_KINDS: tuple[tuple[str, str], ...] = (
     (r"motion_modules\.", "a motion module of AnimateDiff"),
     (r"(^|\.)(input_blocks|down_blocks)\.\d+\.", "the UNet of a Stable Diffusion model with tensors missing"),
     (r"^(first_stage_model\.|taesd_)?(en|de)coder\.", "a VAE"),
-    (r"text_model\.|^transformer\.resblocks\.", "a text encoder"),
+    (r"text_model\.|^transformer\.resblocks\.|^encoder\.block\.0\.|^model\.layers\.0\.", "a text encoder"),
 )
 
 

@@ -66,15 +66,21 @@ class HunyuanVideo(Architecture):
 
     def matches(self, names: Collection[str]) -> bool:
         """A refiner of the text's tokens, and the attention's own names."""
-        return any_name(names, r"^txt_in\.individual_token_refiner\.") and any_name(names, r"img_attn_qkv")
+        own = any_name(names, r"^txt_in\.individual_token_refiner\.") and any_name(names, r"img_attn_qkv")
+        return own and "vector_in.in_layer.weight" in names
 
     def config(self, read: Reader) -> Config:
         """Sizes of HunyuanVideoTransformer3DModel."""
         width, channels, time, patch, _ = read.shape("img_in.proj.weight", 5)
         head = read.shape("double_blocks.0.img_attn_q_norm.weight", 1)[0]
+        out = read.shape("final_layer.linear.weight", 2)[0] // (time * patch**2)
+        if out != channels:
+            raise read.impossible(
+                f"it takes {channels} channels and gives {out}, as models that start from a picture"
+            )
         return {
             "in_channels": channels,
-            "out_channels": read.shape("final_layer.linear.weight", 2)[0] // (time * patch**2),
+            "out_channels": out,
             "num_attention_heads": read.heads(width, head),
             "attention_head_dim": head,
             "num_layers": read.count(r"double_blocks\.(\d+)\."),
