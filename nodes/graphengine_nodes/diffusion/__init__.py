@@ -12,6 +12,7 @@ from . import (
     control_nodes,
     custom_sampling_nodes,
     dit_text_nodes,
+    gligen_nodes,
     guidance_formula_nodes,
     guidance_nodes,
     latent_nodes,
@@ -90,6 +91,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **control_nodes.NODE_CLASS_MAPPINGS,
     **vision_nodes.NODE_CLASS_MAPPINGS,
     **vision_conditioning_nodes.NODE_CLASS_MAPPINGS,
+    **gligen_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -122,4 +124,5 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **control_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **vision_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **vision_conditioning_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **gligen_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }

@@ -204,6 +204,8 @@ class GuidedDenoiser:
         control = conditions[0].control
         if control is not None and control.applies(float(sigma[0])):
             call = replace(call, control=control.residuals(x, sigma, call))
+        if conditions[0].change is not None:
+            call = conditions[0].change(call)
         if is_wrapped(model_options):
             return wrapped_network(self, x, sigma, call, model_options).chunk(len(crops))
         return self.model.denoised(x, sigma, call).chunk(len(crops))
@@ -217,7 +219,8 @@ def _batches(active: Sequence[tuple[int, Condition]], x: Tensor) -> Iterator[lis
     groups: dict[object, list[tuple[int, Condition]]] = {}
     for side, condition in active:
         extras = tuple((name, value.shape[1:]) for name, value in sorted(condition.inputs().items()))
-        key = (condition.crop(x).shape, condition.context.shape[1:], extras, id(condition.control))
+        shared = id(condition.control), id(condition.change)
+        key = (condition.crop(x).shape, condition.context.shape[1:], extras, shared)
         groups.setdefault(key, []).append((side, condition))
     yield from groups.values()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .model import Conditioning, ControlSource, DiffusionModel, Job
+from .model import Conditioning, ControlSource, DiffusionModel, Job, NetworkCall
 
 _FEATHER = 8
 _SMALLEST_BOUNDS = 8
 _VIDEO = 5  # dimensions of a latent with time
 _WITH_TIME = 3  # sizes of an area with time
 _UNSUPPORTED = {
-    "gligen": "GLIGEN text boxes",
     "hooks": "conditioning hooks",
 }
 
@@ -43,6 +42,7 @@ class Condition:
     context: (1, T, D). extra and spatial: what else the network is told, see `Extras`. mask: (B or 1, H, W) at the
     size of the latent, counts times its values. area: the part of the latent that the network is shown. The
     condition is in force while sigma_end <= sigma <= sigma_start. default: it counts where the others leave room.
+    change: what is done to each call of the network; conditions with another one are asked apart.
     """
 
     context: Tensor
@@ -55,6 +55,7 @@ class Condition:
     sigma_start: float = float("inf")
     sigma_end: float = 0.0
     default: bool = False
+    change: Callable[[NetworkCall], NetworkCall] | None = None
 
     def applies(self, sigma: float) -> bool:
         """Whether the condition is in force at this noise level."""
@@ -149,8 +150,19 @@ def _prepare(context: Tensor, options: Mapping[str, Any], model: DiffusionModel,
         mask=mask,
         sigma_start=float("inf") if start is None else sampling.percent_to_sigma(start),
         sigma_end=0.0 if end is None else sampling.percent_to_sigma(end),
+        change=_boxes(options, job),
         default=bool(options.get("default")),
     )
+
+
+# Any: whatever node packs put there.
+def _boxes(options: Mapping[str, Any], job: Job) -> Callable[[NetworkCall], NetworkCall] | None:
+    """What GLIGEN's text boxes do to the calls of the network."""
+    if options.get("gligen") is None:
+        return None
+    _, gligen, boxes = options["gligen"]
+    change: Callable[[NetworkCall], NetworkCall] = gligen.bound(boxes, job.network)
+    return change
 
 
 # Any: whatever node packs put there.

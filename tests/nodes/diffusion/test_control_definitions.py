@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import control_nodes, vision_conditioning_nodes, vision_nodes
+from graphengine_nodes.diffusion import control_nodes, gligen_nodes, vision_conditioning_nodes, vision_nodes
 from tests.nodes.core.described import described
 
-MODULES = (control_nodes, vision_nodes, vision_conditioning_nodes)
+MODULES = (control_nodes, vision_nodes, vision_conditioning_nodes, gligen_nodes)
 EXPECTED: dict[str, Any] = json.loads(Path(__file__).with_name("control_definitions.json").read_text())
 DESCRIBED = {
     name: entry

@@ -136,10 +136,11 @@ def test_where_no_text_counts_the_prediction_is_zero() -> None:
     assert torch.equal(denoiser([], [])(X, SIGMA), torch.zeros_like(X))
 
 
-@pytest.mark.parametrize(("option", "what"), [("hooks", "conditioning hooks"), ("gligen", "GLIGEN text boxes")])
-def test_an_option_that_cannot_be_sampled_is_named(option: str, what: str) -> None:
-    with pytest.raises(ValueError, match=f"the conditioning holds '{option}': {what} cannot be sampled yet"):
-        denoiser([(torch.ones(1, 3, 2), {option: object()})], [])
+def test_an_option_that_cannot_be_sampled_is_named() -> None:
+    with pytest.raises(
+        ValueError, match="the conditioning holds 'hooks': conditioning hooks cannot be sampled yet"
+    ):
+        denoiser([(torch.ones(1, 3, 2), {"hooks": object()})], [])
 
 
 def test_the_original_is_shown_at_the_noise_level_and_put_back() -> None:
