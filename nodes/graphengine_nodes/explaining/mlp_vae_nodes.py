@@ -191,7 +191,7 @@ class ExplainMLPVAELatentGrid:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, in ComfyUI's form."""
-        count = ("INT", {"default": 9, "min": 1, "max": 64})
+        count = ("INT", {"default": 9, "min": 1, "max": 32})
         return {"required": {"vae_mlp": ("VAE_MLP",), "columns": count, "rows": count}}
 
     def walk(self, vae_mlp: MLPVAE, columns: int, rows: int) -> tuple[Tensor, Tensor]:

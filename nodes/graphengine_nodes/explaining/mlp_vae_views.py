@@ -19,7 +19,7 @@ from .mlp_vae_training import Trained, as_images, as_rows
 from .step_records import spread
 from .strips import Cell, in_rows, sheet
 
-_MOST_SHOWN, _COLUMNS, _LINES = 8, 8, 11
+_MOST_SHOWN, _MOST_SAMPLES, _COLUMNS, _LINES = 8, 64, 8, 11
 _POINTS = 200
 
 
@@ -79,12 +79,12 @@ def reconstruct_views(
 
 
 def sample_views(vae: MLPVAE, count: int, temperature: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Decoder means (count, size, size, 3) for z = temperature * eps, and the same as one labelled picture."""
+    """Decoder means (count, size, size, 3) for z = temperature * eps, and the first 64 as one labelled picture."""
     z = temperature * standard_noise((count, mlp_vae.latents_of(vae["weights"])), seed)
     samples = as_images(mlp_vae.decode(vae["weights"], z), vae["size"])
     cells = [
         Cell(pixels, (", ".join(f"{value:.2f}" for value in point[:2].tolist()),))
-        for pixels, point in zip(samples, z, strict=True)
+        for pixels, point in zip(samples[:_MOST_SAMPLES], z[:_MOST_SAMPLES], strict=True)
     ]
     title = f"Small VAE: samples from N(0, T^2 I), T = {temperature:g}"
     return samples, to_image(sheet(title, in_rows(cells, _COLUMNS)))

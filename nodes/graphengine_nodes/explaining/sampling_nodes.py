@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _STEPS = ("INT", {"default": 20, "min": 1, "max": 10000})
 _DENOISE = ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01})
 _CFG = ("FLOAT", {"default": 8.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01})
-_PICTURES = ("INT", {"default": 8, "min": 1, "max": 64, "tooltip": "How many pictures there are at most."})
+_PICTURES = ("INT", {"default": 8, "min": 1, "max": 32, "tooltip": "How many pictures there are at most."})
 
 
 class ExplainNoiseLevels:

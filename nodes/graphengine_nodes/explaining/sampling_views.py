@@ -21,12 +21,12 @@ from .canvas import beside, to_image
 from .charts import Band, Chart, Series, draw
 from .guidance_parts import Parts, Strengths, pictures_of, strengths
 from .noise_levels import Level, Schedule
-from .step_records import Recorded, distances, spread
+from .step_records import Recorded, StepRecord, distances, spread
 from .strips import Cell, in_rows, sheet
 
 _PANEL = (400, 330)
 _MOST_ROWS = 40
-_COLUMNS = 8
+_COLUMNS, _STEP_COLUMNS = 8, 10
 
 
 def _decoded(vae: VAE, samples: Tensor, check: Callable[[], None]) -> Tensor:
@@ -213,25 +213,31 @@ def step_views(
         return final, strip, result, result, strip, "no step was taken"
     noisy = _decoded(vae, torch.cat([step.x for step in steps]), check)
     denoised = _decoded(vae, torch.cat([step.denoised for step in steps]), check)
+    strip = to_image(_step_sheet(steps, noisy, denoised, result[0]))
+    chart, table = _settling(steps, distances(steps, final["samples"]))
+    return final, strip, denoised, noisy, chart, table
+
+
+def _step_sheet(steps: Sequence[StepRecord], noisy: Tensor, denoised: Tensor, result: Tensor) -> Image.Image:
+    """What the network was shown above what it took for the clean picture, and the result at the end."""
     names = [(f"step {step.index + 1}", f"sigma {step.sigma:.3g}") for step in steps]
-    rows = [
-        [Cell(pixels) for pixels in noisy],
-        [
-            *(Cell(pixels, name) for pixels, name in zip(denoised, names, strict=True)),
-            Cell(result[0], ("result",)),
-        ],
-    ]
-    strip = to_image(sheet("Every step, decoded", rows, row_labels=("noisy x", "denoised")))
-    away = distances(steps, final["samples"])
-    lines = [
-        [str(step.index + 1), f"{step.sigma:.4f}", f"{distance:.4f}"]
-        for step, distance in zip(steps, away, strict=True)
-    ]
+    above = in_rows([Cell(pixels) for pixels in noisy], _STEP_COLUMNS)
+    below = in_rows([Cell(*cell) for cell in zip(denoised, names, strict=True)], _STEP_COLUMNS)
+    below[-1].append(Cell(result, ("result",)))
+    rows = [row for pair in zip(above, below, strict=True) for row in pair]
+    return sheet("Steps, decoded", rows, row_labels=("noisy x", "denoised") * len(above))
+
+
+def _settling(steps: Sequence[StepRecord], away: Sequence[float]) -> tuple[Tensor, str]:
+    """How far each estimate is from the result, as a chart and as a table."""
     chart = Chart(
         "How the denoised estimate settles",
         Axis("step", whole=True),
         Axis("RMS distance to the result (latent)"),
         [Series("denoised estimate", [float(step.index + 1) for step in steps], away)],
     )
-    table = tables.as_text(("step", "sigma", "distance to the result"), lines)
-    return final, strip, denoised, noisy, to_image(draw(chart)), table
+    rows = [
+        [str(step.index + 1), f"{step.sigma:.4f}", f"{distance:.4f}"]
+        for step, distance in zip(steps, away, strict=True)
+    ]
+    return to_image(draw(chart)), tables.as_text(("step", "sigma", "distance to the result"), rows)

@@ -44,13 +44,13 @@ def test_the_last_level_has_no_noise_and_is_not_asked_for() -> None:
     assert (last.alpha_bar, last.snr, last.timestep) == (1.0, math.inf, None)
 
 
-@given(st.sampled_from(SCHEDULERS), st.integers(1, 12), st.floats(0.05, 1.0))
+@given(st.sampled_from(("euler", "uni_pc")), st.sampled_from(SCHEDULERS), st.integers(1, 12), st.floats(0.05, 1.0))
 def test_a_run_with_less_denoise_is_the_end_of_a_longer_schedule(
-    scheduler: str, steps: int, denoise: float
+    sampler: str, scheduler: str, steps: int, denoise: float
 ) -> None:
     sampling = MODEL_SAMPLINGS["eps"]
-    whole = noise_levels.schedule(sampling, "euler", scheduler, steps, denoise)
-    used = run_sigmas(sampling, find_sampler("euler"), scheduler, steps, denoise)
+    whole = noise_levels.schedule(sampling, sampler, scheduler, steps, denoise)
+    used = run_sigmas(sampling, find_sampler(sampler), scheduler, steps, denoise)
     assert [level.sigma for level in whole.used] == used.double().tolist()
 
 

@@ -120,3 +120,14 @@ def test_a_run_without_a_step_shows_its_result() -> None:
 def test_a_checkpoint_without_vae_is_named() -> None:
     with pytest.raises(ModelError, match="the checkpoint holds no VAE"):
         ExplainForwardNoise().noise(tiny_model(), None, _latent(), torch.ones(1), 1, 3, NodeContext())
+
+
+def test_many_steps_are_shown_in_several_rows() -> None:
+    def height(pictures: int) -> int:
+        _, strip, *_ = ExplainKSampler().sample(
+            tiny_model(), toy_vae(), 7, 12, 3.0, "euler", "karras", POSITIVE, NEGATIVE, _latent(), 1.0, pictures,
+            NodeContext(),
+        )  # fmt: skip
+        return strip.shape[1]
+
+    assert height(12) > 1.5 * height(10)
