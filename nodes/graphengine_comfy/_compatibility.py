@@ -121,7 +121,9 @@ PARTLY = {
     "comfy.samplers.KSAMPLER": "a value that samples; the function sees noise levels and denoised latents only",
     "comfy.samplers.SCHEDULER_HANDLERS": "what packs add is known to packs, not to KSampler of graphengine",
     "comfy.samplers.calc_cond_batch": "for the conditions that a function of a pack is given within a run",
-    "comfy.samplers.sampling_function": "for the conditions that a function of a pack is given within a run",
+    "comfy.samplers.sampling_function": (
+        "for the conditions that a function of a pack is given within a run; another in its place is not called"
+    ),
     "comfy.sd.CLIP": "the type of graphengine's values",
     "comfy.sd.VAE": "the type of graphengine's values: `encode` and `decode`",
     "comfy.sd.load_checkpoint_guess_config": "safetensors of the families that graphengine knows",

@@ -222,7 +222,11 @@ _missing = placeholders_of(__name__)
 
 
 def __getattr__(name: str) -> Any:
-    """`CFGGuider`, which brings torch; else a placeholder."""
+    """`CFGGuider` and `k_diffusion_sampling`, which bring torch; else a placeholder."""
+    if name == "k_diffusion_sampling":
+        from graphengine_comfy.comfy.k_diffusion import sampling
+
+        return sampling
     if name == "CFGGuider":
         from graphengine_comfy._sampling import CFGGuider
 
