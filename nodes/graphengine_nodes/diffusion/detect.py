@@ -59,8 +59,9 @@ _OTHER_KINDS: tuple[tuple[str, str], ...] = (
     (r"^emb_params$|^string_to_param", "a textual inversion embedding"),
     (r"motion_modules\.", "a motion module of AnimateDiff"),
     (r"(^|\.)(input_blocks|down_blocks)\.\d+\.", "the UNet of a Stable Diffusion model with tensors missing"),
+    (r"^encoder\.block\.0\.|^model\.layers\.0\.", "a text encoder"),
     (r"^(first_stage_model\.|taesd_)?(en|de)coder\.", "a VAE"),
-    (r"text_model\.|^transformer\.resblocks\.|^encoder\.block\.0\.|^model\.layers\.0\.", "a text encoder"),
+    (r"text_model\.|^transformer\.resblocks\.", "a text encoder"),
 )
 
 
