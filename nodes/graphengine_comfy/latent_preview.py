@@ -72,10 +72,10 @@ def get_previewer(device: Any, latent_format: Any) -> LatentPreviewer | None:
     from graphengine_nodes.diffusion.previews import find_painter
 
     factors = getattr(latent_format, "latent_rgb_factors", None)
-    if factors is not None:
-        return Latent2RGBPreviewer(factors, getattr(latent_format, "latent_rgb_factors_bias", None))
-    if not isinstance(latent_format, LatentFormat):
+    if factors is None:
         return None
+    if not isinstance(latent_format, LatentFormat):
+        return Latent2RGBPreviewer(factors, getattr(latent_format, "latent_rgb_factors_bias", None))
     paint = find_painter(latent_format, (current_context.get() or outside()).folders)
     return None if paint is None else _Painter(paint)
 

@@ -3,9 +3,14 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from graphengine_comfy._placeholders import placeholders_of
+from graphengine_nodes.diffusion import latent_colours
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def _lists(factors: latent_colours.Factors) -> list[list[float]]:
+    return [list(row) for row in factors]
 
 
 class LatentFormat:
@@ -31,6 +36,9 @@ class LatentFormat:
 class SD15(LatentFormat):
     """Stable Diffusion 1 and 2."""
 
+    latent_rgb_factors = _lists(latent_colours.SD1.factors)
+    taesd_decoder_name = latent_colours.SD1.decoder
+
     def __init__(self, scale_factor: float = 0.18215) -> None:
         self.scale_factor = scale_factor
 
@@ -38,12 +46,16 @@ class SD15(LatentFormat):
 class SDXL(LatentFormat):
     """Stable Diffusion XL."""
 
+    latent_rgb_factors = _lists(latent_colours.SDXL.factors)
+    taesd_decoder_name = latent_colours.SDXL.decoder
     scale_factor = 0.13025
 
 
 class SD3(LatentFormat):
     """Stable Diffusion 3."""
 
+    latent_rgb_factors = _lists(latent_colours.SD3.factors)
+    taesd_decoder_name = latent_colours.SD3.decoder
     latent_channels = 16
     scale_factor = 1.5305
     shift_factor = 0.0609
@@ -52,6 +64,8 @@ class SD3(LatentFormat):
 class Flux(LatentFormat):
     """Flux.1."""
 
+    latent_rgb_factors = _lists(latent_colours.FLUX.factors)
+    taesd_decoder_name = latent_colours.FLUX.decoder
     latent_channels = 16
     scale_factor = 0.3611
     shift_factor = 0.1159

@@ -147,13 +147,16 @@ class VAE:
     ) -> Tensor:
         """What `decode` gives, computed in tiles of so many cells (64 by 64, overlapping by 16) and latent frames.
 
+        For videos, tiles are 32 by 32 and overlap by 8 unless they are given.
         Pictures are the mean of three tilings: as given, of half the width and twice the height, and the other
         way, as ComfyUI does it. Videos have one.
 
         Raises:
             GraphEngineError: as for `decode`.
         """
-        tiles = Tiles(tile_x or 64, tile_y or 64, 16 if overlap is None else overlap, tile_t, overlap_t or 0)
+        side, shared = (64, 16) if self.frames is None else (32, 8)
+        shared = shared if overlap is None else overlap
+        tiles = Tiles(tile_x or side, tile_y or side, shared, tile_t, overlap_t or 0)
         return self._decode(samples, [tiles], check)
 
     # The names that packs of ComfyUI ask for.
@@ -285,7 +288,7 @@ def _each(
     for sample in batch[:, None]:
         attempts = [partial(compute, sample, plan) for plan in plans]
         results.append(first_that_fits(attempts, problem, make_room))
-    return torch.cat(results)
+    return results[0] if len(results) == 1 else torch.cat(results)  # a copy of one would double its memory
 
 
 def _apply(stage: Stage, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphengine.node.api import ModelError
 
 from .combining import CLASSIFIER_FREE, Guidance
+from .latent_colours import Factors, latent_colours
 from .model_sampling import ModelSampling
 from .patching import PackMethods
 
@@ -52,7 +53,8 @@ class NetworkCall:
     x: (B, C, H, W), or (B, C, T, H, W) for video; float32, scaled by `ModelSampling.scale_input`. timestep: (B,)
     float32. context: text states (B, T, D). extra: more inputs by name, as the network's own `extras` made
     them, one entry per sample. options: ComfyUI's "transformer_options": "patches" and "patches_replace" of node
-    packs, "sigmas" (B,), "cond_or_uncond" (which side each part of the batch belongs to).
+    packs, "sigmas" (B,), "cond_or_uncond" (which side each part of the batch belongs to), "sample_sigmas" (those
+    of the run), "memory" (a table that patches keep things in for the length of a run).
     """
 
     x: Tensor
@@ -83,6 +85,35 @@ class LatentFormat:
     def process_out(self, latent: Tensor) -> Tensor:
         """Model scale to VAE scale, any shape."""
         return latent / self.scale_factor + self.shift_factor
+
+    # The names that packs of ComfyUI ask for.
+
+    @property
+    def latent_channels(self) -> int:
+        """How many channels a latent has."""
+        return self.channels
+
+    @property
+    def latent_dimensions(self) -> int:
+        """How many axes a latent has beside batch and channels."""
+        return self.dimensions
+
+    @property
+    def latent_rgb_factors(self) -> Factors | None:
+        """Red, green and blue of each channel, on the model's scale; None where they are not known."""
+        colours = latent_colours(self.channels, self.scale_factor)
+        return None if colours is None else colours.factors
+
+    @property
+    def latent_rgb_factors_bias(self) -> None:
+        """What is added to red, green and blue: nothing."""
+        return None
+
+    @property
+    def taesd_decoder_name(self) -> str | None:
+        """How the file of the tiny decoder begins; None where there is none."""
+        colours = latent_colours(self.channels, self.scale_factor)
+        return None if colours is None else colours.decoder
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,19 +14,9 @@ from torch import Tensor
 from graphengine.errors import ModelError
 from graphengine.node.api import Folders, NodeContext, Preview, PreviewMethod
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.latent_colours import FLUX_FACTORS, SD1_FACTORS, SD3_FACTORS, SDXL_FACTORS
 from graphengine_nodes.diffusion.model import LatentFormat
-from graphengine_nodes.diffusion.previews import (
-    FLUX_FACTORS,
-    SD1_FACTORS,
-    SD3_FACTORS,
-    SDXL_FACTORS,
-    StepPreviews,
-    TinyDecoder,
-    find_painter,
-    linear_factors,
-    mixed,
-    step_previews,
-)
+from graphengine_nodes.diffusion.previews import StepPreviews, TinyDecoder, find_painter, mixed, step_previews
 from graphengine_nodes.diffusion.vae import load_vae_file
 from tests.nodes.diffusion import ldm_layout
 
@@ -73,8 +63,9 @@ def decoder_file(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     ],
 )
 def test_the_factors_are_those_of_the_format(latent_format: LatentFormat, factors: Any) -> None:
-    assert linear_factors(latent_format) == factors
-    assert factors is None or len(factors) == latent_format.channels
+    assert latent_format.latent_rgb_factors == factors
+    assert factors is None or len(factors) == latent_format.latent_channels
+    assert (latent_format.taesd_decoder_name is None) is (factors is None)
 
 
 def test_channels_are_mixed_linearly_and_limited() -> None:

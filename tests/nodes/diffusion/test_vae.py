@@ -60,6 +60,31 @@ def test_a_kl_vae_computes_what_diffusers_computes(kl: VAE) -> None:
 
 
 @torch.no_grad()
+def test_a_vae_without_convolutions_around_its_latent_computes_what_diffusers_computes(tmp_path: Path) -> None:
+    shapes = {name: shape for name, shape in KL.items() if "quant_conv" not in name}
+    loaded = load_vae_file(saved(tmp_path, shapes, prefix=""), "cpu")
+    types = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    reference = AutoencoderKL(
+        block_out_channels=(32, 32, 64, 64),
+        layers_per_block=1,
+        latent_channels=4,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        **types,
+    )
+    state = convert_ldm_vae_checkpoint(ldm_layout.random_weights(shapes), types)
+    reference.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    x, z = pictures(), latents()
+    posterior = reference.encode(x.movedim(-1, 1) * 2 - 1).latent_dist
+    mean, log_variance = loaded.moments(x)
+    assert torch.allclose(mean, posterior.mean, atol=1e-5)
+    assert torch.allclose(log_variance, posterior.logvar, atol=1e-4)
+    assert torch.allclose(loaded.encode(x), mean)
+    image = (reference.decode(z).sample / 2 + 0.5).clamp(0, 1).movedim(1, -1)
+    assert torch.allclose(loaded.decode(z), image, atol=1e-5)
+
+
+@torch.no_grad()
 def test_a_tiny_vae_computes_what_diffusers_computes(taesd: VAE) -> None:
     reference = AutoencoderTiny(encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4)
     state = {}
