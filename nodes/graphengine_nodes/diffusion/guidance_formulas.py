@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from .combining import Predictions
+from .frequencies import filtered
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +130,11 @@ class FrequencyScaled:
 
 def scaled_frequencies(x: Tensor, low: float, high: float, cutoff: int) -> Tensor:
     """x (…, H, W) with the frequencies within the cutoff times low and all others times high."""
-    spectrum = torch.fft.fftshift(torch.fft.fftn(x.float(), dim=(-2, -1)), dim=(-2, -1))
-    mask = torch.full(x.shape[-2:], high, device=x.device)
+    weights = torch.full(x.shape[-2:], float(high), device=x.device)
     middle = [size // 2 for size in x.shape[-2:]]
     rows, columns = (slice(centre - min(cutoff, centre), centre + min(cutoff, centre)) for centre in middle)
-    mask[rows, columns] = low
-    filtered: Tensor = torch.fft.ifftn(torch.fft.ifftshift(spectrum * mask, dim=(-2, -1)), dim=(-2, -1))
-    return filtered.real.to(x.dtype)
+    weights[rows, columns] = low
+    return filtered(x, weights)
 
 
 def towards_positive(predictions: Predictions, denoised: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .combining import Guidance
 from .guidance import Point, Rule
+from .guidance_formulas import perpendicular
 from .model import Conditioning, DiffusionModel
 
 
@@ -115,13 +116,9 @@ class PerpendicularNegative:
 
     def join(self, guidance: Guidance, point: Point, predicted: Mapping[str, Tensor]) -> Tensor:
         """The guided prediction."""
-        empty = predicted["empty"]
-        positive, negative = predicted["positive"] - empty, predicted["negative"] - empty
-        # a positive text that says what the empty one says has no direction
-        along = (negative * positive).sum() / (positive**2).sum().clamp(min=1e-20) * positive
-        direction = positive - (negative - along) * self.neg_scale
-        denoised = empty + self.cfg * direction
-        predictions = point.predictions(predicted["positive"], empty, self.cfg)
+        positive, negative, empty = (predicted[side] for side in ("positive", "negative", "empty"))
+        denoised = perpendicular(positive, negative, empty, self.cfg, self.neg_scale)
+        predictions = point.predictions(positive, empty, self.cfg)
         for change in guidance.after:
             denoised = change(predictions, denoised)
         return denoised

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from graphengine_nodes.image.scaling import resize
 
+from .frequencies import filtered
+
 Options = Mapping[str, Any]
 """ComfyUI's "transformer_options", as a patch is given them."""
 
@@ -20,13 +22,11 @@ _LOWEST = 1
 
 def scaled_low_frequencies(x: Tensor, scale: float) -> Tensor:
     """x (B, C, H, W) with its low spatial frequencies times scale; Si et al. (2023), "FreeU"."""
-    height, width = x.shape[-2:]
-    spectrum = torch.fft.fftshift(torch.fft.fftn(x.float(), dim=(-2, -1)), dim=(-2, -1))
-    mask = torch.ones(height, width, device=x.device)
-    rows, columns = (slice(max(size // 2 - _LOWEST, 0), size // 2 + _LOWEST) for size in (height, width))
-    mask[rows, columns] = scale
-    filtered: Tensor = torch.fft.ifftn(torch.fft.ifftshift(spectrum * mask, dim=(-2, -1)), dim=(-2, -1))
-    return filtered.real.to(x.dtype)
+    sizes = x.shape[-2:]
+    weights = torch.ones(sizes, device=x.device)
+    rows, columns = (slice(max(size // 2 - _LOWEST, 0), size // 2 + _LOWEST) for size in sizes)
+    weights[rows, columns] = scale
+    return filtered(x, weights)
 
 
 def amplified(h: Tensor, factor: float) -> Tensor:
