@@ -5,7 +5,7 @@ The endings of names are told apart in `lora_tensors`; the mathematics is in `lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Protocol
@@ -60,10 +60,26 @@ class Additive:
     delta: Delta
     target: str = "weight"
 
+    def __post_init__(self) -> None:
+        """Check that a magnitude belongs to the outputs or to the inputs.
+
+        Raises:
+            ModelError: it belongs to neither.
+        """
+        if self.target == "weight" and "dora_scale" in self.tensors:
+            shape, (outputs, each) = self.tensors.shape("dora_scale"), self.size
+            count = prod(shape)
+            of_inputs = shape[0] == 1 and each is not None and each % count == 0
+            self.tensors.require(count == shape[0] == outputs or of_inputs, "dora_scale")
+
     @property
     def by_rows(self) -> bool:
         """Not when a magnitude belongs to the inputs."""
-        return "dora_scale" not in self.tensors or self.tensors.shape("dora_scale")[0] == self.size[0]
+        plain = self.target == "bias" or "dora_scale" not in self.tensors
+        if plain:
+            return True
+        shape = self.tensors.shape("dora_scale")
+        return shape[0] == prod(shape) == self.size[0]
 
     def changed(self, weight: Tensor, strength: float, rows: slice | None) -> Tensor:
         """The changed weight."""
@@ -87,7 +103,7 @@ def _in_rows(delta: Callable[[Tensors, torch.device], Tensor], outputs: int) -> 
 
 
 def _low_rank(tensors: Tensors) -> Adapter:
-    up, down = tensors.shape("up", at_least=2), tensors.shape("down", at_least=2)
+    up, down = tensors.matrix("up"), tensors.shape("down", at_least=2)
     kernel = prod(down[2:])
     if "middle" in tensors:
         middle = tensors.shape("middle", at_least=2)
@@ -95,7 +111,6 @@ def _low_rank(tensors: Tensors) -> Adapter:
         kernel = prod(middle[2:])
     else:
         tensors.require(up[1] == down[0], "up", "down")
-    tensors.require(prod(up[2:]) == 1, "up")
 
     def delta(tensors: Tensors, device: torch.device, rows: slice | None) -> Tensor:
         middle = tensors.value("middle", device) if "middle" in tensors else None
@@ -108,15 +123,23 @@ def _low_rank(tensors: Tensors) -> Adapter:
 
 def _hadamard(tensors: Tensors) -> Adapter:
     names = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
-    a, b, c, d = (tensors.shape(name, at_least=2) for name in names)
     if "hada_t1" in tensors or "hada_t2" in tensors:
-        first, second = (tensors.shape(name, at_least=2) for name in ("hada_t1", "hada_t2"))
-        tensors.require(first[:2] == (a[0], b[0]) and second[:2] == (c[0], d[0]), "hada_t1", "hada_t2", *names)
-        tensors.require((a[1], b[1], first[2:]) == (c[1], d[1], second[2:]), "hada_t1", "hada_t2", *names)
-        size = a[1], b[1] * prod(first[2:])
-        return Additive(tensors, size, tensors.scale(b[0]), _in_rows(_hadamard_tucker, size[0]))
+        return _hadamard_with_cores(tensors, names)
+    (a, c), (b, d) = (
+        (tensors.matrix(name) for name in names[::2]),
+        (tensors.shape(n, at_least=2) for n in names[1::2]),
+    )
     tensors.require((a[1], c[1]) == (b[0], d[0]) and (a[0], prod(b[1:])) == (c[0], prod(d[1:])), *names)
     return Additive(tensors, (a[0], prod(b[1:])), tensors.scale(b[0]), _in_rows(_hadamard_delta, a[0]))
+
+
+def _hadamard_with_cores(tensors: Tensors, names: Sequence[str]) -> Adapter:
+    a, b, c, d = (tensors.matrix(name) for name in names)
+    first, second = (tensors.shape(name, at_least=2) for name in ("hada_t1", "hada_t2"))
+    tensors.require(first[:2] == (a[0], b[0]) and second[:2] == (c[0], d[0]), "hada_t1", "hada_t2", *names)
+    tensors.require((a[1], b[1], first[2:]) == (c[1], d[1], second[2:]), "hada_t1", "hada_t2", *names)
+    size = a[1], b[1] * prod(first[2:])
+    return Additive(tensors, size, tensors.scale(b[0]), _in_rows(_hadamard_tucker, size[0]))
 
 
 def _hadamard_delta(tensors: Tensors, device: torch.device) -> Tensor:
@@ -143,8 +166,9 @@ def _kronecker_factor(tensors: Tensors, name: str) -> tuple[Shape, int | None]:
     """Shape of a factor, and its rank when it is a product itself."""
     if name in tensors:
         return tensors.shape(name, at_least=2), None
-    a, b = tensors.shape(f"{name}_a", at_least=2), tensors.shape(f"{name}_b", at_least=2)
+    a, b = tensors.matrix(f"{name}_a"), tensors.shape(f"{name}_b", at_least=2)
     if name == "lokr_w2" and "lokr_t2" in tensors:
+        b = tensors.matrix(f"{name}_b")
         core = tensors.shape("lokr_t2", at_least=2)
         tensors.require(core[:2] == (a[0], b[0]), "lokr_t2", f"{name}_a", f"{name}_b")
         return (a[1], b[1], *core[2:]), b[0]
@@ -201,14 +225,15 @@ class Generalized:
 
 
 def _generalized(tensors: Tensors) -> Adapter:
-    a1, a2, b1, b2 = (tensors.shape(name, at_least=2) for name in ("a1", "a2", "b1", "b2"))
-    tensors.require((a1[1], a1[0]) == a2[:2] and prod(a1[2:]) == prod(a2[2:]) == 1, "a1", "a2")
+    a1, a2, b1 = (tensors.matrix(name) for name in ("a1", "a2", "b1"))
+    b2 = tensors.shape("b2", at_least=2)
+    tensors.require((a1[1], a1[0]) == a2, "a1", "a2")
     rank, kernel = b2[0], prod(b2[2:])
     if "bm" in tensors:
         middle = tensors.shape("bm", at_least=2)
         tensors.require(middle[:2] == (b1[1], b2[0]) and kernel == 1, "bm", "b1", "b2")
         rank, kernel = middle[0], prod(middle[2:])
-    tensors.require(b1[1] == rank and prod(b1[2:]) == 1 and b2[1] == a1[0], "a1", "b1", "b2")
+    tensors.require(b1[1] == rank and b2[1] == a1[0], "a1", "b1", "b2")
     return Generalized(tensors, (b1[0], b2[1] * kernel))
 
 

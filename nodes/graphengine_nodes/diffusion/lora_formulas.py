@@ -34,7 +34,7 @@ def hadamard(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Ten
 
 def tucker(core: Tensor, out: Tensor, into: Tensor) -> Tensor:
     """Σ core[i, j] out[i, o] into[j, p]: (out, in, kh, kw) from (r, r, kh, kw), (r, out) and (r, in); LyCORIS."""
-    return torch.einsum("ij...,io,jp->op...", core, out, into)
+    return torch.einsum("ij...,io,jp->op...", core, out.flatten(1), into.flatten(1))
 
 
 def kronecker(first: Tensor, second: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def decomposed(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
     norms over what each input feeds, which older files have.
     """
     changed = weight + delta
-    axis = 0 if magnitude.shape[0] == weight.shape[0] else 1
+    axis = 0 if magnitude.shape[0] == magnitude.numel() == weight.shape[0] else 1
     norm: Tensor = torch.linalg.vector_norm(changed.movedim(axis, 0).flatten(1), dim=1)
     shape = [-1 if dimension == axis else 1 for dimension in range(weight.ndim)]
     lengths = (magnitude.flatten() / (norm + _TINY)).reshape(shape)

@@ -67,6 +67,16 @@ class Tensors:
             raise self.misfit(role)
         return shape
 
+    def matrix(self, role: str) -> tuple[int, int]:
+        """Rows and columns of a tensor with two dimensions, and perhaps more of size 1.
+
+        Raises:
+            ModelError: there is no such tensor, or it has another shape.
+        """
+        shape = self.shape(role, at_least=2)
+        self.require(all(size == 1 for size in shape[2:]), role)
+        return shape[0], shape[1]
+
     def misfit(self, *roles: str) -> ModelError:
         """The error that tensors have shapes that no formula can use."""
         shapes = " and ".join(f"{self.names[role]!r} of {list(self.values[role].shape)}" for role in roles)

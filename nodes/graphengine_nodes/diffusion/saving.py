@@ -34,9 +34,11 @@ from .weights import Component, Place
 
 _NETWORK = "model.diffusion_model."
 _CAMERA = "cc_projection."  # of Zero123
+#: What stands before an image encoder, by the family of the model: in Zero123, and in Stable Video Diffusion.
 _VISION_PREFIXES = {
-    "sd1": "cond_stage_model.model.visual."
-}  # of Zero123; others have that of Stable Video Diffusion
+    "sd1": "cond_stage_model.model.visual.",
+    "svd": "conditioner.embedders.0.open_clip.model.visual.",
+}
 _VAE_PREFIXES = ("first_stage_model.", "vae.")
 _TYPES = {getattr(torch, name): code for code, (_, name) in DTYPES.items()}
 _ALIGNMENT = 8
@@ -208,7 +210,7 @@ def image_only_tensors(model: DiffusionModel, vision: ClipVision | None, vae: VA
             hint="use the image encoder of an image-only checkpoint, or one in the layout of OpenCLIP",
         )
     checkpoint = vision.component.checkpoint
-    to = _VISION_PREFIXES.get(model.network.family, "conditioner.embedders.0.open_clip.model.visual.")
+    to = _VISION_PREFIXES.get(model.network.family, _VISION_PREFIXES["svd"])
     return tensors | {to + name.removeprefix(prefix): _raw(checkpoint, checkpoint.entries[name]) for name in own}
 
 

@@ -134,6 +134,13 @@ def test_dora_of_older_files_gives_each_input_the_trained_length() -> None:
     close(full.transpose(0, 1).flatten(1).norm(dim=1), lengths.flatten())
 
 
+def test_dora_of_a_square_weight_is_told_by_the_shape_of_the_lengths() -> None:
+    weight, lengths = random(4, 4, seed=1), random(4, seed=5).abs()
+    tensors = {"lora_up.weight": random(4, 2, seed=3), "lora_down.weight": random(2, 4, seed=4)}
+    close(changed({**tensors, "dora_scale": lengths[:, None]}, weight).norm(dim=1), lengths)
+    close(changed({**tensors, "dora_scale": lengths[None]}, weight).norm(dim=0), lengths)
+
+
 def test_differences_norms_and_replacements_are_taken_as_they_are() -> None:
     close(changed({"diff": CONVOLUTION}, CONVOLUTION, 0.5), CONVOLUTION * 1.5)
     close(
@@ -220,6 +227,8 @@ def test_half_of_a_pair_is_named_as_missing() -> None:
         {"lora_up.weight": random(6, 2), "lora_down.weight": random(2, 4), "lora_mid.weight": random(3, 3, 1, 1)},
         {f"hada_{name}": random(3, 3 + number) for number, name in enumerate(("w1_a", "w1_b", "w2_a", "w2_b"))},
         {"lokr_w1": random(2, 2), "lokr_w2_a": random(3, 2), "lokr_w2_b": random(1, 2)},
+        {"lora_up.weight": random(6, 2), "lora_down.weight": random(2, 4), "dora_scale": random(5, 1)},
+        {"lora_up.weight": random(6, 2), "lora_down.weight": random(2, 4), "dora_scale": random(1, 3)},
         {"oft_blocks": random(3, 2, 3)},
         {"oft_blocks": random(4, 1, 2, 2)},
         {"oft_blocks": random(3, 2, 2), "rescale": random(5)},
@@ -246,3 +255,38 @@ def test_names_that_say_nothing_known_are_kept_for_the_warning() -> None:
     file = read_adapters("f", {"bundle_emb.cat.string_to_param.*": random(1, 4), "x.diff": random(6, 4)})
     assert file.unknown == ["bundle_emb.cat.string_to_param.*"]
     assert [*file.adapters] == ["x"]
+
+
+ENDINGS = (
+    *(
+        "lora_up.weight",
+        "lora_down.weight",
+        "lora_mid.weight",
+        "alpha",
+        "dora_scale",
+        "diff",
+        "diff_b",
+        "set_weight",
+    ),
+    *("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"),
+    *("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"),
+    *("oft_blocks", "rescale", "a1.weight", "a2.weight", "b1.weight", "b2.weight", "bm.weight"),
+)
+SIZES = st.lists(st.integers(0, 2), max_size=4).map(tuple)
+
+
+@given(st.dictionaries(st.sampled_from(ENDINGS), SIZES, min_size=1, max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_whatever_shapes_a_file_has_it_is_refused_or_changes_weights_of_its_size(
+    shapes: dict[str, tuple[int, ...]],
+) -> None:
+    try:
+        file = read_adapters("any", {f"x.{ending}": random(*shape) for ending, shape in shapes.items()})
+    except ModelError:
+        return
+    for adapter in file.adapters.get("x", ()):
+        outputs, each = adapter.size
+        weight = random(outputs, 4 if each is None else each)
+        if "dora_scale" in shapes and not adapter.by_rows:
+            continue
+        assert adapter.changed(weight, 0.5, None).shape == weight.shape
