@@ -188,6 +188,9 @@ class Forecast:
             return Foreseen("runs", "no result")
         if node_id in self._guessed:
             return Foreseen("perhaps", "asks", self._guessed[node_id])
+        _, lazy = self._reads(node_id)
+        if lazy:  # a run may call the node before it knows what these give
+            return Foreseen("perhaps", "cut off", min(lazy))
         return self._take(node_id, entry, Foreseen("cached", "same content"))
 
     def _unknown(self, node_id: NodeId) -> list[NodeId]:

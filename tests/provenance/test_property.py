@@ -114,3 +114,22 @@ def test_what_runs_is_foreseen_and_its_cause_is_named_exactly(
         last = bench.foresee(nodes).last_run()
         assert last is not None
         assert {cause.part for cause in last.of(sorted(executed))} <= {part for part, _ in expected}
+
+
+def test_a_lazy_input_that_comes_from_another_node_with_the_same_value_is_not_promised(
+    folders: Folders, tmp_path: Path
+) -> None:
+    bench = _bench(folders, tmp_path)
+    either: dict[str, Any] = {"first": 0, "second": ["1", 0], "take": 0}
+    nodes: dict[str, Any] = {
+        "0": ("Half", {"value": 0}),
+        "1": ("Half", {"value": 1}),
+        "2": ("Either", either),
+        "s0": ("Show", {"value": ["0", 0]}),
+        "s1": ("Show", {"value": ["1", 0]}),
+        "s2": ("Show", {"value": ["2", 0]}),
+    }
+    bench.run(nodes)
+    nodes["2"] = ("Either", {**either, "second": ["0", 0]})
+    starts = set(running(bench.foresee(nodes)))
+    assert set(bench.run(nodes).executed) <= starts
