@@ -83,7 +83,8 @@ def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> D
     )
     dtype = compute_dtype(device, next(module.parameters()).dtype)
     component = Component(module, checkpoint, device=device, dtype=dtype, sources=plain_sources(names), packs=True)
-    network = UNetNetwork(kind.name, component, file, config.context, kind.vector(checkpoint, config), concat)
+    vector = kind.vector(checkpoint, config)
+    network = UNetNetwork(kind.name, component, file, config.context, vector, concat, config.label)
     return DiffusionModel(network, sampling, kind.latent_format(checkpoint), device)
 
 

@@ -73,7 +73,10 @@ def picture_vector(entries: Sequence[Mapping[str, Any]], augment: NoiseAugmentat
     seed = job.seed - _SEED_OFFSET
     vectors = []
     for entry in entries:
-        for embedding in entry["clip_vision_output"].image_embeds:
+        embeddings = entry["clip_vision_output"].image_embeds
+        if embeddings is None:
+            raise ValueError("the CLIP vision output has no image embedding: use a CLIP vision model for it")
+        for embedding in embeddings:
             _check(embedding, augment.width)
             level = round((_LEVELS - 1) * float(entry["noise_augmentation"]))
             vectors.append(augment(embedding, level, seed) * float(entry["strength"]))

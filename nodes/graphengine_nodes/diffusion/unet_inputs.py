@@ -104,6 +104,9 @@ def inpaint_concat(options: Mapping[str, Any], job: Job) -> Tensor:
 
     Both are those of the conditioning ("concat_mask", "concat_latent_image"), else the latent's own. Without
     any mask everything is painted anew over grey.
+
+    Raises:
+        ValueError: the picture has other channels than the latent.
     """
     mask = options.get("concat_mask", job.mask)
     if mask is None:
@@ -114,7 +117,7 @@ def inpaint_concat(options: Mapping[str, Any], job: Job) -> Tensor:
         return _blank(job)
     mask = mask.reshape(-1, 1, *mask.shape[-2:]).float()
     mask = repeated(sized(mask, job).round(), job.shape[0])
-    return torch.cat([mask.to(job.device), repeated(sized(picture, job), job.shape[0]).to(job.device)], dim=1)
+    return torch.cat([mask.to(job.device), _fitted(picture, job)], dim=1)
 
 
 def _blank(job: Job) -> Tensor:
@@ -124,11 +127,13 @@ def _blank(job: Job) -> Tensor:
 
 
 def picture_concat(options: Mapping[str, Any], job: Job) -> Tensor:
-    """The latent of the picture to change ("concat_latent_image"), on the VAE's scale; zeros without one."""
+    """The latent of the picture to change ("concat_latent_image"), on the VAE's scale; zeros without one.
+
+    Raises:
+        ValueError: the picture has other channels than the latent.
+    """
     picture = options.get("concat_latent_image")
-    if picture is None:
-        return torch.zeros(job.shape, device=job.device)
-    return repeated(sized(picture, job), job.shape[0]).to(job.device)
+    return torch.zeros(job.shape, device=job.device) if picture is None else _fitted(picture, job)
 
 
 def scaled_picture_concat(options: Mapping[str, Any], job: Job) -> Tensor:
@@ -137,6 +142,16 @@ def scaled_picture_concat(options: Mapping[str, Any], job: Job) -> Tensor:
     if picture is None:
         return picture_concat(options, job)
     return picture_concat({"concat_latent_image": job.latent_format.process_in(picture)}, job)
+
+
+def _fitted(picture: Tensor, job: Job) -> Tensor:
+    """The latent of a picture in the shape of the job's, on its device."""
+    if picture.shape[1] != job.shape[1]:
+        raise ValueError(
+            f"the latent of the conditioning's picture has {picture.shape[1]} channels, but the model's has "
+            f"{job.shape[1]}: encode it with the VAE that belongs to the model"
+        )
+    return repeated(sized(picture, job), job.shape[0]).to(job.device)
 
 
 def sized(value: Tensor, job: Job) -> Tensor:

@@ -24,6 +24,7 @@ class UNetNetwork:
 
     file: the name that messages give it. context: the width of the text states that it takes. vector: makes the
     vector "y" of a conditioning's options, concat: what stands beside the latent's channels; both per family.
+    label: the width of the vector, None without.
     """
 
     family: str
@@ -32,6 +33,7 @@ class UNetNetwork:
     context: int
     vector: VectorInput = no_vector
     concat: ConcatInput = no_concat
+    label: int | None = None
 
     def with_component(self, component: Component) -> Self:
         """The same UNet with other weights."""
@@ -48,6 +50,11 @@ class UNetNetwork:
             ValueError: the conditioning lacks what the family needs, or has it in an impossible shape.
         """
         vector, concat = self.vector(options, job), self.concat(options, job)
+        if vector is not None and vector.shape[-1] != self.label:
+            raise ValueError(
+                f"the conditioning's pooled state makes a vector of {vector.shape[-1]} numbers, but the model "
+                f"takes {self.label}: it was encoded for another family of models"
+            )
         values = {} if vector is None else {"y": vector}
         return Extras(values, {} if concat is None else {"concat": concat})
 

@@ -119,6 +119,20 @@ def test_text_of_another_family_is_named_before_anything_is_computed(checkpoints
         ask(model, noise(1, 4, 8, 8), noise(1, 77, 64), pooled_output=noise(1, 128))
 
 
+def test_a_pooled_state_of_another_family_is_named(checkpoints: dict[str, Checkpoint]) -> None:
+    model = load_model(checkpoints["sdxl"], "cpu")
+    with pytest.raises(ValueError, match="makes a vector of 1600 numbers, but the model takes 1664"):
+        model.network.extras({"pooled_output": noise(1, 64)}, Job((1, 4, 8, 8)))
+
+
+@pytest.mark.parametrize("channels", [8, 9])
+def test_a_picture_of_another_vae_is_named(channels: int, tmp_path: Path) -> None:
+    path = tiny_models.sd1_checkpoint(tmp_path / "edit.safetensors", in_channels=channels)
+    model, job = load_model(open_checkpoint(path), "cpu"), Job((1, 4, 8, 8), mask=torch.ones(1, 1, 8, 8))
+    with pytest.raises(ValueError, match="picture has 16 channels, but the model's has 4"):
+        model.network.extras({"concat_latent_image": noise(1, 16, 8, 8)}, job)
+
+
 class Seen:
     """A CLIP_VISION_OUTPUT of given embeddings."""
 
