@@ -28,7 +28,14 @@ SWEEPS = {
         *("--sweep", "steps=3,6,20"),
     ),
     "cfg": (IMG2IMG, *SMALLER, "--sweep", "cfg=0,1,2.5,5,10,20"),
-    "seed_and_denoise": (IMG2IMG, *SMALLER, "--sweep", "seed=1..3", "--sweep", "denoise=0.02,0.05,0.1,0.15,0.2,0.7"),
+    "seed_and_denoise": (
+        IMG2IMG,
+        *SMALLER,
+        "--sweep",
+        "seed=1..3",
+        "--sweep",
+        "denoise=0.02,0.05,0.1,0.15,0.2,0.7",
+    ),
     "schedulers": (
         *(IMG2IMG, *SMALLER, "--set", "KSampler.steps=6"),
         *("--sweep", "scheduler=karras,normal,simple,exponential,sgm_uniform,beta"),
@@ -44,6 +51,7 @@ SWEEPS = {
     ),
 }
 """What `graphengine run` is given for each contact sheet."""
+MOST_CHART_COLOURS = 5500
 STACKED = frozenset({"prior_temperature"})
 """Sweeps whose pictures are strips, to be put below each other."""
 
@@ -96,9 +104,11 @@ def _run(folder: Path, arguments: Sequence[str | Path]) -> None:
 
 
 def _keep(picture: Path, place: Path) -> None:
-    """A copy without the workflow inside, with 256 colours, which these pictures can do with."""
+    """A copy without the workflow inside; charts, which can do with it, have 256 colours."""
     with Image.open(picture) as opened:
-        opened.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(place, optimize=True)
+        copy = opened.convert("RGB")
+    is_chart = copy.getcolors(MOST_CHART_COLOURS) is not None
+    (copy.quantize(256) if is_chart else copy).save(place, optimize=True)
     print(f"{place.name}: {place.stat().st_size / 1024:.0f} KiB")
 
 

@@ -16,7 +16,10 @@ from .posterior_nodes import SEED
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from graphengine_nodes.diffusion.guiders import Guider
     from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Latent
+    from graphengine_nodes.diffusion.noise import Noise
+    from graphengine_nodes.diffusion.samplers import Sampler
     from graphengine_nodes.diffusion.vae import VAE
 
 # Any throughout: INPUT_TYPES is ComfyUI's open-ended form.
@@ -256,11 +259,70 @@ class ExplainKSampler:
         return step_views(require_vae(vae), recorded, context.check_cancelled)
 
 
+class ExplainSamplerCustom:
+    """SamplerCustomAdvanced that also shows its steps, with any guider, noise, sampler and sigmas."""
+
+    CATEGORY = "explain/sampling"
+    DESCRIPTION = (
+        "The same latent as SamplerCustomAdvanced gives, to the bit, and its steps as ExplainKSampler shows them: "
+        "sqrt(alpha_bar) x and the denoised estimate D(x; sigma) (Karras et al. 2022, eq. 3), both decoded."
+    )
+    RETURN_TYPES = ExplainKSampler.RETURN_TYPES
+    RETURN_NAMES = ExplainKSampler.RETURN_NAMES
+    FUNCTION = "sample"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {
+            "required": {
+                "noise": ("NOISE",),
+                "guider": ("GUIDER",),
+                "sampler": ("SAMPLER",),
+                "sigmas": ("SIGMAS",),
+                "latent_image": ("LATENT",),
+                "vae": ("VAE",),
+                "pictures": _PICTURES,
+            },
+            "hidden": {"context": CONTEXT},
+        }
+
+    def sample(
+        self,
+        noise: Noise,
+        guider: Guider,
+        sampler: Sampler,
+        sigmas: Tensor,
+        latent_image: Latent,
+        vae: VAE | None,
+        pictures: int,
+        context: NodeContext,
+    ) -> tuple[Latent, Tensor, Tensor, Tensor, Tensor, str]:
+        """The sampled latent; a labelled strip; denoised and noisy pictures; how the estimate settles."""
+        from graphengine_nodes.diffusion.vae import require_vae  # all of these bring torch
+
+        from .sampling_views import step_views
+        from .step_records import sample_recorded
+
+        recorded = sample_recorded(
+            guider,
+            noise=noise,
+            sampler=sampler,
+            sigmas=sigmas,
+            latent=latent_image,
+            kept=pictures,
+            progress=context.progress,
+            check_cancelled=context.check_cancelled,
+        )
+        return step_views(require_vae(vae), recorded, context.check_cancelled)
+
+
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "ExplainNoiseLevels": ExplainNoiseLevels,
     "ExplainForwardNoise": ExplainForwardNoise,
     "ExplainGuidance": ExplainGuidance,
     "ExplainKSampler": ExplainKSampler,
+    "ExplainSamplerCustom": ExplainSamplerCustom,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -268,4 +330,5 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "ExplainForwardNoise": "Forward Noise",
     "ExplainGuidance": "Guidance Taken Apart",
     "ExplainKSampler": "KSampler (shows its steps)",
+    "ExplainSamplerCustom": "SamplerCustomAdvanced (shows its steps)",
 }

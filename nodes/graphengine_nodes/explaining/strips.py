@@ -12,6 +12,7 @@ from .canvas import LARGE, MUTED, SMALL, Canvas, shortened, text_width, to_pictu
 
 _EDGE, _GAP, _CAPTION = 14, 8, 17
 _LONGEST_LABEL = 150
+_PIXELS_COUNT = 48  # pictures narrower than this are shown as the squares that they consist of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def _shown(picture: Image.Image, shown: int) -> Image.Image:
         height = max(1, round(picture.height * 2 * shown / picture.width))
         return picture.resize((2 * shown, height), Image.Resampling.LANCZOS)
     factor = max(1, -(-shown // picture.width))
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    method = Image.Resampling.NEAREST if picture.width < _PIXELS_COUNT else Image.Resampling.BICUBIC
+    return picture.resize((picture.width * factor, picture.height * factor), method)
 
 
 def in_rows(cells: Sequence[Cell], columns: int) -> list[list[Cell]]:

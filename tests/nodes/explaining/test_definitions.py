@@ -27,7 +27,8 @@ def test_every_node_says_what_it_computes(name: str) -> None:
     "name",
     ["ExplainVAEPosterior", "ExplainReconstruction", "ExplainKLDivergence", "ExplainELBO", "ExplainTrainMLPVAE",
      "ExplainMLPVAEReconstruct", "ExplainMLPVAELatentGrid", "ExplainTrainContrastivePair",
-     "ExplainContrastiveLoss", "ExplainNoiseLevels", "ExplainForwardNoise", "ExplainGuidance", "ExplainKSampler"],
+     "ExplainContrastiveLoss", "ExplainNoiseLevels", "ExplainForwardNoise", "ExplainGuidance", "ExplainKSampler",
+     "ExplainSamplerCustom"],
 )  # fmt: skip
 def test_a_formula_has_its_source(name: str) -> None:
     assert re.search(r"\(?(19|20)\d\d\b", NODE_CLASS_MAPPINGS[name].DESCRIPTION)

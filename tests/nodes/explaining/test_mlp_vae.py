@@ -42,11 +42,11 @@ def test_the_bound_is_below_the_evidence_by_the_divergence_from_the_true_posteri
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_importance_samples_come_near_the_evidence_from_the_bound(likelihood: Likelihood) -> None:
     weights, x = _weights(likelihood), torch.tensor([[0.1, 0.9, 0.5], [0.8, 0.2, 0.4]]).double()
-    noise = standard_noise((20_000, 2, 1), 5).double()
-    elbo = torch.stack([mlp_vae.terms(weights, x, draw).elbo for draw in noise[:2000]]).mean(dim=0)
+    noise = standard_noise((5000, 2, 1), 5).double()
+    elbo = torch.stack([mlp_vae.terms(weights, x, draw).elbo for draw in noise[:1000]]).mean(dim=0)
     estimate = mlp_vae.importance_log_likelihood(weights, x, noise)
     assert (elbo <= estimate).all()
-    assert estimate.tolist() == pytest.approx(_log_evidence(weights, x).tolist(), abs=0.02)
+    assert estimate.tolist() == pytest.approx(_log_evidence(weights, x).tolist(), abs=0.03)
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])

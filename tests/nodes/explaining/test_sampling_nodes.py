@@ -3,13 +3,18 @@ import torch
 
 from graphengine.errors import ModelError
 from graphengine.node.api import NodeContext
+from graphengine_nodes.diffusion.custom_sampling import sample_custom
+from graphengine_nodes.diffusion.guiders import Guider, PositiveOnly
 from graphengine_nodes.diffusion.ksampler import sample
 from graphengine_nodes.diffusion.model import Conditioning, Latent
+from graphengine_nodes.diffusion.noise import SeededNoise
+from graphengine_nodes.diffusion.samplers import find_sampler
 from graphengine_nodes.explaining.sampling_nodes import (
     ExplainForwardNoise,
     ExplainGuidance,
     ExplainKSampler,
     ExplainNoiseLevels,
+    ExplainSamplerCustom,
 )
 from tests.nodes.diffusion.sampling_cases import MODEL_SAMPLINGS, text, tiny_model
 
@@ -107,6 +112,18 @@ def test_the_sampler_that_shows_its_steps_gives_what_ksampler_gives() -> None:
     assert denoised.shape == noisy.shape == (3, 16, 24, 3)
     assert [line.split()[0] for line in table.splitlines()[1:]] == ["1", "3", "5"]
     assert strip.shape[0] == chart.shape[0] == 1
+
+
+def test_parts_of_ones_own_are_shown_as_ksampler_shows_its_own() -> None:
+    sigmas = torch.tensor([4.0, 1.0, 0.0])
+    guider = Guider(tiny_model(), {"positive": POSITIVE}, PositiveOnly())
+    sampler, noise = find_sampler("euler"), SeededNoise(3)
+    latent, _, denoised, _, _, table = ExplainSamplerCustom().sample(
+        noise, guider, sampler, sigmas, _latent(), toy_vae(), 8, NodeContext()
+    )
+    plain = sample_custom(guider, noise=noise, sampler=sampler, sigmas=sigmas, latent=_latent())
+    assert torch.equal(latent["samples"], plain.output["samples"])
+    assert (len(denoised), table.splitlines()[1].split()[:2]) == (2, ["1", "4.0000"])
 
 
 def test_a_run_without_a_step_shows_its_result() -> None:
