@@ -14,6 +14,7 @@ from .checkpoint import Checkpoint, TensorInfo
 from .vae_hunyuan import is_hunyuan_vae, load_hunyuan_vae
 from .vae_kl import is_kl, is_taesd, load_kl, load_taesd
 from .vae_ltx import is_ltx_vae, load_ltx_vae
+from .vae_mochi import is_mochi_vae, load_mochi_vae
 from .vae_temporal import is_temporal, load_temporal
 from .vae_wan import is_wan_vae, load_wan_vae
 
@@ -36,6 +37,7 @@ FAMILIES: tuple[VAEFamily, ...] = (
     VAEFamily("wan", is_wan_vae, load_wan_vae),
     VAEFamily("hunyuan_video", is_hunyuan_vae, load_hunyuan_vae),
     VAEFamily("ltx_video", is_ltx_vae, load_ltx_vae),
+    VAEFamily("mochi", is_mochi_vae, load_mochi_vae),
     VAEFamily("temporal", is_temporal, load_temporal),
     VAEFamily("kl", is_kl, load_kl),
 )

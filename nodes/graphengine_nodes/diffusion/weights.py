@@ -275,6 +275,8 @@ def _interruptible(module: nn.Module) -> nn.Module:
     for layers in module.modules():
         if isinstance(layers, nn.ModuleList):
             for block in layers:
+                if block is None:  # a place that a network leaves empty
+                    continue
                 block.register_forward_pre_hook(_stop_if_cancelled)
     return module
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from graphengine.errors import ModelError
 from graphengine_nodes.diffusion.autoencoder import VAE
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
 from graphengine_nodes.diffusion.vae import load_vae_file
@@ -132,3 +133,75 @@ def test_the_vae_of_ltx_video_computes_what_diffusers_computes(version: str, tmp
     assert close(vae.encode(video), (encoded - mean) / std)
     assert close(vae.decode(latent), (frames / 2 + 0.5).clamp(0, 1).movedim(1, -1))
     assert torch.equal(vae.decode(latent), vae.decode(latent))
+
+
+MOCHI: dict[str, Any] = {
+    "encoder_block_out_channels": (32, 32, 64, 64),
+    "decoder_block_out_channels": (32, 32, 64, 64),
+}
+LAYERS = {"norm1.norm_layer": "0", "conv1.conv": "2", "norm2.norm_layer": "3", "conv2.conv": "5"}
+
+
+def in_the_layout_of_mochi(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of AutoencoderKLMochi by the names in Genmo's files."""
+    result: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if ".to_k." in name or ".to_v." in name:
+            continue
+        if ".to_q." in name:
+            value = torch.cat([state[name.replace(".to_q.", f".to_{part}.")] for part in "qkv"])
+        result[mochi_name(name)] = value
+    return result
+
+
+def mochi_name(name: str) -> str:
+    tops = {"encoder.proj_in": "encoder.layers.0", "decoder.conv_in": "decoder.blocks.0.0"}
+    tops |= {"encoder.norm_out.norm_layer": "encoder.output_norm"}
+    tops |= {f"{part}.proj_out": f"{part}.output_proj" for part in ("encoder", "decoder")}
+    owner, _, kind = name.rpartition(".")
+    if owner in tops:
+        return f"{tops[owner]}.{kind}"
+    part, block, *rest = name.split(".")
+    level = 0 if block.startswith("block") else int(rest.pop(0))
+    if rest[0] == "conv_in":
+        return f"encoder.layers.{level + 4}.layers.0.{kind}"
+    if rest[0] == "proj":
+        return f"decoder.blocks.{level + 1}.proj.{kind}"
+    kind_of, number, layer = rest[0], int(rest[1]), ".".join(rest[2:-1])
+    places = {
+        "encoder.block_in": f"encoder.layers.{number + 1}",
+        "encoder.down_blocks": f"encoder.layers.{level + 4}.layers.{number + 1}",
+        "encoder.block_out": f"encoder.layers.{number + 7}",
+        "decoder.block_in": f"decoder.blocks.0.{number + 1}",
+        "decoder.up_blocks": f"decoder.blocks.{level + 1}.blocks.{number}",
+        "decoder.block_out": f"decoder.blocks.4.{number}",
+    }
+    inside = {
+        "resnets": f"stack.{LAYERS.get(layer)}",
+        "norms": "attn_block.norm",
+        "attentions": "attn_block.attn.qkv" if layer == "to_q" else "attn_block.attn.out",
+    }
+    return f"{places[f'{part}.{block}']}.{inside[kind_of]}.{kind}"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_vae_of_mochi_computes_what_diffusers_computes(alone: bool, tmp_path: Path) -> None:
+    reference = module("AutoencoderKLMochi", None, **MOCHI)
+    state = random_weights({name: tuple(value.shape) for name, value in reference.state_dict().items()})
+    reference.load_state_dict(state)
+    weights = in_the_layout_of_mochi(state)
+    if alone:
+        decoder = "decoder."
+        weights = {n.removeprefix(decoder): value for n, value in weights.items() if n.startswith(decoder)}
+    save_file(weights, tmp_path / "vae.safetensors")
+    vae = load_vae_file(open_checkpoint(tmp_path / "vae.safetensors"), "cpu")
+    video, latent = torch.rand(7, 16, 24, 3), randn(1, 12, 2, 2, 3)
+    with torch.no_grad():
+        mean = reference.encode(video.movedim(-1, 0)[None] * 2 - 1).latent_dist.mean
+        frames = reference.decode(latent).sample
+    assert close(vae.decode(latent), (frames / 2 + 0.5).clamp(0, 1).movedim(1, -1))
+    if alone:
+        with pytest.raises(ModelError, match="can decode only"):
+            vae.encode(video)
+    else:
+        assert close(vae.encode(video), mean)
