@@ -1,6 +1,6 @@
 """Values typed into a workflow, texts, numbers, choices, and showing any value."""
 
-from . import choice_nodes, logic_nodes, number_nodes, regex_nodes
+from . import choice_nodes, logic_nodes, number_nodes, regex_nodes, saving_nodes
 from .preview_nodes import PreviewAny
 from .primitive_nodes import (
     PrimitiveBoolean,
@@ -47,6 +47,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **logic_nodes.NODE_CLASS_MAPPINGS,
     **number_nodes.NODE_CLASS_MAPPINGS,
     **choice_nodes.NODE_CLASS_MAPPINGS,
+    **saving_nodes.NODE_CLASS_MAPPINGS,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -68,4 +69,5 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **logic_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **number_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **choice_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **saving_nodes.NODE_DISPLAY_NAME_MAPPINGS,
 }

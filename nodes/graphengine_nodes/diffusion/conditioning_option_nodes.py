@@ -6,6 +6,7 @@ this module imports no torch; the functions it calls are imported where a node r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from graphengine.node.api import CONTEXT, NodeContext
@@ -80,6 +81,57 @@ class ReferenceLatent:
         if latent is None:
             return (conditioning,)
         return (with_appended(conditioning, "reference_latents", [latent["samples"]]),)
+
+
+class ReferenceMultiLatent:
+    """Several pictures that an editing model looks at."""
+
+    CATEGORY = "advanced/conditioning/edit_models"
+    RETURN_TYPES = ("CONDITIONING", "CONDITIONING", "LATENT")
+    RETURN_NAMES = ("positive", "negative", "empty_latent")
+    FUNCTION = "append"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        megapixels = ["FLOAT", {"default": 1.0, "min": 0.01, "max": 16.0, "step": 0.01}]
+        sizes = [
+            {"key": "keep resolution", "inputs": {}},
+            {"key": "resize", "inputs": {"required": {"megapixels": megapixels}}},
+        ]
+        template = {"input": {"optional": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1, "max": 100}
+        return {
+            "required": {"positive": _CONDITIONING, "resolution": ("COMFY_DYNAMICCOMBO_V3", {"options": sizes})},
+            "optional": {
+                "negative": _CONDITIONING,
+                "vae": ("VAE",),
+                "images": ("COMFY_AUTOGROW_V3", {"template": template}),
+            },
+            "hidden": {"context": CONTEXT},
+        }
+
+    def append(
+        self,
+        positive: Conditioning,
+        resolution: Mapping[str, Any],
+        negative: Conditioning | None = None,
+        vae: VAE | None = None,
+        images: Mapping[str, Tensor] | None = None,
+        context: NodeContext | None = None,
+    ) -> tuple[Conditioning, Conditioning, Latent]:
+        """Both conditionings with their "reference_latents", and an empty latent in the size of the first."""
+        from .conditioning import with_appended  # brings torch
+        from .conditioning_pictures import empty_like_reference, reference_latents
+
+        megapixels = resolution.get("megapixels")
+        given = [value for _, value in sorted((images or {}).items(), key=lambda item: int(item[0][5:]))]
+        check = (context or NodeContext()).check_cancelled
+        latents = reference_latents(vae, given, megapixels, check)
+        sides = [
+            with_appended(side, "reference_latents", latents) if latents else side
+            for side in (positive, positive if negative is None else negative)
+        ]
+        return sides[0], sides[1], empty_like_reference(latents, megapixels)
 
 
 class FluxKontextMultiReferenceLatentMethod:
@@ -255,6 +307,25 @@ class CosmosPredict2ImageToVideoLatent:
         return (start_and_end(require_vae(vae), *size, start_image, end_image, check),)
 
 
+class StableCascade_StageB_Conditioning:
+    """What stage C of Stable Cascade made, for stage B to refine."""
+
+    CATEGORY = "conditioning/stable_cascade"
+    RETURN_TYPES = ("CONDITIONING",)
+    FUNCTION = "set_prior"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        return {"required": {"conditioning": _CONDITIONING, "stage_c": ("LATENT",)}}
+
+    def set_prior(self, conditioning: Conditioning, stage_c: Latent) -> tuple[Conditioning]:
+        """The conditioning with the option "stable_cascade_prior"."""
+        from .conditioning import with_options  # brings torch
+
+        return (with_options(conditioning, stable_cascade_prior=stage_c["samples"]),)
+
+
 class LTXVConditioning:
     """How many frames a second a video has."""
 
@@ -287,7 +358,9 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "InstructPixToPixConditioning": InstructPixToPixConditioning,
     "SD_4XUpscale_Conditioning": SD_4XUpscale_Conditioning,
     "LTXVConditioning": LTXVConditioning,
+    "ReferenceMultiLatent": ReferenceMultiLatent,
+    "StableCascade_StageB_Conditioning": StableCascade_StageB_Conditioning,
     "CosmosPredict2ImageToVideoLatent": CosmosPredict2ImageToVideoLatent,
 }
 
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {"ReferenceMultiLatent": "Set Reference Multi Latent"}

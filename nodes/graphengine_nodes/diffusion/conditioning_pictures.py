@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from graphengine_nodes.image.scaling import resize
+from graphengine_nodes.image.scaling import resize, scale_images_to_pixels
 
 from .autoencoder import VAE, Check, never_stop
 from .conditioning import with_options
@@ -53,3 +56,22 @@ def upscale_conditionings(
     options = {"concat_image": shown, "noise_augmentation": noise_augmentation}
     latent: Latent = {"samples": torch.zeros(batch, 4, height, width)}
     return with_options(positive, **options), with_options(negative, **options), latent
+
+
+def reference_latents(
+    vae: VAE | None, images: Sequence[Tensor], megapixels: float | None, check: Check = never_stop
+) -> list[Tensor]:
+    """The latent of each picture (B, H, W, 3), scaled to so many megapixels if given; none without a VAE."""
+    if vae is None:
+        return []
+    if megapixels is not None:
+        images = [scale_images_to_pixels(image, "area", megapixels) for image in images]
+    return [vae.encode(image, check) for image in images]
+
+
+def empty_like_reference(latents: Sequence[Tensor], megapixels: float | None) -> Latent:
+    """Zeros shaped like the first latent; without one, for a square of so many megapixels (1 by default)."""
+    if latents:
+        return {"samples": torch.zeros_like(latents[0])}
+    side = round(math.sqrt((megapixels or 1.0) * 1024 * 1024)) // 8
+    return {"samples": torch.zeros(1, 16, side, side)}

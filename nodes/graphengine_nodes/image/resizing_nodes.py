@@ -7,7 +7,7 @@ where a node runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphengine.node.api import GraphEngineError
 
@@ -70,6 +70,43 @@ class ResizeImageMaskNode:
         return (resized(input, resize_type["resize_type"], scale_method, resize_type),)
 
 
+class _ResizeImagesByEdge:
+    """Pictures in the same proportions with an edge of a length."""
+
+    CATEGORY = "transform"
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("images",)
+    FUNCTION = "resize"
+    DEPRECATED = True
+    EDGE: ClassVar[str]
+    DEFAULT: ClassVar[int]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form."""
+        edge = ("INT", {"default": cls.DEFAULT, "min": 1, "max": 8192})
+        return {"required": {"images": ("IMAGE", {}), f"{cls.EDGE}_edge": edge}}
+
+    def resize(self, images: Tensor, **sizes: int) -> tuple[Tensor]:
+        """IMAGE, scaled with Lanczos."""
+        from .resizing import resized  # brings torch
+
+        settings = {f"{self.EDGE}_size": sizes[f"{self.EDGE}_edge"]}
+        return (resized(images, f"scale {self.EDGE} dimension", "lanczos", settings),)
+
+
+class ResizeImagesByLongerEdge(_ResizeImagesByEdge):
+    """Pictures in the same proportions with a longer edge of a length."""
+
+    EDGE, DEFAULT = "longer", 1024
+
+
+class ResizeImagesByShorterEdge(_ResizeImagesByEdge):
+    """Pictures in the same proportions with a shorter edge of a length."""
+
+    EDGE, DEFAULT = "shorter", 512
+
+
 class BatchImagesNode:
     """Any number of batches of pictures as one."""
 
@@ -96,9 +133,13 @@ class BatchImagesNode:
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "ResizeImageMaskNode": ResizeImageMaskNode,
     "BatchImagesNode": BatchImagesNode,
+    "ResizeImagesByLongerEdge": ResizeImagesByLongerEdge,
+    "ResizeImagesByShorterEdge": ResizeImagesByShorterEdge,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "ResizeImageMaskNode": "Resize Image/Mask",
     "BatchImagesNode": "Batch Images",
+    "ResizeImagesByLongerEdge": "Resize Images by Longer Edge",
+    "ResizeImagesByShorterEdge": "Resize Images by Shorter Edge",
 }

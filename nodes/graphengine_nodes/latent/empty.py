@@ -44,6 +44,11 @@ def empty_ace_step_sound(seconds: float, batch_size: int) -> TypedLatent:
     return _sound(torch.zeros(batch_size, 8, 16, int(seconds * 44100 / 512 / 8)))
 
 
+def empty_ace_step_15_sound(seconds: float, batch_size: int) -> TypedLatent:
+    """Zeros (batch_size, 64, T) for ACE-Step 1.5: one step for 1920 samples at 48 kHz."""
+    return _sound(torch.zeros(batch_size, 64, round(seconds * 48000 / 1920)))
+
+
 def empty_stable_audio(seconds: float, batch_size: int) -> TypedLatent:
     """Zeros (batch_size, 64, T) for Stable Audio: an even number of steps for 2048 samples each at 44.1 kHz."""
     return _sound(torch.zeros(batch_size, 64, round(seconds * 44100 / 2048 / 2) * 2))

@@ -274,54 +274,6 @@ class EmptyLTXVLatentVideo:
         return (empty_video(width, height, length, batch_size, frames=8, channels=128, pixels=32),)
 
 
-class EmptyAceStepLatentAudio:
-    """The start of a sound of ACE-Step."""
-
-    CATEGORY = "latent/audio"
-    RETURN_TYPES = ("LATENT",)
-    FUNCTION = "make"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The inputs, in ComfyUI's form."""
-        return {
-            "required": {
-                "seconds": ("FLOAT", {"default": 120.0, "min": 1.0, "max": 1000.0, "step": 0.1}),
-                "batch_size": ("INT", {"default": 1, "min": 1, "max": 4096}),
-            },
-        }
-
-    def make(self, seconds: float, batch_size: int) -> tuple[TypedLatent]:
-        """LATENT (batch_size, 8, 16, T)."""
-        from .empty import empty_ace_step_sound  # brings torch
-
-        return (empty_ace_step_sound(seconds, batch_size),)
-
-
-class EmptyLatentAudio:
-    """The start of a sound of Stable Audio."""
-
-    CATEGORY = "latent/audio"
-    RETURN_TYPES = ("LATENT",)
-    FUNCTION = "make"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The inputs, in ComfyUI's form."""
-        return {
-            "required": {
-                "seconds": ("FLOAT", {"default": 47.6, "min": 1.0, "max": 1000.0, "step": 0.1}),
-                "batch_size": ("INT", {"default": 1, "min": 1, "max": 4096}),
-            },
-        }
-
-    def make(self, seconds: float, batch_size: int) -> tuple[TypedLatent]:
-        """LATENT (batch_size, 64, T)."""
-        from .empty import empty_stable_audio  # brings torch
-
-        return (empty_stable_audio(seconds, batch_size),)
-
-
 class EmptyLatentHunyuan3Dv2:
     """The start of a shape of Hunyuan3D 2."""
 
@@ -357,8 +309,6 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "EmptyMochiLatentVideo": EmptyMochiLatentVideo,
     "EmptyCosmosLatentVideo": EmptyCosmosLatentVideo,
     "EmptyLTXVLatentVideo": EmptyLTXVLatentVideo,
-    "EmptyAceStepLatentAudio": EmptyAceStepLatentAudio,
-    "EmptyLatentAudio": EmptyLatentAudio,
     "EmptyLatentHunyuan3Dv2": EmptyLatentHunyuan3Dv2,
 }
 
@@ -373,7 +323,5 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "EmptyMochiLatentVideo": "EmptyMochiLatentVideo",
     "EmptyCosmosLatentVideo": "EmptyCosmosLatentVideo",
     "EmptyLTXVLatentVideo": "EmptyLTXVLatentVideo",
-    "EmptyAceStepLatentAudio": "EmptyAceStepLatentAudio",
-    "EmptyLatentAudio": "Empty Latent Audio",
     "EmptyLatentHunyuan3Dv2": "EmptyLatentHunyuan3Dv2",
 }

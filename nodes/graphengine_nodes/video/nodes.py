@@ -230,7 +230,36 @@ class LTXVPreprocess:
         return (compress_and_read(image, img_compression),)
 
 
+class VideoSlice:
+    """A part of a video."""
+
+    CATEGORY = "image/video"
+    RETURN_TYPES = ("VIDEO",)
+    FUNCTION = "cut"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form; in seconds."""
+        return {
+            "required": {
+                "video": ("VIDEO", {}),
+                "start_time": ("FLOAT", {"default": 0.0, "min": -1e5, "max": 1e5, "step": 0.001}),
+                "duration": ("FLOAT", {"default": 0.0, "min": 0.0, "step": 0.001}),
+                "strict_duration": ("BOOLEAN", {"default": False}),
+            }
+        }
+
+    def cut(
+        self, video: VideoInput, start_time: float, duration: float, strict_duration: bool
+    ) -> tuple[VideoInput]:
+        """VIDEO from the start on; a duration of 0 goes to its end."""
+        from .trimming import trim_video  # brings torch
+
+        return (trim_video(video, start_time, duration, strict=strict_duration),)
+
+
 NODE_CLASS_MAPPINGS: dict[str, type] = {
+    "Video Slice": VideoSlice,
     "CreateVideo": CreateVideo,
     "GetVideoComponents": GetVideoComponents,
     "LoadVideo": LoadVideo,
@@ -240,6 +269,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    "Video Slice": "Trim Video",
     "CreateVideo": "Create Video",
     "GetVideoComponents": "Get Video Components",
     "LoadVideo": "Load Video",

@@ -11,8 +11,10 @@ from graphengine_nodes.diffusion.autoencoder import VAE
 from graphengine_nodes.diffusion.conditioning_option_nodes import (
     InpaintModelConditioning,
     InstructPixToPixConditioning,
+    ReferenceMultiLatent,
+    StableCascade_StageB_Conditioning,
 )
-from graphengine_nodes.diffusion.model import Conditioning
+from graphengine_nodes.diffusion.model import Conditioning, Latent
 
 
 class Averages(nn.Module):
@@ -81,3 +83,38 @@ def test_a_missing_vae_and_an_empty_mask_are_named() -> None:
         InstructPixToPixConditioning().encode(*SIDES, pictures(), None)
     with pytest.raises(GraphEngineError, match=r"a mask has the shape \(B, H, W\), not \[0, 4\]"):
         InpaintModelConditioning().encode(*SIDES, pictures(), VALUES, torch.ones(0, 4))
+
+
+def test_several_reference_pictures_are_encoded_in_their_order() -> None:
+    images = {"image10": pictures(1, 4, 4), "image0": pictures(1, 8, 8), "image2": pictures(1, 6, 4)}
+    keep = {"resolution": "keep resolution"}
+    positive, negative, latent = ReferenceMultiLatent().append(SIDES[0], keep, SIDES[1], VALUES, images)
+    for side in (positive, negative):
+        shapes = [tuple(reference.shape[2:]) for reference in side[0][1]["reference_latents"]]
+        assert shapes == [(4, 4), (3, 2), (2, 2)]
+    assert torch.equal(positive[0][1]["reference_latents"][0], VALUES.encode(images["image0"]))
+    assert torch.equal(latent["samples"], torch.zeros(1, 3, 4, 4))
+
+
+def test_reference_pictures_are_brought_to_a_size() -> None:
+    resize = {"resolution": "resize", "megapixels": 0.01}
+    positive, negative, latent = ReferenceMultiLatent().append(
+        SIDES[0], resize, vae=VALUES, images={"image0": pictures(1, 8, 8)}
+    )
+    assert positive[0][1]["reference_latents"][0].shape == (1, 3, 51, 51)
+    assert negative == positive
+    assert latent["samples"].shape == (1, 3, 51, 51)
+
+
+def test_without_reference_pictures_the_latent_is_a_square() -> None:
+    positive, _, latent = ReferenceMultiLatent().append(SIDES[0], {"resolution": "keep resolution"}, SIDES[1])
+    assert positive is SIDES[0]
+    assert latent["samples"].shape == (1, 16, 128, 128)
+    resize = {"resolution": "resize", "megapixels": 4.0}
+    assert ReferenceMultiLatent().append(SIDES[0], resize, SIDES[1])[2]["samples"].shape == (1, 16, 256, 256)
+
+
+def test_the_second_stage_of_a_cascade_sees_the_first() -> None:
+    stage: Latent = {"samples": torch.ones(1, 16, 2, 2)}
+    (made,) = StableCascade_StageB_Conditioning().set_prior(SIDES[0], stage)
+    assert made[0][1] == {"kept": 1, "stable_cascade_prior": stage["samples"]}

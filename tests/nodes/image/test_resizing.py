@@ -6,7 +6,12 @@ from torch import Tensor
 
 from graphengine.errors import GraphEngineError
 from graphengine_nodes.image.resizing import resized
-from graphengine_nodes.image.resizing_nodes import BatchImagesNode, ResizeImageMaskNode
+from graphengine_nodes.image.resizing_nodes import (
+    BatchImagesNode,
+    ResizeImageMaskNode,
+    ResizeImagesByLongerEdge,
+    ResizeImagesByShorterEdge,
+)
 
 
 def picture(batch: int, height: int, width: int, channels: int = 3) -> Tensor:
@@ -45,6 +50,18 @@ def test_every_way_gives_its_size_for_pictures_and_masks(
 def test_masks_are_scaled_by_every_method(method: str) -> None:
     made = resized(torch.ones(1, 6, 6), "scale by multiplier", method, {"multiplier": 2.0})
     assert torch.allclose(made, torch.ones(1, 12, 12), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "size"),
+    [
+        (ResizeImagesByLongerEdge, {"longer_edge": 100}, (50, 100)),
+        (ResizeImagesByShorterEdge, {"shorter_edge": 10}, (10, 20)),
+    ],
+)
+def test_older_nodes_name_the_edge(node: type[Any], inputs: dict[str, int], size: tuple[int, int]) -> None:
+    (made,) = node().resize(picture(2, 20, 40), **inputs)
+    assert made.shape == (2, *size, 3)
 
 
 def test_what_cannot_be_scaled_is_named() -> None:

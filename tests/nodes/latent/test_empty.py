@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from graphengine_nodes.latent.empty import empty_ace_step_sound, empty_shape, empty_stable_audio
+from graphengine_nodes.latent.empty import (
+    empty_ace_step_15_sound,
+    empty_ace_step_sound,
+    empty_shape,
+    empty_stable_audio,
+)
 from graphengine_nodes.latent.empty_nodes import NODE_CLASS_MAPPINGS
 
 
@@ -39,6 +44,8 @@ def test_sounds_say_that_they_are_none() -> None:
     assert empty_stable_audio(47.6, 2)["samples"].shape == (2, 64, 1024)
     assert empty_stable_audio(1.0, 1)["samples"].shape == (1, 64, 22)
     assert empty_stable_audio(1.0, 1)["type"] == "audio"
+    assert empty_ace_step_15_sound(120.0, 2)["samples"].shape == (2, 64, 3000)
+    assert empty_ace_step_15_sound(1.0, 1)["type"] == "audio"
 
 
 def test_a_shape_has_one_axis() -> None:
