@@ -173,7 +173,7 @@ def load_gligen(checkpoint: Checkpoint, device: str) -> Gligen:
     linear = re.compile(r"fusers\.(\d+)\.linear\.weight")
     found = {int(match[1]): shapes[name] for name in shapes if (match := linear.fullmatch(name))}
     text = shapes.get("position_net.null_positive_feature", ())
-    if not found or len(text) != 1 or any(len(shape) != 2 for shape in found.values()):
+    if not found or len(text) != 1 or any(len(shape) != 2 or not all(shape) for shape in found.values()):
         raise ModelError(
             f"file {file!r} holds no GLIGEN for text boxes", hint="gligen_sd14_textbox_pruned.safetensors is one"
         )

@@ -121,10 +121,10 @@ def load_style_model(checkpoint: Checkpoint, device: str) -> StyleModel:
 def _width(file: str, shapes: Shapes) -> int:
     for name, dimensions in (("redux_up.weight", 2), ("style_embedding", 3)):
         shape = shapes.get(name, ())
-        if len(shape) == dimensions:
+        if len(shape) == dimensions and shape[-1] and shape[-1] % _HEADS == 0:
             return shape[-1]
     raise ModelError(
-        f"file {file!r} holds no style model of a kind that is known here",
+        f"file {file!r} holds no style model of a kind and size that is known here",
         hint="Flux Redux and the style adapter of T2I-Adapter are supported",
     )
 
@@ -133,10 +133,12 @@ def _module(shapes: Shapes) -> nn.Module:
     with torch.device("meta"):
         if "redux_up.weight" in shapes:
             inner, width = shapes["redux_up.weight"]
-            return Redux(width, inner, shapes.get("redux_down.weight", (1,))[0])
+            text, *_ = (*shapes.get("redux_down.weight", ()), 1)  # a missing one is named later
+            return Redux(width, inner, text)
         _, tokens, width = shapes["style_embedding"]
         layers = {found[1] for name in shapes if (found := re.match(r"transformer_layes\.(\d+)\.", name))}
-        return StyleAdapter(width, tokens, len(layers), shapes.get("proj", (1,))[-1])
+        *_, text = (1, *shapes.get("proj", ()))
+        return StyleAdapter(width, tokens, len(layers), text)
 
 
 def with_style(

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from graphengine.node.api import ModelError
+from graphengine.node.api import GraphEngineError, ModelError
 
 from .build import assign_weights, compute_dtype, module_shapes
 from .checkpoint import Checkpoint
@@ -44,9 +44,9 @@ class VideoNetwork:
 
     # Any: the options of a conditioning are whatever nodes put there.
     def extras(self, options: Mapping[str, Any], job: Job) -> Extras:
-        """Frames per second (counted from 0), motion and augmentation (1, 3); the picture's latent, per frame."""
+        """Frames per second (counted from 0), motion, augmentation and frames (1, 4); the picture, per frame."""
         told = (options.get("motion_bucket_id", 127), options.get("augmentation_level", 0))
-        numbers = [options.get("fps", 6) - 1, *told]
+        numbers = [options.get("fps", 6) - 1, *told, job.shape[0]]
         picture = picture_concat(options, job)
         return Extras({"numbers": torch.tensor([numbers], dtype=torch.float32)}, {"concat": picture})
 
@@ -56,6 +56,7 @@ class VideoNetwork:
 
         Raises:
             ValueError: the conditioning is none of a picture that CLIP has seen.
+            GraphEngineError: the call is about some of the frames only.
         """
         if call.context.shape[-1] != self.context:
             raise ValueError(
@@ -65,13 +66,18 @@ class VideoNetwork:
         dtype = self.component.dtype
         groups = len(call.options.get("cond_or_uncond", ())) or 1
         frames = len(call.x) // groups
+        if frames != int(call.extra["numbers"][0, 3]):  # a part of a video is another video
+            raise GraphEngineError(
+                "not enough memory to ask the model about all frames of a video at once",
+                hint="make fewer or smaller frames, or close other programs that use the device",
+            )
         x = torch.cat([call.x, call.extra["concat"].to(call.x)], dim=1)
         module: Any = self.component.ready()
         result: Tensor = module(
             x.to(dtype).reshape(groups, frames, *x.shape[1:]),
             call.timestep[::frames],
             call.context[::frames].to(dtype),
-            added_time_ids=call.extra["numbers"][::frames],
+            added_time_ids=call.extra["numbers"][::frames, :3],
             return_dict=False,
         )[0]
         return result.flatten(0, 1).to(call.x.dtype)

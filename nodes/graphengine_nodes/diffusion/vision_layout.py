@@ -103,9 +103,10 @@ def _open_places(name: str, shape: tuple[int, ...]) -> tuple[Place, ...]:
     if not (found := _OPEN_BLOCK.fullmatch(name)):
         return (Place(_OPEN_NAMES.get(name) or renamed(name, _OPEN_TOP)),)
     layer, rest = f"vision_model.encoder.layers.{found[1]}", found[2]
-    if not (fused := re.fullmatch(r"attn\.in_proj_(weight|bias)", rest)):
+    fused = re.fullmatch(r"attn\.in_proj_(weight|bias)", rest)
+    if fused is None or not shape or shape[0] % 3:
         return (Place(f"{layer}.{renamed(rest, _OPEN_LAYER)}"),)
-    rows = shape[0] // 3 if shape else 0
+    rows = shape[0] // 3
     return tuple(
         Place(f"{layer}.self_attn.{part}_proj.{fused[1]}", slice(number * rows, (number + 1) * rows))
         for number, part in enumerate("qkv")
@@ -124,6 +125,8 @@ def vision_config(file: str, shapes: Shapes, *, transposed: bool) -> VisionConfi
     positions = _shape(file, shapes, "vision_model.embeddings.position_embedding.weight", 2)[0]
     inner = _shape(file, shapes, "vision_model.encoder.layers.0.mlp.fc1.weight", 2)[0]
     siglip = "vision_model.embeddings.class_embedding" not in shapes
+    if not all(patches) or not positions:
+        raise _unsupported(file, f"squares of the shape {list(patches)} at {positions} positions")
     width, patch, grid = patches[0], patches[-1], isqrt(positions if siglip else positions - 1)
     heads = _BASE_HEADS if width == _BASE_WIDTH else _HEADS
     layers = len(
@@ -131,8 +134,8 @@ def vision_config(file: str, shapes: Shapes, *, transposed: bool) -> VisionConfi
     )
     if grid**2 != (positions if siglip else positions - 1) or not grid or width % heads:
         raise _unsupported(file, f"{positions} positions and the width {width}")
-    projection = shapes.get("visual_projection.weight")
-    projector = shapes.get("multi_modal_projector.linear_1.weight")
+    projection = _size(file, shapes, "visual_projection.weight", 1 if transposed else 0)
+    projector = _size(file, shapes, "multi_modal_projector.linear_1.weight", 0)
     activation = "quick_gelu" if layers <= _OPENAI_LAYERS else "gelu"
     return VisionConfig(
         siglip=siglip,
@@ -143,9 +146,9 @@ def vision_config(file: str, shapes: Shapes, *, transposed: bool) -> VisionConfi
         patch=patch,
         image_size=_SIGLIP_SIZES.get((grid, patch), grid * patch) if siglip else grid * patch,
         activation="gelu_pytorch_tanh" if siglip else activation,
-        projection=None if projection is None else projection[1 if transposed else 0],
+        projection=projection,
         transposed=transposed,
-        projector=None if projector is None else projector[0],
+        projector=projector,
         mean=_HALF if siglip else _CLIP_MEAN,
         deviation=_HALF if siglip else _CLIP_DEVIATION,
     )
@@ -161,6 +164,11 @@ def _shape(file: str, shapes: Shapes, name: str, dimensions: int) -> tuple[int, 
     if len(shape) != dimensions:
         raise _unsupported(file, f"a tensor {name!r} of shape {list(shape)}")
     return shape
+
+
+def _size(file: str, shapes: Shapes, name: str, dimension: int) -> int | None:
+    """One size of a matrix that a file may lack."""
+    return _shape(file, shapes, name, 2)[dimension] if name in shapes else None
 
 
 def _unsupported(file: str, what: str) -> ModelError:

@@ -123,5 +123,8 @@ def test_incomplete_and_foreign_files_are_named(tmp_path: Path) -> None:
     del incomplete["redux_down.bias"]
     with pytest.raises(ModelError, match=r"'style\.safetensors'.*redux_down\.bias"):
         load(tmp_path, incomplete)
-    with pytest.raises(ModelError, match="holds no style model"):
-        load(tmp_path, {"weight": torch.zeros(2)})
+    for foreign in ({"weight": torch.zeros(2)}, {"style_embedding": torch.zeros(1, 2, 17)}):
+        with pytest.raises(ModelError, match="holds no style model"):
+            load(tmp_path, foreign)
+    with pytest.raises(ModelError, match=r"redux_down\.weight"):
+        load(tmp_path, {**redux(), "redux_down.weight": torch.tensor(1.0)})

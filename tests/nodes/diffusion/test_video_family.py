@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graphengine.errors import ModelError
+from graphengine.errors import GraphEngineError, ModelError
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
@@ -164,7 +165,7 @@ def test_the_network_computes_what_diffusers_computes(model: DiffusionModel, ora
     seen = torch.randn(2, 1, 64, generator=generator)
     options = {"fps": 8, "motion_bucket_id": 90, "augmentation_level": 0.1, "concat_latent_image": picture}
     extras = model.network.extras(options, Job((3, 4, 8, 8)))
-    assert extras.values["numbers"].tolist() == [[7.0, 90.0, pytest.approx(0.1)]]
+    assert extras.values["numbers"].tolist() == [[7.0, 90.0, pytest.approx(0.1), 3.0]]
     asked = NetworkCall(
         x,
         torch.full((6,), 0.4),
@@ -177,6 +178,8 @@ def test_the_network_computes_what_diffusers_computes(model: DiffusionModel, ora
     numbers = torch.tensor([[7.0, 90.0, 0.1]]).expand(2, -1)
     theirs = oracle(shown, torch.full((2,), 0.4), seen, added_time_ids=numbers, return_dict=False)[0]
     torch.testing.assert_close(ours, theirs.flatten(0, 1), rtol=1e-4, atol=1e-5)
+    with pytest.raises(GraphEngineError, match="all frames of a video at once"):
+        model.network(replace(asked, x=x[:2], options={"cond_or_uncond": [0]}))
 
 
 def test_frames_are_decoded_together(file: Path) -> None:

@@ -218,3 +218,23 @@ def test_an_impossible_number_of_positions_is_named(clip: Any, tmp_path: Path) -
     tensors = {**clip.state_dict(), "vision_model.embeddings.position_embedding.weight": torch.zeros(4, 32)}
     with pytest.raises(ModelError, match="4 positions and the width 32"):
         load(tmp_path, tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vision_model.embeddings.patch_embedding.weight", torch.zeros(0, 3, 14, 14)),
+        ("vision_model.embeddings.position_embedding.weight", torch.zeros(0, 32)),
+        ("visual_projection.weight", torch.zeros(4)),
+    ],
+)
+def test_tensors_of_impossible_shapes_are_named(name: str, value: Tensor, clip: Any, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"'vision\.safetensors' has an unsupported layout"):
+        load(tmp_path, {**clip.state_dict(), name: value})
+
+
+def test_a_fused_tensor_that_is_no_three_is_unknown(clip: Any, tmp_path: Path) -> None:
+    tensors = open_clip(clip.state_dict(), "visual.")
+    tensors["visual.transformer.resblocks.0.attn.in_proj_bias"] = torch.zeros(97)
+    with pytest.raises(ModelError, match=r"'vision\.safetensors'.*attn\.in_proj_bias"):
+        load(tmp_path, tensors)
