@@ -1,5 +1,6 @@
 """Diffusion transformers through their nodes: from files to pictures."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,6 +84,12 @@ FLOWS: dict[str, Any] = {
     "qwen": ("qwen_image", ("qwen",), (1, 16, 4, 4), "wan", (1, 32, 32, 3)),
     "wan": ("wan", ("umt5",), (1, 16, 2, 4, 4), "wan", (5, 32, 32, 3)),
     "wan22_5b": ("wan", ("umt5",), (1, 48, 2, 2, 2), "wan22", (5, 32, 32, 3)),
+    "z_image": ("lumina2", ("qwen3",), (1, 16, 4, 4), "flux", (1, 32, 32, 3)),
+    "chroma": ("chroma", ("t5",), (1, 16, 4, 4), "flux", (1, 32, 32, 3)),
+}
+WITH_VOCABULARIES: dict[str, Any] = {
+    "lumina2": ("lumina2", ("gemma",), (1, 16, 4, 4), "flux", (1, 32, 32, 3)),
+    "hunyuan": ("hunyuan_video", ("llama", "l"), (1, 16, 2, 4, 4), "hunyuan", (5, 32, 32, 3)),
 }
 
 
@@ -92,6 +99,26 @@ def test_split_files_make_a_picture(name: str, context: NodeContext) -> None:
     (positive,) = CLIPTextEncode().encode(text="a (red:1.2) cat", clip=clip(context, kind, *encoders))
     image = picture(context, unet(context, name), positive, torch.zeros(latent), vae)
     assert image.shape == shape
+
+
+@pytest.mark.parametrize("name", WITH_VOCABULARIES)
+def test_files_whose_vocabulary_was_put_in_place_make_a_picture(name: str, tmp_path: Path) -> None:
+    context = tiny_transformer_files.folder(tmp_path)
+    tiny_transformer_files.add_vocabularies(context)
+    kind, encoders, latent, vae, shape = WITH_VOCABULARIES[name]
+    (positive,) = CLIPTextEncode().encode(text="a cat", clip=clip(context, kind, *encoders))
+    assert picture(context, unet(context, name), positive, torch.zeros(latent), vae).shape == shape
+
+
+def test_hidream_makes_a_picture_of_four_prompts(tmp_path: Path) -> None:
+    context = tiny_transformer_files.folder(tmp_path)
+    tiny_transformer_files.add_vocabularies(context)
+    names = {f"clip_name{number}": f"{n}.safetensors" for number, n in enumerate(("l", "g", "t5", "llama"), 1)}
+    (encoder,) = QuadrupleCLIPLoader().load(**names, context=context)
+    (positive,) = CLIPTextEncodeHiDream().encode(clip=encoder, clip_l="a", clip_g="b", t5xxl="c", llama="d")
+    assert positive[0][1]["conditioning_llama3"].shape == (1, 3, 128, 64)
+    image = picture(context, unet(context, "hidream"), positive, torch.zeros(1, 16, 4, 4), "flux")
+    assert image.shape == (1, 32, 32, 3)
 
 
 @pytest.mark.parametrize("name", ["flux", "sd3"])

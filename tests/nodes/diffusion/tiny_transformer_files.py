@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import lzma
+from importlib.resources import files
 from pathlib import Path
 
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
 
-from . import ldm_layout, tiny_dit, tiny_models, tiny_text, tiny_vae
+from . import ldm_layout, tiny_dit, tiny_dit_others, tiny_models, tiny_text, tiny_vae
 from .ldm_layout import Shapes
 
 CLIP_L, CLIP_G = 64, 128  # widths of the CLIP towers of tiny_models
+LLAMA_WORDS = 128256
 T5 = 256  # not less than both CLIP towers side by side
 KINDS = ("checkpoints", "diffusion_models", "text_encoders", "vae", "tokenizers")
 
@@ -37,7 +40,7 @@ def flux() -> Shapes:
 
 
 def folder(root: Path) -> NodeContext:
-    """Split files of Flux, SD3, Qwen-Image and Wan, and whole checkpoints of Flux and SD3."""
+    """Split files of every family whose VAE runs too, and whole checkpoints of Flux and SD3."""
     for kind in KINDS:
         (root / kind).mkdir()
     models, texts = root / "diffusion_models", root / "text_encoders"
@@ -47,15 +50,24 @@ def folder(root: Path) -> NodeContext:
     tiny_dit.write(models / "wan.safetensors", tiny_dit.wan(text=64))
     tiny_dit.write(models / "wan_i2v.safetensors", tiny_dit.wan(text=64, channels=36))
     tiny_dit.write(models / "wan22_5b.safetensors", tiny_dit.wan(text=64, channels=48, out=48))
+    tiny_dit.write(models / "z_image.safetensors", tiny_dit_others.z_image(text=64))
+    tiny_dit.write(models / "lumina2.safetensors", tiny_dit_others.lumina2(text=64))
+    tiny_dit.write(models / "chroma.safetensors", tiny_dit_others.chroma(text=T5))
+    hidream = tiny_dit_others.hidream(text=T5, pooled=CLIP_L + CLIP_G, llama=64)
+    tiny_dit.write(models / "hidream.safetensors", hidream)
+    tiny_dit.write(models / "hunyuan.safetensors", tiny_dit_others.hunyuan_video(text=64, pooled=CLIP_L))
     tiny_models.clip_l_file(texts / "l.safetensors")
     tiny_models.clip_g_file(texts / "g.safetensors")
     tiny_dit.write(texts / "t5.safetensors", tiny_text.t5(T5))
     tiny_dit.write(texts / "umt5.safetensors", tiny_text.t5(64, words=tiny_text.UMT5_WORDS, own_positions=True))
     tiny_dit.write(texts / "qwen.safetensors", tiny_text.language_model(bias=True))
-    tiny_dit.write(texts / "llama.safetensors", tiny_text.language_model(words=300))
+    tiny_dit.write(texts / "qwen3.safetensors", tiny_text.language_model(norms=True))
+    tiny_dit.write(texts / "llama.safetensors", tiny_text.language_model(words=LLAMA_WORDS))
+    tiny_dit.write(texts / "gemma.safetensors", tiny_text.gemma2(words=tiny_text.T5_WORDS))
     tiny_dit.write(texts / "vae.safetensors", kl16())
     tiny_dit.write(root / "vae/flux.safetensors", kl16())
     tiny_dit.write(root / "vae/wan.safetensors", tiny_vae.wan())
+    tiny_dit.write(root / "vae/hunyuan.safetensors", tiny_vae.hunyuan())
     tiny_dit.write(root / "vae/wan22.safetensors", tiny_vae.wan(48, residual=True))
     parts = {"vae.": kl16(), "text_encoders.t5xxl.transformer.": tiny_text.t5(T5)}
     small = {"text_encoders.clip_l.transformer.text_model.": ldm_layout.clip(CLIP_L, 2)}
@@ -72,3 +84,12 @@ def checkpoint(path: Path, parts: dict[str, Shapes]) -> Path:
     """A file of parts under their prefixes."""
     shapes = {prefix + name: shape for prefix, part in parts.items() for name, shape in part.items()}
     return tiny_dit.write(path, shapes)
+
+
+def add_vocabularies(context: NodeContext) -> None:
+    """Put the vocabulary of T5 where those of Llama and Gemma belong, which may not be shipped."""
+    packed = files("graphengine_nodes.diffusion").joinpath("data/t5_tokenizer.json.xz").read_bytes()
+    (root,) = context.folders.roots("tokenizers")
+    for name in ("llama3", "gemma2"):
+        (root / name).mkdir(exist_ok=True)
+        (root / name / "tokenizer.json").write_bytes(lzma.decompress(packed))
