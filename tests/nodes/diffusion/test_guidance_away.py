@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,15 @@ from graphengine_nodes.diffusion.attention_guidance_nodes import (
     SkipLayerGuidanceDiTSimple,
     SkipLayerGuidanceSD3,
 )
+from graphengine_nodes.diffusion.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.families import load_model
 from graphengine_nodes.diffusion.guidance import GuidedDenoiser
 from graphengine_nodes.diffusion.guidance_away import (
     attend_and_record,
     blurred,
     blurred_where_attended,
     layer_numbers,
+    unchanged,
     values_alone,
 )
 from graphengine_nodes.diffusion.guiders import ClassifierFree
@@ -34,6 +38,7 @@ from graphengine_nodes.diffusion.model import (
 from graphengine_nodes.diffusion.regions import prepare_conditions
 from graphengine_nodes.diffusion.unet import split_attention
 
+from . import tiny_dit
 from .sampling_cases import MODEL_SAMPLINGS, text
 from .unet_models import CONTEXT, noise, small_model
 
@@ -143,6 +148,23 @@ def test_the_deviation_may_be_brought_back(unet: DiffusionModel) -> None:
     [plain] = SkipLayerGuidanceDiT().patch(unet, "", "1", 1.0, 0.0, 1.0, 0.0)
     [rescaled] = SkipLayerGuidanceDiT().patch(unet, "", "1", 1.0, 0.0, 1.0, 1.0)
     torch.testing.assert_close(denoised(rescaled, x, 5.0).std(), denoised(plain, x, 1.0).std())
+
+
+def test_blocks_of_sd3_itself_are_skipped(tmp_path: Path) -> None:
+    path = tiny_dit.write(tmp_path / "sd3.safetensors", tiny_dit.sd3(), prefix=tiny_dit.PREFIX)
+    model = load_model(open_checkpoint(path), "cpu")
+    sides = {"positive": 1, "negative": 2}
+    texts: dict[str, Conditioning] = {
+        side: [(noise(1, 5, 64, seed=seed), {"pooled_output": noise(1, 96, seed=seed)})]
+        for side, seed in sides.items()
+    }
+    x, sigma = noise(1, 16, 4, 4), torch.tensor(0.7)
+    shortened = model.clone()
+    shortened.set_model_patch_replace(unchanged, "dit", "double_block", 1)
+    [patched] = SkipLayerGuidanceSD3().patch(model, "1", 2.0, start_percent=0.0, end_percent=1.0)
+    cond, worse = (run_of(made, x, texts, 1.0)(x, sigma) for made in (model, shortened))
+    assert not torch.allclose(cond, worse, atol=1e-3)
+    torch.testing.assert_close(run_of(patched, x, texts, 1.0)(x, sigma), cond + 2.0 * (cond - worse))
 
 
 def test_the_negative_side_alone_may_skip_blocks() -> None:
