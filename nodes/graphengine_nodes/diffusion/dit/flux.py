@@ -13,6 +13,7 @@ from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampli
 
 from . import latent_formats
 from .architecture import Architecture, Config
+from .attention_bias import attention_bias, given_attention_bias
 from .block_patches import after_blocks, replaced_blocks
 from .conditions import beside, given_references, guidance, pixel_mask, pooled, references
 from .layout import Destination, Reader, any_name, destinations, equal_parts
@@ -135,7 +136,7 @@ class Flux(Architecture):
         values = {"y": pooled(options, job, config["pooled_projection_dim"], self.title)}
         if config["guidance_embeds"]:
             values["guidance"] = guidance(options, job)
-        values |= references(options, job, "offset")
+        values |= references(options, job, "offset") | attention_bias(options, job)
         missing = config["in_channels"] // PATCH**2 - job.latent_format.channels
         if missing <= 0:
             return Extras(values)
@@ -160,6 +161,7 @@ class Flux(Architecture):
                 guidance=call.extra.get("guidance") if config["guidance_embeds"] else None,
                 controlnet_block_samples=after_blocks(residuals[: len(double)], double),
                 controlnet_single_block_samples=after_blocks(residuals[len(double) :], single),
+                joint_attention_kwargs=given_attention_bias(call, tokens.shape[1]),
                 return_dict=False,
             )[0]
         return picture_of(output, call)
