@@ -27,7 +27,6 @@ VAE_PREFIX = "first_stage_model."
 # A name that only one kind of file has → that kind. The first match counts, so the narrower markers come first.
 _OTHER_KINDS: tuple[tuple[str, str], ...] = (
     (r"\.time_(stack|mixer)\.", "a Stable Video Diffusion model"),
-    (r"(^|\.)label_emb\.weight$", "the Stable Diffusion x4 upscaler"),
     (r"\.smooth_factor(_orig)?$", "a model whose weights were quantised by SVDQuant"),
     (r"(^|\.)nerf_(blocks|image_embedder)\.", "a Chroma Radiance model"),
     (r"(^|\.)double_stream_modulation_img\.", "a Flux.2 model"),
@@ -71,7 +70,9 @@ class UNetConfig:
 
     blocks: residual blocks per level. down_depth and up_depth: how many transformer blocks follow each residual
     block, 0 for none, per level; up_depth from the smallest resolution to the largest. middle_depth: that of the
-    middle, 0 for a middle of one residual block, None for no middle. label: the width of the vector y.
+    middle, 0 for a middle of one residual block, None for no middle. label: the width of the vector y. levels:
+    how many noise levels of a picture the UNet knows. only_cross: whether all attentions of a level look at
+    the text.
     """
 
     in_channels: int
@@ -84,6 +85,8 @@ class UNetConfig:
     context: int
     linear_projection: bool
     label: int | None = None
+    levels: int | None = None
+    only_cross: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +193,8 @@ def unet_config(file: str, shapes: Shapes) -> UNetConfig:
     blocks = tuple(read.count(rf"down_blocks\.{level}\.resnets\.(\d+)\.") for level in levels)
     upwards = tuple(count + 1 for count in reversed(blocks))
     first = next((name for name in shapes if name.endswith(".attn2.to_k.weight")), "mid_block.attentions.0")
-    label = read.shape("add_embedding.linear_1.weight", 2) if read.has("add_embedding.") else None
+    numbered = "add_embedding.weight" in shapes
+    label = read.shape("add_embedding.linear_1.weight", 2) if read.has("add_embedding.") and not numbered else None
     return UNetConfig(
         in_channels=read.shape("conv_in.weight", 4)[1],
         out_channels=read.shape("conv_out.weight", 4)[0],
@@ -202,7 +206,16 @@ def unet_config(file: str, shapes: Shapes) -> UNetConfig:
         context=read.shape(first, 2)[1],
         linear_projection=len(read.shape(re.sub(r"transformer_blocks\..*", "proj_in.weight", first))) == 2,
         label=None if label is None else label[1],
+        levels=read.shape("add_embedding.weight", 2)[0] if numbered else None,
+        only_cross=tuple(_only_cross(read, f"down_blocks.{level}") for level in levels),
     )
+
+
+def _only_cross(read: _Reader, level: str) -> bool:
+    attention = f"{level}.attentions.0.transformer_blocks.0.attn1"
+    if not read.has(f"{attention}."):
+        return False
+    return read.shape(f"{attention}.to_k.weight", 2)[1] != read.shape(f"{attention}.to_q.weight", 2)[1]
 
 
 def _depths(read: _Reader, level: str, blocks: int) -> tuple[int, ...]:

@@ -27,6 +27,8 @@ from .sd_sampling import (
     sd_format,
     sdxl_format,
     sdxl_sampling,
+    upscaler_format,
+    upscaler_sampling,
 )
 from .text_encode import Join, TextEncoder, alone
 from .towers import SD1_L, SD2_H, SDXL_G, SDXL_L, ClipKind, clip_tower, join_sdxl
@@ -41,14 +43,16 @@ from .unet_inputs import (
     refiner_vector,
     scaled_picture_concat,
     sdxl_vector,
+    small_picture_concat,
     unclip_vector,
 )
 from .unet_network import HEAD_CHANNELS, UNetNetwork, unet_module
 from .unet_traits import UNetTraits, unet_traits
+from .upscaler import level_vector
 from .vae import load_vae
 from .weights import Component, plain_sources
 
-_SD1_HEADS = 8
+_SD1_HEADS = _UPSCALER_HEADS = 8
 
 FindVector = Callable[[Checkpoint, UNetConfig], VectorInput]
 
@@ -63,6 +67,7 @@ class _Kind:
     sampling: FindSampling
     vector: FindVector
     latent_format: FindFormat = sd_format
+    concat: ConcatInput | None = None
 
 
 def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> DiffusionModel:
@@ -75,7 +80,7 @@ def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> D
     names = keymaps.unet_names(part)
     config = detect.unet_config(file, module_shapes(part, names))
     sampling = kind.sampling(checkpoint, part, config)
-    concat = _concat(file, config, scaled=isinstance(sampling, ContinuousSampling))
+    concat = kind.concat or _concat(file, config, scaled=isinstance(sampling, ContinuousSampling))
     if kind.heads is None:
         _check_heads(file, config)
     module = assign_weights(
@@ -83,8 +88,8 @@ def load_unet(checkpoint: Checkpoint, part: Part, device: str, kind: _Kind) -> D
     )
     dtype = compute_dtype(device, next(module.parameters()).dtype)
     component = Component(module, checkpoint, device=device, dtype=dtype, sources=plain_sources(names), packs=True)
-    vector = kind.vector(checkpoint, config)
-    network = UNetNetwork(kind.name, component, file, config.context, vector, concat, config.label)
+    vector, label = kind.vector(checkpoint, config), 1 if config.levels else config.label
+    network = UNetNetwork(kind.name, component, file, config.context, vector, concat, label)
     return DiffusionModel(network, sampling, kind.latent_format(checkpoint), device)
 
 
@@ -102,7 +107,7 @@ def _concat(file: str, config: UNetConfig, *, scaled: bool) -> ConcatInput:
     if config.in_channels not in known:
         raise ModelError(
             f"model file {file!r} has a UNet of {config.in_channels} input channels, which is not supported",
-            hint="4 channels, 8 (instruct-pix2pix) and 9 (inpainting) are; 5 mean a depth model, 7 an upscaler",
+            hint="4 channels, 8 (instruct-pix2pix) and 9 (inpainting) are; 5 mean a depth model",
         )
     return known[config.in_channels]
 
@@ -140,6 +145,16 @@ SD2 = _Kind("sd2", "SD2.x", None, sd2_sampling, _always(no_vector))
 UNCLIP = _Kind("sd2_unclip", "SD2.1-unCLIP", None, sd2_sampling, _augmented)
 SDXL = _Kind("sdxl", "SDXL", None, sdxl_sampling, _always(sdxl_vector), sdxl_format)
 REFINER = _Kind("sdxl_refiner", "the SDXL refiner", None, noise_prediction, _always(refiner_vector), sdxl_format)
+
+UPSCALER = _Kind(
+    "sd_x4",
+    "the SD x4 upscaler",
+    _UPSCALER_HEADS,
+    upscaler_sampling,
+    _always(level_vector),
+    upscaler_format,
+    small_picture_concat,
+)
 
 TowerPlaces = Mapping[str, tuple[ClipKind, tuple[str, ...]]]
 """The towers of a family by name: what they are, and the prefixes that they may have in a checkpoint."""
@@ -200,6 +215,7 @@ def _family(kind: _Kind, matches: Callable[[UNetTraits], bool], places: TowerPla
 
 
 SD_FAMILIES: tuple[Family, ...] = (
+    _family(UPSCALER, lambda traits: traits.is_upscaler, _SD2_TOWERS, alone),
     _family(REFINER, lambda traits: traits.is_refiner, _REFINER_TOWERS, alone),
     _family(UNCLIP, lambda traits: traits.is_unclip, _SD2_TOWERS, alone),
     _family(SDXL, lambda traits: traits.is_sdxl, _SDXL_TOWERS, join_sdxl),

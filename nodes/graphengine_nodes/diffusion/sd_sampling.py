@@ -15,8 +15,9 @@ from .detect import UNetConfig
 from .dit.latent_formats import ChannelLatentFormat
 from .family import Part
 from .model import LatentFormat
-from .model_sampling import DiscreteSampling, ModelSampling, Prediction
+from .model_sampling import DiscreteSampling, ModelSampling, Prediction, linear_sigmas
 from .model_sampling_variants import ContinuousSampling
+from .upscaler import UPSCALER_BETAS
 
 _V_DEVIATION = 0.09
 _EDM_MIN, _EDM_MAX, _COSXL_MAX = 0.002, 80.0, 120.0
@@ -66,6 +67,16 @@ def sd2_prediction(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> Pr
         return "eps"
     deviation = float(checkpoint.tensor(part[names[last]]).float().std())
     return "v" if deviation > _V_DEVIATION else "eps"
+
+
+def upscaler_format(checkpoint: Checkpoint) -> LatentFormat:
+    """That of the x4 upscaler, whose VAE makes a quarter of each side."""
+    return LatentFormat(scale_factor=0.08333, downscale=4)
+
+
+def upscaler_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:
+    """That of the x4 upscaler, which predicts the velocity."""
+    return DiscreteSampling.from_sigmas(linear_sigmas(start=UPSCALER_BETAS[0], end=UPSCALER_BETAS[1]), "v")
 
 
 def sdxl_sampling(checkpoint: Checkpoint, part: Part, config: UNetConfig) -> ModelSampling:

@@ -194,7 +194,8 @@ class _Walk:
         """One transformer block over tokens (B, T, C)."""
         own = {"n_heads": block.attn1.heads, "dim_head": block.attn1.inner_dim // block.attn1.heads}
         options = {**self.options, **own, "attn_precision": None}
-        h = self._attention("attn1", block.attn1, block.norm1(h), None, options) + h
+        looked_at = self.context if block.only_cross_attention else None
+        h = self._attention("attn1", block.attn1, block.norm1(h), looked_at, options) + h
         h = self._patched("middle_patch", h, options)
         if block.attn2 is not None:
             h = self._attention("attn2", block.attn2, block.norm2(h), self.context, options) + h

@@ -18,6 +18,7 @@ from .model import Job
 from .sinusoids import sinusoids
 from .unclip import NoiseAugmentation, picture_vector
 from .unet_traits import SIZE_NUMBERS
+from .upscaler import noisy_picture
 
 # Any: the options of a conditioning are whatever node packs put there.
 VectorInput = Callable[[Mapping[str, Any], Job], Tensor | None]
@@ -134,6 +135,14 @@ def picture_concat(options: Mapping[str, Any], job: Job) -> Tensor:
     """
     picture = options.get("concat_latent_image")
     return torch.zeros(job.shape, device=job.device) if picture is None else _fitted(picture, job)
+
+
+def small_picture_concat(options: Mapping[str, Any], job: Job) -> Tensor:
+    """The x4 upscaler's picture ("concat_image"), 3 channels in -1..1 with noise; zeros without one."""
+    picture = options.get("concat_image")
+    if picture is None:
+        return torch.zeros(job.shape[0], 3, *job.shape[-2:], device=job.device)
+    return repeated(noisy_picture(options, sized(picture, job), job), job.shape[0]).to(job.device)
 
 
 def scaled_picture_concat(options: Mapping[str, Any], job: Job) -> Tensor:

@@ -108,9 +108,20 @@ def unet_module(config: UNetConfig, heads: int | None) -> nn.Module:
             attention_head_dim=numbers,  # diffusers' name for the numbers of heads
             norm_num_groups=NORM_GROUPS,
             use_linear_projection=config.linear_projection,
+            only_cross_attention=config.only_cross,
             **more,
         )
+        if config.levels is not None:
+            module.add_embedding = LevelEmbedding(config.levels, 4 * config.widths[0])
     return module
+
+
+class LevelEmbedding(nn.Embedding):
+    """Vectors (B, D) of noise levels (B, 1), which are whole numbers of any dtype."""
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """The vectors."""
+        return super().forward(levels.round().long().flatten())
 
 
 HEAD_CHANNELS = 64

@@ -19,20 +19,23 @@ SIZE_NUMBERS = 256
 SDXL_SIZES, REFINER_SIZES = 6 * SIZE_NUMBERS, 5 * SIZE_NUMBERS
 
 _LABELS = ("label_emb.0.0.weight", "add_embedding.linear_1.weight", "class_embedding.linear_1.weight")
+_NUMBERS = ("label_emb.weight", "class_embedding.weight")
 _FIRST = ("input_blocks.0.0.weight", "conv_in.weight")
-_OTHER_UNETS = re.compile(
-    r"time_stack|time_mixer|motion_modules|^label_emb\.weight$|^input_hint_block|^zero_convs"
-)
+_OTHER_UNETS = re.compile(r"time_stack|time_mixer|motion_modules|^input_hint_block|^zero_convs")
 
 
 @dataclass(frozen=True, slots=True)
 class UNetTraits:
-    """channels: of the input. context: the width of text states. label: that of the vector y, None without."""
+    """channels: of the input. context: the width of text states. label: that of the vector y, None without.
+
+    is_upscaler: it is told a number, which stands for the noise in a picture.
+    """
 
     channels: int
     context: int
     linear: bool
     label: int | None
+    is_upscaler: bool = False
 
     @property
     def is_unclip(self) -> bool:
@@ -62,7 +65,8 @@ def unet_traits(part: Mapping[str, TensorInfo]) -> UNetTraits | None:
         return None
     label = next((part[name].shape for name in _LABELS if name in part), None)
     width = label[1] if label is not None and len(label) == 2 else None
-    return UNetTraits(first.shape[1], keys.shape[1], len(project.shape) == 2, width)
+    numbered = any(name in part for name in _NUMBERS)
+    return UNetTraits(first.shape[1], keys.shape[1], len(project.shape) == 2, width, numbered)
 
 
 def _one(part: Mapping[str, TensorInfo], pattern: str) -> TensorInfo | None:

@@ -35,6 +35,7 @@ def reference(checkpoint: Checkpoint, **config: Any) -> Any:
         "layers_per_block": config["layers_per_block"],
         "transformer_layers_per_block": depths,
         "class_embed_type": None,
+        "num_class_embeds": config.get("num_class_embeds"),
         "addition_embed_type": config.get("addition_embed_type"),
     }
     module.load_state_dict(convert_ldm_unet_checkpoint(tensors, layout))

@@ -5,6 +5,7 @@ Written from the structure of the LDM networks, not from the loader's tables, so
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -77,12 +78,14 @@ def unet(
     label: int | None = None,
     middle: int | None = None,
     upwards: tuple[tuple[int, ...], ...] | None = None,
+    only_cross: bool = False,
 ) -> Shapes:
     """LDM UNet; blocks and attention are per level, depth too where it is not the same for all.
 
     label: the width of the vector of SDXL and unCLIP models. Distilled models differ on the way up and in the
     middle: upwards has the depth of each output block, from the smallest level to the largest, middle that of the
-    middle; 0 is a middle of one residual block, -1 none.
+    middle; 0 is a middle of one residual block, -1 none. only_cross: keys and values of all attentions but the
+    lowest level's are made of the text.
     """
     embedding = widths[0] * 4
     depths = (depth,) * len(widths) if isinstance(depth, int) else depth
@@ -112,6 +115,12 @@ def unet(
     if upwards is None:
         upwards = tuple((depths[level],) * (blocks[level] + 1) for level in reversed(range(len(widths))))
     shapes |= _output_blocks(widths, skips, attention, upwards, context, linear)
+    if only_cross:
+        shapes |= {
+            name: (shape[0], context)
+            for name, shape in shapes.items()
+            if re.search(r"attn1\.to_[kv]\.", name) and shape[0] in widths[:-1]
+        }
     return shapes | _norm("out.0", widths[0]) | _weights("out.2", 4, widths[0], 3, 3)
 
 

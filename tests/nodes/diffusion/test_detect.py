@@ -13,7 +13,6 @@ OTHERS = {
     "blocks.0.self_attn.q.weight|head.modulation": "a Wan video model",
     "transformer_blocks.0.img_mlp.net.0.proj.weight": "a Qwen-Image model",
     "model.diffusion_model.input_blocks.1.1.time_stack.0.norm1.weight": "a Stable Video Diffusion model",
-    "model.diffusion_model.label_emb.weight": "the Stable Diffusion x4 upscaler",
     "blocks.0.self_attn.q.weight|vace_blocks.0.before_proj.weight|head.modulation": "a Wan VACE model",
     "net.blocks.0.adaln_modulation_cross_attn.1.weight": "a Cosmos Predict2 model",
     "double_stream_modulation_img.lin.weight|double_blocks.0.img_attn.qkv.weight": "a Flux.2 model",
@@ -59,13 +58,14 @@ def test_the_sizes_of_sd15_are_found() -> None:
         up_depth=((0, 0, 0), (1, 1, 1), (1, 1, 1), (1, 1, 1)),
         context=768,
         linear_projection=False,
+        only_cross=(False, False, False, False),
     )
 
 
 def test_the_sizes_of_other_unets_are_found() -> None:
     config = unet_config(ldm_layout.unet((64, 96), (1, 3), (False, True), 128, depth=2, linear=True))
     down, up = ((0,), (2, 2, 2)), ((2, 2, 2, 2), (0, 0))
-    assert config == UNetConfig(4, 4, (64, 96), (1, 3), down, 2, up, 128, True)
+    assert config == UNetConfig(4, 4, (64, 96), (1, 3), down, 2, up, 128, True, only_cross=(False, False))
 
 
 def test_the_depth_of_the_middle_counts_when_the_last_level_has_no_attention() -> None:

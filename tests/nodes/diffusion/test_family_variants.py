@@ -11,7 +11,7 @@ from torch import Tensor
 from graphengine.errors import ModelError
 from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
 from graphengine_nodes.diffusion.families import find_family, load_checkpoint, load_clip, load_model
-from graphengine_nodes.diffusion.model import DiffusionModel, Job
+from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall
 from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
 from graphengine_nodes.diffusion.model_sampling_variants import ContinuousSampling
 from graphengine_nodes.diffusion.text_encode import require_clip
@@ -131,6 +131,47 @@ def test_a_picture_of_another_vae_is_named(channels: int, tmp_path: Path) -> Non
     model, job = load_model(open_checkpoint(path), "cpu"), Job((1, 4, 8, 8), mask=torch.ones(1, 1, 8, 8))
     with pytest.raises(ValueError, match="picture has 16 channels, but the model's has 4"):
         model.network.extras({"concat_latent_image": noise(1, 16, 8, 8)}, job)
+
+
+def test_the_x4_upscaler_computes_what_diffusers_computes(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(tiny_models.upscaler_checkpoint(tmp_path / "x4.safetensors"))
+    assert find_family(checkpoint).name == "sd_x4"
+    model = load_model(checkpoint, "cpu")
+    module = reference(
+        checkpoint,
+        heads=8,
+        in_channels=7,
+        out_channels=4,
+        block_out_channels=(32, 64, 128),
+        layers_per_block=1,
+        cross_attention_dim=96,
+        use_linear_projection=True,
+        only_cross_attention=(True, True, False),
+        num_class_embeds=1000,
+        **blocks(False, True, True),
+    )
+    x, context, picture = noise(2, 4, 8, 8), noise(2, 77, 96), noise(1, 3, 8, 8)
+    shown = picture.expand(2, -1, -1, -1)
+    expected = module(torch.cat([x, shown], dim=1), TIMES, context, class_labels=torch.tensor([0, 0])).sample
+    assert torch.allclose(ask(model, x, context, concat_image=picture), expected, atol=1e-5)
+    patches = {"attn1_patch": [lambda n, context, value, options: (n, context, value)]}
+    extra = {"concat": shown, "y": torch.zeros(2, 1)}
+    hooked = NetworkCall(x, TIMES, context, extra, options={"patches": patches})
+    assert torch.allclose(model.network(hooked), expected, atol=1e-5)
+    assert discrete(model).prediction == "v"
+    assert (model.latent_format.scale_factor, model.latent_format.downscale) == (0.08333, 4)
+
+
+def test_the_x4_upscaler_is_told_how_much_noise_is_in_its_picture(tmp_path: Path) -> None:
+    model = load_model(open_checkpoint(tiny_models.upscaler_checkpoint(tmp_path / "x4.safetensors")), "cpu")
+    options = {"concat_image": torch.ones(1, 3, 4, 4), "noise_augmentation": 0.5}
+    extras = model.network.extras(options, Job((2, 4, 8, 8), seed=14))
+    assert extras.values["y"].tolist() == [[175.0]]
+    drawn = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(4))
+    signal = torch.cumprod(1 - torch.linspace(0.01, 0.02**0.5, 1000, dtype=torch.float64) ** 2, 0)[175].float()
+    shown = extras.spatial["concat"]
+    assert torch.allclose(shown[1:], signal.sqrt() + (1 - signal).sqrt() * drawn, atol=1e-5)
+    assert model.network.extras({}, Job((2, 4, 8, 8))).spatial["concat"].abs().sum() == 0
 
 
 class Seen:

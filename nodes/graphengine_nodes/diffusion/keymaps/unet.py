@@ -24,6 +24,7 @@ _UNET_TOP = {
     "out.2": "conv_out",
     "label_emb.0.0": "add_embedding.linear_1",
     "label_emb.0.2": "add_embedding.linear_2",
+    "label_emb": "add_embedding",
     "class_embedding": "add_embedding",
 }
 
