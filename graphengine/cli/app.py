@@ -20,7 +20,7 @@ from graphengine.cli import (
     draw,
     explain,
     models,
-    nodes,
+    nodes_group,
     plan,
     run,
     schema,
@@ -103,15 +103,7 @@ def build_app() -> typer.Typer:
     app.command("validate", epilog=validate.EXAMPLES)(validate.command)
     app.command("convert", epilog=convert.EXAMPLES)(convert.command)
     app.command("draw", epilog=draw.EXAMPLES)(draw.command)
-    _group(
-        app,
-        "nodes",
-        "Node types that can run.",
-        [
-            ("list", nodes.list_command, nodes.LIST_EXAMPLES),
-            ("show", nodes.show_command, nodes.SHOW_EXAMPLES),
-        ],
-    )
+    _group(app, "nodes", "Node types that can run, and the packs that bring them.", nodes_group.COMMANDS)
     _group(
         app,
         "cache",
