@@ -155,6 +155,25 @@ def test_a_function_after_guidance_may_ask_again() -> None:
     torch.testing.assert_close(sampled(model, cfg=3.0), sampled(a_model(), cfg=4.0))
 
 
+def test_functions_are_told_of_the_levels_of_the_run_and_keep_things_for_its_length() -> None:
+    seen: list[int] = []
+
+    def count(args: dict[str, Any]) -> Tensor:
+        options = args["model_options"]
+        assert torch.equal(options["transformer_options"]["sample_sigmas"], SIGMAS)
+        options["count"] = options.get("count", 0) + 1
+        seen.append(options["count"])
+        denoised: Tensor = args["denoised"]
+        return denoised
+
+    model = a_model().clone()
+    model.set_model_sampler_post_cfg_function(count)
+    sampled(model)
+    sampled(model)
+    assert seen == [1, 2, 1, 2]
+    assert "count" not in model.model_options
+
+
 def test_a_function_may_guide_by_itself() -> None:
     def twice(args: dict[str, Any]) -> Tensor:
         options: dict[str, Any] = {"transformer_options": {}}

@@ -80,7 +80,7 @@ def sample_custom(
     drawn, clean, sigmas = (value.to(model.device) for value in (drawn, samples, sigmas.float()))
     if clean.any():  # an empty latent is empty on every scale
         clean = model.latent_format.process_in(clean)
-    denoiser = replace(_denoiser(guider, latent, clean, drawn, noise.seed, check_cancelled), sigmas=sigmas)
+    denoiser = _denoiser(guider, latent, clean, drawn, noise.seed, check_cancelled).over(sigmas)
     fully = is_max_denoise(sampling, float(sigmas[0]))
     x = sampling.noise_scaling(sigmas[0], drawn, clean, max_denoise=fully)
     noise_sampler = (

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .combining import Guidance, Predictions, Run
-from .model import DiffusionModel
+from .model import DiffusionModel, copied_options
 from .model_sampling import ModelSampling
 from .pack_hooks import answers, hooked, is_wrapped, mask_at, wrapped_conditions, wrapped_network
 from .regions import Condition, weighted
@@ -142,6 +142,12 @@ class GuidedDenoiser:
     def with_options(self, model_options: dict[str, Any]) -> GuidedDenoiser:
         """The same with other options of the model."""
         return replace(self, model=replace(self.model, model_options=model_options))
+
+    def over(self, sigmas: Tensor) -> GuidedDenoiser:
+        """The same for a run over these levels, with options that belong to the run and tell of them."""
+        options = copied_options(self.model.model_options)
+        options.setdefault("transformer_options", {})["sample_sigmas"] = sigmas
+        return replace(self.with_options(options), sigmas=sigmas)
 
     def _inpainting(self, sigma: Tensor) -> Inpainting | None:
         """What is kept at this level of noise."""
