@@ -203,7 +203,7 @@ class TextEncodeQwenImageEdit:
         vae: VAE | None = None,
         image: Tensor | None = None,
     ) -> tuple[Conditioning]:
-        """One conditioning with the picture as a reference latent, if there is a VAE."""
+        """One conditioning of the text and the picture, with it as a reference latent too if there is a VAE."""
         from .qwen_edit import encode_edit
         from .text_encode import require_clip
 
@@ -239,12 +239,12 @@ class TextEncodeQwenImageEditPlus:
         image2: Tensor | None = None,
         image3: Tensor | None = None,
     ) -> tuple[Conditioning]:
-        """One conditioning with the pictures as reference latents, if there is a VAE."""
-        from .qwen_edit import encode_edit
+        """One conditioning of the text and the pictures, with them as reference latents too if there is a VAE."""
+        from .qwen_edit import EDIT_PLUS, encode_edit
         from .text_encode import require_clip
 
         pictures = [image1, image2, image3]
-        encoded = encode_edit(require_clip(clip), prompt, vae, pictures, context.check_cancelled, numbered=True)
+        encoded = encode_edit(require_clip(clip), prompt, vae, pictures, context.check_cancelled, EDIT_PLUS)
         return (encoded,)
 
 

@@ -30,6 +30,7 @@ def language_model(
     *,
     words: int = QWEN_WORDS,
     head: int = 128,
+    heads: int = 2,
     bias: bool = False,
     norms: bool = False,
 ) -> Shapes:
@@ -37,14 +38,32 @@ def language_model(
     shapes: Shapes = {"model.embed_tokens.weight": (words, width), "model.norm.weight": (width,)}
     for number in range(layers):
         name = f"model.layers.{number}"
-        for part, rows in (("q", 2 * head), ("k", head), ("v", head)):
+        for part, rows in (("q", heads * head), ("k", head), ("v", head)):
             shapes[f"{name}.self_attn.{part}_proj.weight"] = (rows, width)
             shapes |= {f"{name}.self_attn.{part}_proj.bias": (rows,)} if bias else {}
-        shapes[f"{name}.self_attn.o_proj.weight"] = (width, 2 * head)
+        shapes[f"{name}.self_attn.o_proj.weight"] = (width, heads * head)
         shapes |= {f"{name}.self_attn.{part}_norm.weight": (head,) for part in "qk"} if norms else {}
         shapes |= {f"{name}.mlp.{part}_proj.weight": (2 * width, width) for part in ("gate", "up")}
         shapes[f"{name}.mlp.down_proj.weight"] = (width, 2 * width)
         shapes |= {f"{name}.{part}_layernorm.weight": (width,) for part in ("input", "post_attention")}
+    return shapes
+
+
+def qwen_vision(width: int = 80, blocks: int = 2, *, out: int = 64) -> Shapes:
+    """The vision tower of Qwen2.5-VL with one head of 80."""
+    shapes: Shapes = {"visual.patch_embed.proj.weight": (width, 3, 2, 14, 14)}
+    for name in (f"visual.blocks.{number}" for number in range(blocks)):
+        shapes |= {f"{name}.norm{number}.weight": (width,) for number in (1, 2)}
+        for part, rows, columns in (("attn.qkv", 3 * width, width), ("attn.proj", width, width)):
+            shapes |= {f"{name}.{part}.weight": (rows, columns), f"{name}.{part}.bias": (rows,)}
+        for part, rows, columns in (("gate", 96, width), ("up", 96, width), ("down", width, 96)):
+            shapes |= {f"{name}.mlp.{part}_proj.weight": (rows, columns), f"{name}.mlp.{part}_proj.bias": (rows,)}
+    shapes["visual.merger.ln_q.weight"] = (width,)
+    for place, rows in ((0, 4 * width), (2, out)):
+        shapes |= {
+            f"visual.merger.mlp.{place}.weight": (rows, 4 * width),
+            f"visual.merger.mlp.{place}.bias": (rows,),
+        }
     return shapes
 
 

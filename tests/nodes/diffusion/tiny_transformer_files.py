@@ -60,7 +60,7 @@ def folder(root: Path) -> NodeContext:
     tiny_models.clip_g_file(texts / "g.safetensors")
     tiny_dit.write(texts / "t5.safetensors", tiny_text.t5(T5))
     tiny_dit.write(texts / "umt5.safetensors", tiny_text.t5(64, words=tiny_text.UMT5_WORDS, own_positions=True))
-    tiny_dit.write(texts / "qwen.safetensors", tiny_text.language_model(bias=True))
+    tiny_dit.write(texts / "qwen.safetensors", tiny_text.language_model(bias=True) | tiny_text.qwen_vision())
     tiny_dit.write(texts / "qwen3.safetensors", tiny_text.language_model(norms=True))
     tiny_dit.write(texts / "llama.safetensors", tiny_text.language_model(words=LLAMA_WORDS))
     tiny_dit.write(texts / "gemma.safetensors", tiny_text.gemma2(words=tiny_text.T5_WORDS))

@@ -1,7 +1,7 @@
 """Language models as text towers: Qwen2.5-VL for Qwen-Image, Qwen3 for Z-Image, Gemma 2 for Lumina 2, Llama 3.
 
-Only the part that reads text is run. What a family fixes (the template around the prompt, which tokens of it are
-dropped again, the layer whose states are used) is a `LanguageKind`; sizes are read from the file.
+Pictures are seen by Qwen2.5-VL alone (qwen_vision.py). What a family fixes (the template around the prompt, which
+tokens of it are dropped again, the layer whose states are used) is a `LanguageKind`; sizes are read from the file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from graphengine_nodes.diffusion.text_encode import Encoded, encode_chunks
 from graphengine_nodes.diffusion.tokenizer import Tokenize
 from graphengine_nodes.diffusion.weights import Component
 
+from .qwen_vision import QwenVision, Seen, places_in_text, qwen_vision, rotations
 from .vocabularies import FindTokenizer, qwen_tokenizer
 
 _RENAMES = ((r"^(language_model\.)?model\.(language_model\.)?", ""),)
@@ -115,11 +116,12 @@ LUMINA2 = LanguageKind(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LanguageTower:
-    """A language model with its tokenizer (a `Tower`)."""
+    """A language model with its tokenizer (a `Tower`); vision: what turns pictures into vectors, if any."""
 
     component: Component
     kind: LanguageKind
     tokenizer: Callable[[], Tokenize]
+    vision: QwenVision | None = None
 
     def tokens(self, text: str) -> list[list[WeightedToken]]:
         """One chunk."""
@@ -137,6 +139,24 @@ class LanguageTower:
             return Encoded(layers[:, -1], options={"conditioning_llama3": layers})
         encoded = encode_chunks(chunks, self.kind.form, self._run)
         return replace(encoded, states=encoded.states[:, self.kind.drop :])
+
+    @torch.no_grad()
+    def encode_seen(self, tokens: Sequence[int | Seen]) -> Tensor:
+        """The states (1, T, D) of the last layer, behind the norm, of a text with pictures that were seen."""
+        module: Any = self.component.ready()
+        device, dtype = self.component.device, self.component.dtype
+        parts = [
+            module.embed_tokens(torch.tensor([token], device=device)) if isinstance(token, int) else token.vectors
+            for token in tokens
+        ]
+        states = torch.cat([part.to(device, dtype) for part in parts])[None]
+        turned = rotations(places_in_text(tokens), self.kind.model.head, self.kind.model.theta)
+        rotary = tuple(part.to(device, dtype) for part in turned)
+        for layer in module.layers:
+            # without a mask the attention is causal
+            states = layer(states, attention_mask=None, position_embeddings=rotary)
+        result: Tensor = module.norm(states)
+        return result.float().cpu()
 
     def with_component(self, component: Component) -> Self:
         """The same tower with other weights."""
@@ -188,7 +208,8 @@ def language_tower(
         device,
         dtype=torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32,
     )
-    return LanguageTower(component, kind, tokenizer)
+    vision = qwen_vision(checkpoint, part, device) if kind.model is QWEN2 else None
+    return LanguageTower(component, kind, tokenizer, vision)
 
 
 def _constant(tokenize: Tokenize) -> Callable[[], Tokenize]:
