@@ -11,6 +11,7 @@ import torch
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
 from graphengine_nodes.diffusion.clip_nodes import CLIPTextEncode, CLIPTextEncodeSDXL
+from graphengine_nodes.diffusion.conditioning_option_nodes import SD_4XUpscale_Conditioning
 from graphengine_nodes.diffusion.ksampler import sample
 from graphengine_nodes.diffusion.loader_nodes import CheckpointLoaderSimple, VAEDecode
 from graphengine_nodes.diffusion.model import Latent
@@ -100,3 +101,16 @@ def test_the_noise_in_an_unclip_models_pictures_follows_from_the_seed(tmp_path: 
     first, again = (sampled(model, shown, negative, latent)["samples"] for _ in range(2))
     assert torch.equal(first, again)
     assert not torch.allclose(first, sampled(model, positive, negative, latent)["samples"], atol=1e-4)
+
+
+def test_the_x4_upscaler_makes_a_picture_four_times_as_large(tmp_path: Path) -> None:
+    tiny_models.upscaler_checkpoint(tmp_path / "m.safetensors")
+    context = NodeContext(folders=Folders(models={"checkpoints": (tmp_path,)}))
+    model, clip, vae = CheckpointLoaderSimple().load(ckpt_name="m.safetensors", context=context)
+    (text,) = CLIPTextEncode().encode(text="cat", clip=clip)
+    positive, negative, latent = SD_4XUpscale_Conditioning().encode(
+        images=torch.rand(1, 16, 24, 3), positive=text, negative=text, scale_ratio=4.0, noise_augmentation=0.1
+    )
+    (image,) = VAEDecode().decode(samples=sampled(model, positive, negative, latent), vae=vae, context=context)
+    assert image.shape == (1, 64, 96, 3)
+    assert image.isfinite().all()

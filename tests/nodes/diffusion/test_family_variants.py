@@ -144,13 +144,13 @@ def test_the_x4_upscaler_computes_what_diffusers_computes(tmp_path: Path) -> Non
         out_channels=4,
         block_out_channels=(32, 64, 128),
         layers_per_block=1,
-        cross_attention_dim=96,
+        cross_attention_dim=192,
         use_linear_projection=True,
         only_cross_attention=(True, True, False),
         num_class_embeds=1000,
         **blocks(False, True, True),
     )
-    x, context, picture = noise(2, 4, 8, 8), noise(2, 77, 96), noise(1, 3, 8, 8)
+    x, context, picture = noise(2, 4, 8, 8), noise(2, 77, 192), noise(1, 3, 8, 8)
     shown = picture.expand(2, -1, -1, -1)
     expected = module(torch.cat([x, shown], dim=1), TIMES, context, class_labels=torch.tensor([0, 0])).sample
     assert torch.allclose(ask(model, x, context, concat_image=picture), expected, atol=1e-5)

@@ -95,11 +95,11 @@ def unclip_checkpoint(path: Path) -> Path:
 def upscaler_checkpoint(path: Path) -> Path:
     """The x4 upscaler: attentions look at the text alone but on the lowest level; a VAE of three levels."""
     unet = ldm_layout.unet(
-        (32, 64, 128), (1, 1, 1), (False, True, True), 96, linear=True, in_channels=7, only_cross=True
+        (32, 64, 128), (1, 1, 1), (False, True, True), 192, linear=True, in_channels=7, only_cross=True
     )
     unet["label_emb.weight"] = (1000, 128)
     shapes = prefixed(ldm_layout.UNET, unet) | prefixed(ldm_layout.VAE, ldm_layout.kl((32, 32, 64), 1))
-    return ldm_layout.write(path, shapes | prefixed(SD2_H, ldm_layout.open_clip(64, 3)))
+    return ldm_layout.write(path, shapes | prefixed(SD2_H, ldm_layout.open_clip(192, 3)))
 
 
 def clip_l_file(path: Path) -> Path:
