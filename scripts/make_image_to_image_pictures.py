@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/image-to-image.md"
 WORKFLOWS = ROOT / "workflows"
 EXPLAINED = WORKFLOWS / "img2img_explained.json"
 IMG2IMG = WORKFLOWS / "img2img.json"
@@ -51,7 +52,6 @@ SWEEPS = {
     ),
 }
 """What `graphengine run` is given for each contact sheet."""
-MOST_CHART_COLOURS = 5500
 STACKED = frozenset({"prior_temperature"})
 """Sweeps whose pictures are strips, to be put below each other."""
 
@@ -73,10 +73,13 @@ def main() -> None:
 
 
 def _explained(folder: Path, out: Path) -> None:
-    """All pictures that the workflow saves."""
+    """The pictures that the workflow saves and the page shows."""
+    shown = PAGE.read_text()
     _run(folder, [EXPLAINED, "--output", folder / "output"])
     for picture in sorted((folder / "output" / EXPLAINED.stem).glob("*.png")):
-        _keep(picture, out / f"{picture.stem.removesuffix('_00001_')}.png")
+        name = f"{picture.stem.removesuffix('_00001_')}.png"
+        if f"/{name})" in shown:
+            _keep(picture, out / name)
 
 
 def _sweep(name: str, folder: Path, out: Path) -> None:
@@ -89,7 +92,7 @@ def _sweep(name: str, folder: Path, out: Path) -> None:
 
 def _stack(pictures: Sequence[Path], place: Path) -> None:
     """Pictures of one width below each other."""
-    parts = [Image.open(picture) for picture in pictures]
+    parts = [Image.open(picture).convert("RGB") for picture in pictures]
     sheet = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
     top = 0
     for part in parts:
@@ -104,11 +107,9 @@ def _run(folder: Path, arguments: Sequence[str | Path]) -> None:
 
 
 def _keep(picture: Path, place: Path) -> None:
-    """A copy without the workflow inside; charts, which can do with it, have 256 colours."""
+    """A copy without the workflow inside, with the 256 colours that suit it best."""
     with Image.open(picture) as opened:
-        copy = opened.convert("RGB")
-    is_chart = copy.getcolors(MOST_CHART_COLOURS) is not None
-    (copy.quantize(256) if is_chart else copy).save(place, optimize=True)
+        opened.convert("RGB").quantize(256, kmeans=2).save(place, optimize=True)
     print(f"{place.name}: {place.stat().st_size / 1024:.0f} KiB")
 
 
