@@ -12,6 +12,7 @@ from torch import Tensor
 from graphengine.node.api import ModelError
 from graphengine_nodes.image.scaling import resize
 
+from .broken_weights import check_result
 from .control_network import ControlNetwork, Features, StrengthType
 from .model import ControlSource, Job, LatentFormat, NetworkCall, Residuals
 from .model_sampling import ModelSampling
@@ -71,6 +72,7 @@ class Link:
         groups = len(call.options.get("cond_or_uncond", ())) or 1
         features = tuple(for_batch(value, len(call.x), groups) for value in self.features[height, width])
         added = self.network.residuals(features, call, self.control.extra_args)
+        self._check([value for part in (added.input, added.middle, added.output) for value in part])
         return Residuals(*(self._scaled(part) for part in (added.input, added.middle, added.output)))
 
     @torch.no_grad()
@@ -82,12 +84,18 @@ class Link:
         if self.network.latent_format is not None:
             picture = self._encoded(picture, self.network.latent_format)
         features = self.network.read(picture.to(component.device, component.dtype), control.extra_args)
+        self._check(features)
         if not all(value.isfinite().all() for value in features):
             raise ModelError(
                 f"ControlNet file {self.network.file!r} makes values that are not finite of its picture",
                 hint="its weights are damaged, or the picture holds such values",
             )
         return features
+
+    def _check(self, values: Sequence[Tensor | None]) -> None:
+        """Raises ModelError when broken weights have made a number of them none."""
+        sums = [value.sum() for value in values if value is not None]
+        check_result(torch.stack(sums), self.network.component, self.network.file)
 
     def _hint(self) -> Tensor:
         if self.control.cond_hint_original is None:  # taken away after `prepared`

@@ -280,12 +280,24 @@ def test_a_control_that_follows_itself_is_refused(control: Control, model: Diffu
         run(model, steered(ready))
 
 
-def test_damaged_weights_are_named(model: DiffusionModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        ("input_hint_block.2.weight", r"hint\.blocks\.0\.weight"),
+        ("zero_convs.5.0.bias", r"network\.controlnet_down_blocks\.5\.bias"),
+    ],
+)
+def test_damaged_weights_are_named(broken: str, named: str, model: DiffusionModel, tmp_path: Path) -> None:
     tensors = cases.weights(cases.control_shapes())
-    tensors["input_hint_block.2.weight"][0] = float("nan")
+    tensors[broken][0] = float("nan")
     damaged = load(tmp_path, tensors, "damaged.safetensors")
-    with pytest.raises(ModelError, match=r"'damaged\.safetensors' makes values that are not finite"):
+    with pytest.raises(ModelError, match=r"'damaged\.safetensors' is damaged.*" + named):
         run(model, steered(applied(damaged, PICTURE, 1.0, (0.0, 1.0))))
+
+
+def test_a_picture_with_values_that_are_not_finite_is_refused(control: Control, model: DiffusionModel) -> None:
+    with pytest.raises(ModelError, match=r"'canny\.safetensors' makes values that are not finite of its picture"):
+        run(model, steered(applied(control, PICTURE * float("inf"), 1.0, (0.0, 1.0))))
 
 
 @pytest.mark.parametrize(
