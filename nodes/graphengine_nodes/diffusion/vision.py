@@ -12,6 +12,7 @@ from torch.nn.functional import gelu, interpolate
 
 from graphengine.node.api import GraphEngineError, ModelError
 
+from .broken_weights import check_result
 from .build import quiet
 from .vision_layout import VisionConfig
 from .weights import Component
@@ -42,10 +43,11 @@ class VisionOutput:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipVision:
-    """The CLIP_VISION value."""
+    """The CLIP_VISION value; file is the name of its file, for errors."""
 
     component: Component
     config: VisionConfig
+    file: str = ""
 
     @property
     def image_size(self) -> int:
@@ -68,11 +70,13 @@ class ClipVision:
 
         Raises:
             GraphEngineError: the picture has another shape.
+            ModelError: the weights of the encoder are broken.
         """
         check_image(image)
         pixels = preprocess(image.float(), self.image_size, self.image_mean, self.image_std, crop=crop)
         tower: Any = self.component.ready()
         last, penultimate, embeds, projected = tower(pixels.to(self.component.device, self.component.dtype))
+        check_result(embeds, self.component, self.file)
         return VisionOutput(
             last_hidden_state=last.float().cpu(),
             penultimate_hidden_states=penultimate.float().cpu(),

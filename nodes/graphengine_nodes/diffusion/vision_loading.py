@@ -35,7 +35,8 @@ def load_vision(checkpoint: Checkpoint, device: str) -> ClipVision:
     names = {name: name for name in split}
     module = assign_weights("an image encoder", checkpoint, split, names, lambda: vision_module(config))
     # ComfyUI keeps image encoders in float16 and computes in float32
-    return ClipVision(Component(module, checkpoint, device=device, stored=torch.float16, sources=places), config)
+    component = Component(module, checkpoint, device=device, stored=torch.float16, sources=places)
+    return ClipVision(component, config, file)
 
 
 def load_vision_of_checkpoint(checkpoint: Checkpoint, device: str) -> ClipVision | None:

@@ -238,3 +238,10 @@ def test_a_fused_tensor_that_is_no_three_is_unknown(clip: Any, tmp_path: Path) -
     tensors["visual.transformer.resblocks.0.attn.in_proj_bias"] = torch.zeros(97)
     with pytest.raises(ModelError, match=r"'vision\.safetensors'.*attn\.in_proj_bias"):
         load(tmp_path, tensors)
+
+
+def test_broken_weights_are_named(clip: Any, tmp_path: Path) -> None:
+    tensors = {name: value.clone() for name, value in clip.state_dict().items()}
+    tensors["vision_model.encoder.layers.1.mlp.fc1.bias"][0] = float("nan")
+    with pytest.raises(ModelError, match=r"'vision\.safetensors' is damaged.*layers\.1\.mlp\.fc1\.bias"):
+        load(tmp_path, tensors).encode_image(IMAGE)
