@@ -133,14 +133,19 @@ def check_vae(file: str, names: Collection[str]) -> None:
     raise refusal(file, names, "a VAE")
 
 
-def refusal(file: str, names: Collection[str], wanted: str = "a diffusion model") -> ModelError:
-    """The error that says what a file of these tensor names seems to be, which is not what is wanted."""
+def refusal(
+    file: str, names: Collection[str], wanted: str = "a diffusion model", known: Collection[str] = ()
+) -> ModelError:
+    """The error that says what a file of these tensor names seems to be, which is not what is wanted.
+
+    known: what could be loaded in its place.
+    """
     kinds = (kind for pattern, kind in _OTHER_KINDS if any(re.search(pattern, name) for name in names))
     kind = next(kinds, None)
     if kind is None:
         return ModelError(
             f"model file {file!r} is of no known kind: it does not hold the tensors of {wanted}",
-            hint="docs/models.md lists the families of models that run",
+            hint=f"docs/models.md says which models run: {', '.join(known)}" if known else "see docs/models.md",
         )
     return ModelError(
         f"model file {file!r} looks like {kind}, which cannot be loaded here",

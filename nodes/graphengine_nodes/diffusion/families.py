@@ -40,7 +40,8 @@ def find_family(checkpoint: Checkpoint) -> Family:
     for family in FAMILIES:
         if family.matches(part):
             return family
-    raise detect.refusal(checkpoint.path.name, checkpoint.entries)
+    known = [family.title for family in FAMILIES]
+    raise detect.refusal(checkpoint.path.name, checkpoint.entries, known=known)
 
 
 def load_model(checkpoint: Checkpoint, device: str) -> DiffusionModel:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from graphengine.errors import ModelError
 from graphengine_nodes.diffusion import keymaps
 from graphengine_nodes.diffusion.checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from graphengine_nodes.diffusion.detect import unet_config
@@ -208,3 +209,11 @@ def test_a_unet_in_the_layout_of_diffusers_is_the_same(
     x, context = noise(1, 4, 8, 8), noise(1, 77, width)
     told: dict[str, Any] = {"pooled_output": noise(1, 128)}
     assert torch.equal(*(ask(model, x, context, **told) for model in models))
+
+
+def test_a_file_of_no_known_family_is_told_which_ones_there_are(tmp_path: Path) -> None:
+    path = ldm_layout.write(tmp_path / "odd.safetensors", {"something.weight": (4,)})
+    with pytest.raises(ModelError, match=r"'odd\.safetensors' is of no known kind") as error:
+        find_family(open_checkpoint(path))
+    assert "a model of SD1.x" in str(error.value.hint)
+    assert "a Flux model" in str(error.value.hint)
