@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
@@ -32,6 +33,7 @@ from graphengine_nodes.diffusion.text_towers.vocabularies import (
 
 from . import tiny_text
 from .ldm_layout import Shapes
+from .test_sentencepiece_model import BPE, CONTROL, NORMAL, UNKNOWN, model
 from .tiny_dit import random_weights, write
 
 with warnings.catch_warnings():
@@ -190,6 +192,15 @@ def test_gemma_begins_with_its_start_token_and_uses_the_layer_before_the_last(tm
     chunks = text.tokens("(a:1.5)b")
     assert chunks == [[(2, 1.0), (97, 1.5), (98, 1.0)]]
     assert text.encode(chunks).states.shape == (1, 3, 64)
+
+
+def test_the_vocabulary_in_a_file_is_used(tmp_path: Path) -> None:
+    pieces = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("▁", -1.0, NORMAL), ("a", -2.0, NORMAL)]
+    own = torch.tensor(list(model(pieces, BPE)), dtype=torch.uint8)
+    save_file({**random_weights(tiny_text.gemma2()), "spiece_model": own}, tmp_path / "gemma.safetensors")
+    checkpoint = open_checkpoint(tmp_path / "gemma.safetensors")
+    text = language_tower(checkpoint, checkpoint.entries, language_model.LUMINA2, "cpu", no_tokenizer)
+    assert text.tokens("a a") == [[(2, 1.0), (2, 1.0), (3, 1.0), (2, 1.0), (3, 1.0)]]
 
 
 def test_a_vocabulary_that_may_not_be_shipped_is_asked_for(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Self
 
 import torch
@@ -23,8 +24,10 @@ from graphengine_nodes.diffusion.tokenizer import Tokenize
 from graphengine_nodes.diffusion.weights import Component
 
 from .qwen_vision import QwenVision, Seen, places_in_text, qwen_vision, rotations
+from .sentencepiece_model import sentencepiece_tokenizer
 from .vocabularies import FindTokenizer, qwen_tokenizer
 
+_OWN_VOCABULARY = "spiece_model"
 _RENAMES = ((r"^(language_model\.)?model\.(language_model\.)?", ""),)
 #: The part that sees pictures, the output of words, and vocabularies.
 _IGNORED = (
@@ -194,7 +197,7 @@ def language_tower(
     Raises:
         ModelError: it is incomplete, of another kind, or its vocabulary is missing.
     """
-    tokenizer = qwen_tokenizer if kind.vocabulary == "qwen2" else _constant(find_tokenizer(kind.vocabulary))
+    tokenizer = _tokenizer(checkpoint, part, kind, find_tokenizer)
     shapes = {name: info.shape for name, info in weights_of(part, _IGNORED).items()}
     places = destinations(shapes, _RENAMES)
     by_module = {target[0]: shapes[name] for name, (target, *_) in places.items()}
@@ -210,6 +213,19 @@ def language_tower(
     )
     vision = qwen_vision(checkpoint, part, device) if kind.model is QWEN2 else None
     return LanguageTower(component, kind, tokenizer, vision)
+
+
+def _tokenizer(
+    checkpoint: Checkpoint, part: Mapping[str, TensorInfo], kind: LanguageKind, find_tokenizer: FindTokenizer
+) -> Callable[[], Tokenize]:
+    """The shipped vocabulary, the one in the file, or the one that was put in place."""
+    if kind.vocabulary == "qwen2":
+        return qwen_tokenizer
+    own = part.get(_OWN_VOCABULARY)
+    if own is None:
+        return _constant(find_tokenizer(kind.vocabulary))
+    content = bytes(checkpoint.tensor(own).flatten().tolist())
+    return cache(lambda: sentencepiece_tokenizer(content))
 
 
 def _constant(tokenize: Tokenize) -> Callable[[], Tokenize]:
