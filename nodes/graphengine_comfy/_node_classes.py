@@ -21,13 +21,16 @@ _METHODS: dict[str, str] = {
     "upscale": "ImageScale ImageScaleBy LatentUpscale LatentUpscaleBy ImageScaleToTotalPixels "
     "ImageUpscaleWithModel",
     "generate": "EmptyImage EmptyLatentImage",
-    "load_checkpoint": "CheckpointLoaderSimple CheckpointLoader DiffusersLoader unCLIPCheckpointLoader",
+    "load_checkpoint": "CheckpointLoaderSimple CheckpointLoader DiffusersLoader unCLIPCheckpointLoader "
+    "ImageOnlyCheckpointLoader",
     "load_vae": "VAELoader",
     "load_lora": "LoraLoader",
     "load_lora_model_only": "LoraLoaderModelOnly",
     "load_unet": "UNETLoader",
     "load_clip": "CLIPLoader DualCLIPLoader CLIPVisionLoader",
-    "load_controlnet": "ControlNetLoader",
+    "load_controlnet": "ControlNetLoader DiffControlNetLoader",
+    "set_controlnet_type": "SetUnionControlNetType",
+    "apply_inpaint_controlnet": "ControlNetInpaintingAliMamaApply",
     "load_model": "UpscaleModelLoader",
     "load_style_model": "StyleModelLoader",
     "load_gligen": "GLIGENLoader",
@@ -41,7 +44,7 @@ _METHODS: dict[str, str] = {
     "apply_controlnet": "ControlNetApply ControlNetApplyAdvanced",
     "apply_stylemodel": "StyleModelApply",
     "encode": "CLIPTextEncode VAEEncode VAEEncodeTiled VAEEncodeForInpaint InpaintModelConditioning "
-    "CLIPVisionEncode CLIPTextEncodeSDXL CLIPTextEncodeSDXLRefiner",
+    "CLIPVisionEncode CLIPTextEncodeSDXL CLIPTextEncodeSDXLRefiner SVD_img2vid_Conditioning",
     "decode": "VAEDecode VAEDecodeTiled",
     "sample": "KSampler KSamplerAdvanced SamplerCustom SamplerCustomAdvanced",
     "combine": "ConditioningCombine MaskComposite",

@@ -14,6 +14,7 @@ from graphengine.settings import load_settings
 from graphengine_comfy import _surroundings, latent_preview, nodes
 from graphengine_comfy.comfy import sample, samplers, sd
 from graphengine_comfy.comfy_extras import nodes_mask, nodes_post_processing
+from graphengine_nodes.diffusion.control import Control
 from tests.comfy.conftest import Called
 
 
@@ -50,6 +51,19 @@ def test_nodes_have_the_methods_and_lists_of_comfyui() -> None:
     assert torch.equal(getattr(scale(), scale.FUNCTION)(**named)[0], scaled)
     assert "bicubic" in scale.upscale_methods
     assert scale.crop_methods == ["disabled", "center"]
+
+
+def test_packs_add_controls_by_the_methods_of_comfyui(parts: dict[str, Any]) -> None:
+    control = Control(network=object())  # type: ignore[arg-type]  # nothing is sampled with it
+    picture = torch.rand(1, 8, 8, 3)
+    (one,) = nodes.ControlNetApply().apply_controlnet(parts["positive"], control, picture, 0.5)
+    sides = parts["positive"], parts["negative"]
+    both = nodes.ControlNetApplyAdvanced().apply_controlnet(*sides, control, picture, 0.5, 0.1, 0.9, vae=None)
+    (told,) = nodes.SetUnionControlNetType().set_controlnet_type(control, "tile")
+    assert one[0][1]["control"].strength == 0.5
+    assert both[0][0][1]["control"] is both[1][0][1]["control"]
+    assert both[0][0][1]["control"].timestep_percent_range == (0.1, 0.9)
+    assert told.extra_args == {"control_type": [6]}
 
 
 def test_packs_derive_from_built_in_nodes() -> None:
