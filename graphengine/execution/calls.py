@@ -1,7 +1,7 @@
 """Makes the call of a step: its inputs, its hidden inputs, its context."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from graphengine.errors import GraphEngineError
@@ -15,6 +15,7 @@ from graphengine.execution.steps import Step
 from graphengine.node.api import NodeContext, Preview, PreviewMethod
 from graphengine.node.dynamic import live_inputs, nested_inputs
 from graphengine.node.folders import Folders
+from graphengine.node.memory import DeviceMemory
 from graphengine.workflow.models import Link, NodeId
 
 
@@ -29,6 +30,7 @@ class CallMaker:
     emit: Callable[[Event], None]
     numerics: Numerics = AS_IMPORTED
     previews: PreviewMethod = "auto"
+    memory: DeviceMemory = field(default_factory=DeviceMemory)
 
     def make(self, step: Step, items: Callable[[Link], Items]) -> NodeCall:
         """The call; `items` gives what a link holds.
@@ -91,6 +93,8 @@ class CallMaker:
             self.hidden.extra.prompt_id,
             0,
             previews=self.previews,
+            memory=self.memory,
+            fast=self.numerics.fast,
         )
 
 

@@ -1,10 +1,11 @@
 """What a run calls that is not its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from graphengine.execution.events import Event, Listener
 from graphengine.execution.numerics import AS_IMPORTED, Numerics
+from graphengine.node.memory import DeviceMemory
 
 
 def silent(event: Event) -> None:
@@ -29,7 +30,7 @@ class RunHooks:
     """Who is told what happens and asked whether to stop, and what the surroundings of a run can do.
 
     `choose_device` gives a torch device string when the first node asks; `free_memory` is called when a node ran
-    out of memory. `numerics` is how torch is to compute.
+    out of memory. `numerics` is how torch is to compute, `memory` knows which models are loaded.
     """
 
     on_event: Listener = silent
@@ -37,3 +38,4 @@ class RunHooks:
     choose_device: Callable[[], str] = _cpu
     free_memory: Callable[[], None] = _nothing
     numerics: Numerics = AS_IMPORTED
+    memory: DeviceMemory = field(default_factory=DeviceMemory)

@@ -2,9 +2,9 @@
 
 Torch keeps these as state of the process, which any pack may change for all others. So the engine does not read
 them: it sets them, before each call of a node that is built on torch. What they are is then known from the
-settings, without torch, and stands in the keys of these nodes. Two settings can be chosen; the rest is as torch
-has it when it is imported: float32 as default, no search for the quickest convolution (`cudnn.benchmark`), TF32
-for convolutions alone.
+settings, without torch, and stands in the keys of these nodes. Two settings can be chosen, and `fast`, which
+stands for what approximations.py lists; the rest is as torch has it when it is imported: float32 as default, no
+search for the quickest convolution (`cudnn.benchmark`), TF32 for convolutions alone.
 """
 
 import os
@@ -20,20 +20,26 @@ Precision = Literal["highest", "high", "medium"]
 
 DETERMINISTIC_VARIABLE = "GRAPHENGINE_DETERMINISTIC"
 PRECISION_VARIABLE = "GRAPHENGINE_FLOAT32_PRECISION"
+FAST_VARIABLE = "GRAPHENGINE_FAST"
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 _TRUTHS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
 @dataclass(frozen=True, slots=True)
 class Numerics:
-    """`deterministic` has torch refuse what gives other bits each time, `precision` is of float32 products."""
+    """`deterministic` has torch refuse what gives other bits each time, `precision` is of float32 products.
+
+    `fast` computes less exactly where that is quicker.
+    """
 
     deterministic: bool = False
     precision: Precision = "highest"
+    fast: bool = False
 
     def parts(self) -> dict[str, str]:
         """What of it stands in keys, by name."""
-        return {"deterministic": "yes" if self.deterministic else "no", "float32_precision": self.precision}
+        parts = {"deterministic": "yes" if self.deterministic else "no", "float32_precision": self.precision}
+        return {**parts, "fast": "yes"} if self.fast else parts
 
     def apply(self) -> None:
         """Set torch accordingly; about a microsecond.
@@ -55,30 +61,37 @@ class Numerics:
             if self.deterministic:
                 os.environ.setdefault(_CUBLAS, ":4096:8")  # else cuBLAS refuses to be deterministic
             torch.use_deterministic_algorithms(self.deterministic)
-        torch.set_float32_matmul_precision(self.precision)
+        torch.set_float32_matmul_precision("high" if self.fast and self.precision == "highest" else self.precision)
+        torch.backends.cuda.matmul.allow_fp16_accumulation = self.fast
         if torch.get_default_dtype() is not torch.float32:
             torch.set_default_dtype(torch.float32)
         cudnn = torch.backends.cudnn
-        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = self.deterministic, False, True
+        searches = self.fast and not self.deterministic
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = self.deterministic, searches, True
 
 
 #: As torch computes when nobody changed anything.
 AS_IMPORTED = Numerics()
 
 
-def read_numerics(environ: Mapping[str, str]) -> Numerics:
-    """What the environment variables choose.
+def read_numerics(environ: Mapping[str, str], *, fast: bool = False) -> Numerics:
+    """What the environment variables choose; `fast` may be asked for there or here.
 
     Raises:
         SettingsError: a value is none of those that there are.
     """
-    chosen = environ.get(DETERMINISTIC_VARIABLE, "").strip().lower()
-    if chosen not in _TRUTHS:
-        raise SettingsError(f"{DETERMINISTIC_VARIABLE} is {chosen!r}", hint="set it to 1 or 0")
+    deterministic, quick = (_truth(environ, name) for name in (DETERMINISTIC_VARIABLE, FAST_VARIABLE))
     wanted = environ.get(PRECISION_VARIABLE, "").strip().lower() or AS_IMPORTED.precision
     for precision in get_args(Precision):
         if wanted == precision:
-            return Numerics(_TRUTHS[chosen], precision)
+            return Numerics(deterministic, precision, fast or quick)
     raise SettingsError(
         f"{PRECISION_VARIABLE} is {wanted!r}", hint=f"set it to {' or '.join(get_args(Precision))}"
     )
+
+
+def _truth(environ: Mapping[str, str], name: str) -> bool:
+    chosen = environ.get(name, "").strip().lower()
+    if chosen not in _TRUTHS:
+        raise SettingsError(f"{name} is {chosen!r}", hint="set it to 1 or 0")
+    return _TRUTHS[chosen]

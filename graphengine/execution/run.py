@@ -105,6 +105,7 @@ class Run:
             self._emit,
             self.hooks.numerics,
             self.options.previews,
+            self.hooks.memory,
         )
 
     def execute(self) -> RunResult:

@@ -87,7 +87,8 @@ class NodeContext:
     """What a node may know of the run it is called in.
 
     The defaults make a context that tests can use as it is. `prompt_id` names the run, `list_index` counts the
-    calls of a node that is given lists. `memory` knows which models are loaded. `previews` is how samplers show
+    calls of a node that is given lists. `memory` knows which models are loaded. `fast` asks to compute
+    quicker and less exactly. `previews` is how samplers show
     their steps.
     """
 
@@ -100,6 +101,7 @@ class NodeContext:
     prompt_id: str = ""
     list_index: int | None = None
     memory: DeviceMemory = field(default_factory=DeviceMemory)
+    fast: bool = False
     previews: PreviewMethod = "auto"
 
     @property

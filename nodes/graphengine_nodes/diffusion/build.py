@@ -15,7 +15,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from graphengine.node.api import ModelError
+from graphengine.node.api import ModelError, current_context
+from graphengine.node.processor import has_bfloat16
 
 from . import detect
 from .checkpoint import Checkpoint, TensorInfo
@@ -36,9 +37,15 @@ _NAMED = 4  # how many tensors an error names
 
 
 def compute_dtype(device: str, stored: torch.dtype) -> torch.dtype:
-    """What a UNet computes in: half precision on a CUDA device when the file has it, float32 everywhere else."""
-    half = stored in (torch.float16, torch.bfloat16)
-    return stored if half and torch.device(device).type == "cuda" else torch.float32
+    """What a network computes in: half precision on a CUDA device when the file has it, float32 everywhere else.
+
+    Where the user asks for speed, bfloat16 on processors that have instructions for it.
+    """
+    kind, context = torch.device(device).type, current_context.get()
+    if kind == "cuda" and stored in (torch.float16, torch.bfloat16):
+        return stored
+    is_asked = context is not None and context.fast
+    return torch.bfloat16 if kind == "cpu" and is_asked and has_bfloat16() else torch.float32
 
 
 def module_shapes(part: Mapping[str, TensorInfo], names: Mapping[str, str]) -> Shapes:

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from graphengine.errors import ModelError
+from graphengine.node.api import NodeContext, current_context
+from graphengine_nodes.diffusion import build
 from graphengine_nodes.diffusion.build import Component, assign_weights, compute_dtype
 from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
 from graphengine_nodes.diffusion.detect import ClipConfig
@@ -168,3 +170,17 @@ def test_no_network_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     load_model(saved(tmp_path, UNET), "cpu").network.load()
     with torch.device("meta"):
         assert ClipText(ClipConfig(49408, 77, 64, 256, 1), "gelu", projection=None, transposed=False) is not None
+
+
+def test_a_user_who_asks_for_speed_gets_bfloat16_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = current_context.set(NodeContext(fast=True))
+    try:
+        monkeypatch.setattr(build, "has_bfloat16", lambda: True)
+        assert compute_dtype("cpu", torch.float16) == torch.bfloat16
+        monkeypatch.setattr(build, "has_bfloat16", lambda: False)
+        assert compute_dtype("cpu", torch.float16) == torch.float32
+    finally:
+        current_context.reset(token)
+    assert compute_dtype("cpu", torch.float16) == torch.float32

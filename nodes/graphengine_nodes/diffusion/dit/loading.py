@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphengine.node.api import ModelError
+from graphengine_nodes.diffusion.build import compute_dtype
 from graphengine_nodes.diffusion.checkpoint import DTYPES, Checkpoint, TensorInfo
 from graphengine_nodes.diffusion.weights import Change, Component, Place
 
@@ -41,9 +42,12 @@ def stored_dtype(part: Part) -> torch.dtype:
 
 
 def working_dtype(device: str, stored: torch.dtype) -> torch.dtype:
-    """What a transformer computes in: on a CUDA device half precision as stored, else bfloat16; else float32."""
+    """What a transformer computes in: on a CUDA device half precision as stored, else bfloat16; else float32.
+
+    Where the user asks for speed: as `compute_dtype` has it.
+    """
     if torch.device(device).type != "cuda":
-        return torch.float32
+        return compute_dtype(device, stored)
     return stored if stored in (torch.float16, torch.bfloat16) else torch.bfloat16
 
 
