@@ -350,6 +350,22 @@ def test_parameters_are_set_as_packs_set_them() -> None:
     assert table.timestep(torch.tensor([2.1])).tolist() == [1.0]
 
 
+@pytest.mark.parametrize("scheduler", samplers.SCHEDULER_NAMES)
+@pytest.mark.parametrize("flow", [False, True])
+def test_schedules_take_the_levels_that_packs_see(scheduler: str, flow: bool) -> None:
+    known, foreign = a_model().clone(), a_model().clone()
+    levels = FlowSampling.shifted(1.0) if flow else DiscreteSampling.linear()
+    known.add_object_patch("model_sampling", levels)
+    foreign.add_object_patch(
+        "model_sampling",
+        made(*(("ModelSamplingDiscreteFlow", "CONST") if flow else ("ModelSamplingDiscrete", "EPS"))),
+    )
+    expected = samplers.calculate_sigmas(levels, scheduler, 5)
+    for model in (known, foreign):
+        seen = model.get_model_object("model_sampling")
+        assert torch.equal(samplers.calculate_sigmas(seen, scheduler, 5), expected)
+
+
 def test_times_are_shifted() -> None:
     assert model_sampling.time_snr_shift(3.0, 0.5) == 0.75
     assert model_sampling.time_snr_shift(1.0, 0.5) == 0.5

@@ -73,6 +73,16 @@ class PackMethods:
         numbers = sum(math.prod(shape) for shape in shapes)
         return numbers * self.model_dtype().itemsize
 
+    @property
+    def size(self) -> int:
+        """Bytes of the weights."""
+        return self.model_size()
+
+    def set_model_compute_dtype(self, dtype: torch.dtype) -> None:
+        """Choose what the network computes in."""
+        component = self.network.component.with_dtype(dtype)
+        self._set("network", self.network.with_component(component))
+
     def is_clone(self, other: Any) -> bool:
         """Whether both have the same network, weights included."""
         return isinstance(other, PackMethods) and other.network is self.network

@@ -106,8 +106,15 @@ def test_a_patch_of_another_kind_is_named(patch: Any, model: DiffusionModel) -> 
         model.clone().add_patches({NAME: patch})
 
 
+def test_a_pack_chooses_the_precision(model: DiffusionModel) -> None:
+    half = model.clone()
+    half.set_model_compute_dtype(torch.float16)
+    assert half.model_dtype() == torch.float16
+    assert half.size == model.size // 2
+
+
 def test_a_model_knows_its_size(model: DiffusionModel) -> None:
-    assert model.model_size() == (3 * 6 + 6) * 4
+    assert model.size == model.model_size() == (3 * 6 + 6) * 4
     assert model.model_dtype() == torch.float32
     assert model.is_clone(model.clone())
     assert not model.is_clone(patched(model, (None,)))
