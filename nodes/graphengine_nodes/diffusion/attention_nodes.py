@@ -1,4 +1,4 @@
-"""The nodes that scale the projections of attention layers. What comes in is left as it is.
+"""The nodes that scale the projections of a UNet's attention layers. The model that comes in is left as it is.
 
 Definitions are read without running anything, so this module imports no torch; the functions it calls are imported
 where a node runs.
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .model import DiffusionModel
-    from .text_encode import TextEncoder
     from .weights import Change, Component
 
 # Any throughout: INPUT_TYPES is ComfyUI's open-ended form.
@@ -37,7 +36,7 @@ def _factors(*names: str) -> dict[str, Any]:
 
 class _MultiplyNode:
     CATEGORY = "_for_testing/attention_experiments"
-    RETURN_TYPES: tuple[str, ...] = ("MODEL",)
+    RETURN_TYPES = ("MODEL",)
     FUNCTION = "patch"
     RESOURCES = ()
     EXPERIMENTAL = True
@@ -70,27 +69,6 @@ class UNetCrossAttentionMultiply(_MultiplyNode):
         return (_multiplied(model, "attn2", q, k, v, out),)
 
 
-class CLIPAttentionMultiply(_MultiplyNode):
-    """A CLIP text encoder whose attention has other weights."""
-
-    RETURN_TYPES = ("CLIP",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The inputs, in ComfyUI's form."""
-        return {"required": {"clip": ("CLIP", {}), **_factors("q", "k", "v", "out")}}
-
-    def patch(self, clip: TextEncoder, q: float, k: float, v: float, out: float) -> tuple[TextEncoder]:
-        """CLIP with the queries, keys, values and outputs of its layers times these."""
-        projections = {"q_proj": q, "k_proj": k, "v_proj": v, "out_proj": out}
-        factors = {f"self_attn.{end}": factor for end, factor in projections.items()}
-        changed = {
-            name: component.patched(scaled_weights(component, factors))
-            for name, component in clip.components().items()
-        }
-        return (clip.with_components(changed),)
-
-
 class UNetTemporalAttentionMultiply(_MultiplyNode):
     """A UNet whose attention within frames, and between them where it has such, has other outputs."""
 
@@ -116,7 +94,6 @@ class UNetTemporalAttentionMultiply(_MultiplyNode):
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "UNetSelfAttentionMultiply": UNetSelfAttentionMultiply,
     "UNetCrossAttentionMultiply": UNetCrossAttentionMultiply,
-    "CLIPAttentionMultiply": CLIPAttentionMultiply,
     "UNetTemporalAttentionMultiply": UNetTemporalAttentionMultiply,
 }
 

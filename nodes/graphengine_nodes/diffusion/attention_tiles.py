@@ -51,8 +51,9 @@ def numbers_of_tiles(size: int, smallest: int, options: int) -> list[int]:
 class CutIntoTiles:
     """An attn1 patch for the levels of a UNet down to max_depth.
 
-    tile_size: the smallest side of a tile in pixels. swap_size: how many sizes of tiles are chosen from at random,
-    so that seams do not stay in one place. scale_depth: tiles of deeper levels cover as much of the picture.
+    tile_size: the smallest side of a tile in pixels. swap_size: one of so many sizes of tiles, the smallest ones
+    but the last, is taken at random, so that seams do not stay in one place; below 3 it is the smallest.
+    scale_depth: tiles of deeper levels cover as much of the picture.
     """
 
     tile_size: int
@@ -91,10 +92,10 @@ def join_tiles(n: Tensor, options: MutableMapping[str, Any]) -> Tensor:
 
 
 def _chosen(numbers: list[int], options: Mapping[str, Any]) -> int:
-    """One of the numbers, by the random numbers of the run, which are the same in each."""
-    if len(numbers) == 1:
+    """One of the numbers but the last, by the random numbers of the run, which are the same in each."""
+    if len(numbers) < 3:
         return numbers[0]
     memory = options.get("memory", {})
     if _TILES not in memory:
         memory[_TILES] = torch.Generator().manual_seed(_SEED)
-    return numbers[int(torch.randint(len(numbers), (1,), generator=memory[_TILES]))]
+    return numbers[int(torch.randint(len(numbers) - 1, (1,), generator=memory[_TILES]))]

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from graphengine.node.api import ModelError
 from graphengine_nodes.diffusion.attention_nodes import (
-    CLIPAttentionMultiply,
     UNetCrossAttentionMultiply,
     UNetSelfAttentionMultiply,
     UNetTemporalAttentionMultiply,
@@ -73,20 +72,6 @@ def test_within_frames_the_outputs_are_multiplied(model: DiffusionModel) -> None
         name = f"{BLOCK}.{attention}.to_out.0.weight"
         torch.testing.assert_close(after.weight(name), before.weight(name) * factor)
     assert len(after.changed) == 2 * 2 * 7
-
-
-def test_every_tower_of_a_text_encoder_is_multiplied(tmp_path: Path) -> None:
-    shapes = {
-        f"encoder.layers.0.{name}.weight": (2, 2) for name in ("self_attn.q_proj", "self_attn.out_proj", "mlp.fc1")
-    }
-    clip = weight_cases.clip(
-        l=weight_cases.component(tmp_path, shapes), g=weight_cases.component(tmp_path, shapes)
-    )
-    [patched] = CLIPAttentionMultiply().patch(clip, q=2.0, k=3.0, v=3.0, out=1.0)
-    for name, component in patched.components().items():
-        assert component.changed == {"encoder.layers.0.self_attn.q_proj.weight"}
-        [changed] = component.changed
-        torch.testing.assert_close(component.weight(changed), clip.components()[name].weight(changed) * 2)
 
 
 # Differential diffusion

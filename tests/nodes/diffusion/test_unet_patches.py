@@ -227,6 +227,21 @@ def test_tiles_of_deeper_levels_may_cover_as_much_of_the_picture() -> None:
     assert len(cut(n, n, n, {"original_shape": [1, 4, 16, 8]})[0]) == 1
 
 
+def test_the_size_of_tiles_is_drawn_when_there_are_several() -> None:
+    n, options = torch.rand(1, 12 * 12, 2), {"original_shape": [1, 4, 12, 12]}
+    for swap_size, numbers in ((2, {3}), (4, {3, 2})):
+        cut = CutIntoTiles(tile_size=32, swap_size=swap_size, max_depth=0, scale_depth=False)
+        memory: dict[str, Any] = {}
+        drawn = set()
+        for _ in range(20):
+            given: dict[str, Any] = {**options, "memory": memory}
+            cut(n, n, n, given)
+            grid = given["attention_tiles"]
+            drawn |= {grid.rows, grid.columns}
+        # sides of 4, 6 and 12 cells fit; the whole is never drawn
+        assert drawn == numbers
+
+
 def test_attention_within_one_tile_is_attention(model: DiffusionModel) -> None:
     [whole] = HyperTile().patch(model, tile_size=2048, swap_size=2, max_depth=2, scale_depth=False)
     torch.testing.assert_close(asked(whole), asked(model))
