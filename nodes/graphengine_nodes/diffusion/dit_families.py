@@ -27,6 +27,7 @@ _TEXTS: Mapping[str, loading.TextKind] = {
     "z_image": loading.Z,
     "hunyuan_video": loading.HUNYUAN,
     "hidream": loading.HIDREAM_I1,
+    "aura_flow": loading.AURA_FLOW,
     "cosmos": loading.COSMOS,
 }
 """Which towers a whole checkpoint of a family may hold."""

@@ -235,6 +235,12 @@ def test_aura_flow_computes_what_diffusers_computes(tmp_path: Path) -> None:
     assert close(asked(loaded(tmp_path, shapes), x, SIGMA, CONTEXT), expected)
 
 
+@pytest.mark.parametrize("make", [tiny_dit_others.lumina2, tiny_dit_others.z_image])
+def test_a_text_may_be_longer_than_those_of_training(make: Callable[[], Shapes], tmp_path: Path) -> None:
+    model = loaded(tmp_path, make())
+    assert asked(model, randn(1, 16, 4, 4), SIGMA, randn(1, 1100, 48)).isfinite().all()
+
+
 FAMILIES: dict[str, tuple[Callable[[], Shapes], tuple[int, ...]]] = {
     "chroma": (tiny_dit_others.chroma, (1, 16, 6, 5)),
     "lumina2": (tiny_dit_others.lumina2, (1, 16, 6, 5)),

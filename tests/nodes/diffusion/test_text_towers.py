@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
+from graphengine.node.api import NodeContext, current_context
 from graphengine.node.folders import Folders
 from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
 from graphengine_nodes.diffusion.prompt import ChunkForm
@@ -22,6 +23,7 @@ from graphengine_nodes.diffusion.text_towers.language_model import (
     LanguageKind,
     language_tower,
 )
+from graphengine_nodes.diffusion.text_towers.loading import AURA_FLOW, load_from_checkpoint
 from graphengine_nodes.diffusion.text_towers.t5 import T5_FORM, T5Tower, t5_tower
 from graphengine_nodes.diffusion.text_towers.vocabularies import (
     no_tokenizer,
@@ -192,6 +194,24 @@ def test_gemma_begins_with_its_start_token_and_uses_the_layer_before_the_last(tm
     chunks = text.tokens("(a:1.5)b")
     assert chunks == [[(2, 1.0), (97, 1.5), (98, 1.0)]]
     assert text.encode(chunks).states.shape == (1, 3, 64)
+
+
+def test_a_whole_checkpoint_finds_the_vocabulary_of_its_tower_when_a_node_runs(tmp_path: Path) -> None:
+    shapes = {f"text_encoders.pile_t5xl.transformer.{n}": s for n, s in tiny_text.t5(own_positions=True).items()}
+    encoder = load_from_checkpoint(file(tmp_path, shapes), AURA_FLOW, "cpu", lambda _: None)
+    assert encoder is not None
+    with pytest.raises(ModelError, match="the vocabulary of 'pile_t5' is missing"):
+        encoder.encode("a photo")
+    (tmp_path / "pile_t5").mkdir()
+    (tmp_path / "pile_t5/tokenizer.json").write_text(vocabularies._read("t5_tokenizer.json"))
+    token = current_context.set(NodeContext(folders=Folders(models={"tokenizers": (tmp_path,)})))
+    try:
+        states = encoder.encode("a photo").states
+    finally:
+        current_context.reset(token)
+    assert states.shape == (1, 256, 64)
+    assert states[0, 3].any()
+    assert not states[0, 4].any()  # "▁", "a", "▁photo" and the end token count
 
 
 def test_the_vocabulary_in_a_file_is_used(tmp_path: Path) -> None:

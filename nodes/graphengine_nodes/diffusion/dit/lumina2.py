@@ -62,7 +62,7 @@ class Lumina2(Architecture):
             "multiple_of": 1,
             "ffn_dim_multiplier": (inner + 0.5) / (4 * width),  # half a row against rounding down
             "axes_dim_rope": (head // 3,) * 3,
-            "axes_lens": (300, 512, 512),
+            "axes_lens": (4096, 1024, 1024),  # tables of positions; a longer one changes nothing
             "cap_feat_dim": read.shape("cap_embedder.1.weight", 2)[1],
         }
 

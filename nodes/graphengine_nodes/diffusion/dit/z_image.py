@@ -53,6 +53,7 @@ class ZImage(Architecture):
             "n_kv_heads": read.heads(width, head),
             "cap_feat_dim": read.shape("cap_embedder.1.weight", 2)[1],
             "axes_dims": [head - 2 * side, side, side],
+            "axes_lens": [4096, 1024, 1024],  # tables of positions; a longer one changes nothing
         }
 
     def destinations(self, read: Reader, config: Config) -> dict[str, tuple[Destination, ...]]:

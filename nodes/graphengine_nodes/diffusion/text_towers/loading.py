@@ -21,7 +21,9 @@ from graphengine_nodes.diffusion.towers import SD1_L, SDXL_G, SDXL_L, ClipKind, 
 from .joins import join_flux, join_hidream, join_hunyuan_video, join_sd3
 from .language_model import HIDREAM, HUNYUAN_VIDEO, LUMINA2, QWEN_IMAGE, Z_IMAGE, LanguageKind, language_tower
 from .t5 import END, PAD, Attention, t5_tower
-from .vocabularies import FindTokenizer, no_tokenizer, t5_tokenizer, umt5_tokenizer
+from .vocabularies import FindTokenizer, no_tokenizer, t5_tokenizer, tokenizers_of_the_run, umt5_tokenizer
+
+_PILE_END, _PILE_PAD = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,21 @@ def _t5(least: int, attention: Attention = "all", *, own_positions: bool = False
     return make
 
 
+def _pile_t5(source: TowerSource) -> Tower:
+    """Pile-T5-XL, which has the vocabulary of Llama 2 with other special tokens."""
+    form = ChunkForm(start=None, end=_PILE_END, pad=_PILE_PAD, length=None, least=256)
+    return t5_tower(
+        source.checkpoint,
+        source.part,
+        lambda: source.tokenizers("pile_t5"),
+        source.device,
+        form=form,
+        attention="zeroed",
+        files=source.embeddings,
+        key="pile_t5xl",
+    )
+
+
 def _language(kind: LanguageKind) -> MakeTower:
     return lambda source: language_tower(source.checkpoint, source.part, kind, source.device, source.tokenizers)
 
@@ -91,6 +108,7 @@ CHROMA = TextKind({"t5xxl": ("t5", _t5(1))})
 PIXART = TextKind({"t5xxl": ("t5", _t5(1, "told"))})
 LTX_VIDEO = TextKind({"t5xxl": ("t5", _t5(128, "told"))})
 MOCHI = TextKind({"t5xxl": ("t5", _t5(256, "told"))})
+AURA_FLOW = TextKind({"pile_t5xl": ("umt5", _pile_t5)})
 COSMOS = TextKind({"t5xxl": ("t5", _t5(512, "zeroed"))})
 WAN = TextKind({"umt5xxl": ("umt5", _t5(512, "zeroed", own_positions=True))})
 QWEN = TextKind({"qwen25_7b": ("qwen2", _language(QWEN_IMAGE))})
@@ -208,7 +226,7 @@ def load_from_checkpoint(
         prefix = f"text_encoders.{kind.prefixes.get(name, name)}."
         part = checkpoint.part(f"{prefix}transformer.") or checkpoint.part(prefix)
         if part:
-            sources[mark] = TowerSource(checkpoint, part, device, embeddings)
+            sources[mark] = TowerSource(checkpoint, part, device, embeddings, tokenizers_of_the_run)
     if not sources or not _suits(kind, set(sources)):
         return None
     return _encoder(kind, sources)

@@ -60,7 +60,7 @@ class T5Tower:
         encoded = encode_chunks(chunks, self.form, self._run)
         if self.attention != "told":
             return encoded
-        mask = _until_end([[token for token, _ in chunk] for chunk in chunks])
+        mask = _until_end([[token for token, _ in chunk] for chunk in chunks], self.form.end)
         return replace(encoded, options={"attention_mask": mask.reshape(1, -1)})
 
     def with_component(self, component: Component) -> Self:
@@ -85,7 +85,7 @@ class T5Tower:
             for place, token in enumerate(chunk):
                 if not isinstance(token, int):
                     vectors[row, place] = token.to(vectors)
-        mask = torch.ones_like(ids) if self.attention == "all" else _until_end(chunks)
+        mask = torch.ones_like(ids) if self.attention == "all" else _until_end(chunks, self.form.end)
         mask = mask.to(device)
         states: Tensor = module(inputs_embeds=vectors, attention_mask=mask).last_hidden_state
         if self.attention == "zeroed":
@@ -93,11 +93,11 @@ class T5Tower:
         return states.float().cpu(), None
 
 
-def _until_end(chunks: Sequence[Sequence[Token]]) -> Tensor:
+def _until_end(chunks: Sequence[Sequence[Token]], end: int | None) -> Tensor:
     """1 for tokens up to the first end token, (B, T)."""
     masks = []
     for chunk in chunks:
-        ends = (place for place, token in enumerate(chunk) if isinstance(token, int) and token == END)
+        ends = (place for place, token in enumerate(chunk) if isinstance(token, int) and token == end)
         last = next(ends, len(chunk) - 1)
         masks.append([int(place <= last) for place in range(len(chunk))])
     return torch.tensor(masks)

@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from graphengine.node.api import Folders, ModelError
+from graphengine.node.api import Folders, ModelError, current_context
 from graphengine_nodes.diffusion.tokenizer import Tokenize, byte_symbols
 
 #: The vocabularies are part of what computes a conditioning.
@@ -99,6 +99,16 @@ def tokenizer_files(folders: Folders) -> FindTokenizer:
             ) from error
 
     return find
+
+
+def tokenizers_of_the_run(name: str) -> Tokenize:
+    """Looks a tokenizer up in the folders of the node that runs: for towers of whole checkpoints.
+
+    Raises:
+        ModelError: it is not there, or no node runs.
+    """
+    context = current_context.get()
+    return no_tokenizer(name) if context is None else tokenizer_files(context.folders)(name)
 
 
 def no_tokenizer(name: str) -> Tokenize:
