@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.dit.cosmos_sampling import CosmosSampling
 from graphengine_nodes.diffusion.families import load_model
 from graphengine_nodes.diffusion.ksampler import sample
 from graphengine_nodes.diffusion.model import DiffusionModel
@@ -235,6 +236,47 @@ def test_aura_flow_computes_what_diffusers_computes(tmp_path: Path) -> None:
     assert close(asked(loaded(tmp_path, shapes), x, SIGMA, CONTEXT), expected)
 
 
+@torch.no_grad()
+def test_cosmos_computes_what_the_pipeline_of_diffusers_computes(tmp_path: Path) -> None:
+    shapes = tiny_dit_others.cosmos()
+    state = converted("convert_cosmos_transformer_checkpoint_to_diffusers", tiny_dit.random_weights(shapes))
+    reference = module(
+        "CosmosTransformer3DModel",
+        state,
+        in_channels=17,  # with the channel of padding, which the pipeline adds
+        num_attention_heads=2,
+        attention_head_dim=32,
+        num_layers=2,
+        mlp_ratio=4.0,
+        text_embed_dim=48,
+        adaln_lora_dim=16,
+        rope_scale=(1.0, 4.0, 4.0),
+        concat_padding_mask=False,
+        extra_pos_embed_type=None,
+    )
+    x, sigma = randn(2, 16, 1, 8, 12), 3.0
+    model = loaded(tmp_path, {f"net.{name}": shape for name, shape in shapes.items()})
+    time = sigma / (sigma + 1)
+    shown = torch.cat([x * (1 - time), torch.zeros(2, 1, 1, 8, 12)], dim=1)
+    expected = (1 - time) * x - time * reference(shown, times(time), CONTEXT).sample
+    scaled = model.sampling.scale_input(times(sigma), x)
+    output = asked(model, scaled, sigma, CONTEXT)
+    assert close(model.sampling.denoised(times(sigma), output, x), expected)
+
+
+def test_the_noise_levels_of_cosmos_are_times_of_a_flow() -> None:
+    sampling = CosmosSampling.trained()
+    sigmas = torch.tensor([0.002, 1.0, 3.0, 80.0])
+    assert torch.allclose(sampling.sigma(sampling.timestep(sigmas)), sigmas)
+    assert float(sampling.sigma(torch.tensor(0.9999))) == 80.0
+    assert (float(sampling.sigmas[0]), float(sampling.sigmas[-1])) == pytest.approx((0.002, 80.0))
+    noise, latent = randn(1, 1, 2, 2), randn(1, 1, 2, 2, seed=2)
+    sigma = torch.tensor([3.0])
+    x = sampling.noise_scaling(sigma, noise, latent, max_denoise=True)
+    assert torch.allclose(sampling.scale_input(sigma, x), 0.25 * latent + 0.75 * noise)
+    assert torch.allclose(sampling.denoised(sigma, noise - latent, x), latent, atol=1e-6)
+
+
 @pytest.mark.parametrize("make", [tiny_dit_others.lumina2, tiny_dit_others.z_image])
 def test_a_text_may_be_longer_than_those_of_training(make: Callable[[], Shapes], tmp_path: Path) -> None:
     model = loaded(tmp_path, make())
@@ -250,6 +292,7 @@ FAMILIES: dict[str, tuple[Callable[[], Shapes], tuple[int, ...]]] = {
     "mochi": (tiny_dit_others.mochi, (1, 12, 2, 4, 5)),
     "ltxv": (tiny_dit_others.ltx_video, (1, 128, 2, 3, 3)),
     "aura_flow": (tiny_dit_others.aura_flow, (1, 4, 6, 5)),
+    "cosmos": (tiny_dit_others.cosmos, (1, 16, 1, 6, 5)),
 }
 
 

@@ -153,6 +153,29 @@ def ltx_video(width: int = 64, *, text: int = 48) -> Shapes:
     return shapes
 
 
+def cosmos(width: int = 64, *, text: int = 48) -> Shapes:
+    """Cosmos Predict2 with heads of 32; no layer has a bias."""
+    plain = {
+        "x_embedder.proj.1": (width, 68),
+        "t_embedder.1.linear_1": (width, width),
+        "t_embedder.1.linear_2": (3 * width, width),
+        "t_embedding_norm": (width,),
+        "final_layer.adaln_modulation.1": (16, width),
+        "final_layer.adaln_modulation.2": (2 * width, 16),
+        "final_layer.linear": (64, width),
+    }
+    for name in (f"blocks.{number}" for number in range(2)):
+        for part in ("self_attn", "cross_attn", "mlp"):
+            plain[f"{name}.adaln_modulation_{part}.1"] = (16, width)
+            plain[f"{name}.adaln_modulation_{part}.2"] = (3 * width, 16)
+        for part, size in (("self_attn", width), ("cross_attn", text)):
+            plain[f"{name}.{part}.q_proj"] = plain[f"{name}.{part}.output_proj"] = (width, width)
+            plain[f"{name}.{part}.k_proj"] = plain[f"{name}.{part}.v_proj"] = (width, size)
+            plain[f"{name}.{part}.q_norm"] = plain[f"{name}.{part}.k_norm"] = (32,)
+        plain[f"{name}.mlp.layer1"], plain[f"{name}.mlp.layer2"] = (4 * width, width), (width, 4 * width)
+    return {f"{name}.weight": shape for name, shape in plain.items()}
+
+
 def aura_flow(width: int = 256, *, text: int = 48) -> Shapes:
     """AuraFlow with one block of each kind and one head of 256."""
     shapes = linear("init_x_linear", width, 16) | mlp("t_embedder.mlp", "0", "2", 256, width, width)

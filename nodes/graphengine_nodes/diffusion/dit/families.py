@@ -13,6 +13,7 @@ from graphengine_nodes.diffusion.model import DiffusionModel
 from .architecture import Architecture, TransformerNetwork
 from .aura_flow import AuraFlow
 from .chroma import Chroma
+from .cosmos import CosmosPredict2
 from .flux import Flux
 from .hidream import HiDream
 from .hunyuan_video import HunyuanVideo
@@ -39,6 +40,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     LTXVideo(),
     Lumina2(),
     AuraFlow(),
+    CosmosPredict2(),
 )
 """The first that matches is taken."""
 
