@@ -26,6 +26,7 @@ from typing import Any
 from graphengine.engine import Engine
 from graphengine.errors import ValidationFailed
 from graphengine.node.folders import Folders
+from graphengine.packs.project import TrustPolicy
 from graphengine.settings import Settings
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 
@@ -196,7 +197,12 @@ class World:
         )
         cache, packs = self.root / "cache", (self.root / "custom_nodes",)
         settings = Settings(
-            folders=folders, custom_nodes=packs, cache=cache, packs=cache / "packs", device=self.device
+            folders=folders,
+            custom_nodes=packs,
+            cache=cache,
+            packs=cache / "packs",
+            device=self.device,
+            trust=TrustPolicy(everything=True),
         )
         workflow = Workflow(
             {

@@ -29,6 +29,9 @@ from graphengine.execution.executor import LocalExecutor
 from graphengine.node.comfy_classes import define
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
+from graphengine.packs.discover import custom_packs
+from graphengine.packs.project import TrustPolicy, read_project
+from graphengine.packs.trust import Trust, trust_packs
 from graphengine.provenance.folder import RecordFolder
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 
@@ -82,6 +85,7 @@ def write(place: Path, workflow: Workflow) -> None:
     """The workflow as the file that the commands read, and the pack beside it."""
     (place / "custom_nodes").mkdir()
     (place / "custom_nodes" / "chain.py").write_text(PACK)
+    trust_packs(read_project(place), Trust(TrustPolicy()), custom_packs([place / "custom_nodes"]))
     document = {
         node_id: {
             "class_type": node.class_type,

@@ -59,6 +59,7 @@ class Server:
         """Start, and return when it answers."""
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "graphengine.cli", "serve", "--base-dir", str(self.folder)),
+            *("--trust", "load_test"),
             *("--cache", str(self.folder / "cache"), "--port", str(self.port), "--cpu"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

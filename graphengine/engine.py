@@ -6,7 +6,7 @@ result = engine.run(engine.read(path).workflow)
 ```
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from graphengine.execution.hidden import RunExtra
 from graphengine.execution.hooks import RunHooks, never, silent
 from graphengine.execution.keys import NodeKeys
 from graphengine.execution.known import KnownNodes
+from graphengine.execution.model_budget import model_budget
 from graphengine.execution.numerics import AS_IMPORTED, Numerics
 from graphengine.execution.policy import RunOptions
 from graphengine.execution.result import RunResult
@@ -40,13 +41,22 @@ from graphengine.graph.plan import Plan, make_plan
 from graphengine.graph.validate import output_nodes, runnable_targets, validate
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
+from graphengine.node.memory import DeviceMemory
 from graphengine.node.registry import NodeRegistry
-from graphengine.packs.definitions import IndexedClass, PackDefinitions, SeenByPacks
+from graphengine.packs.definitions import PackDefinitions, SeenByPacks
 from graphengine.packs.discover import Pack, custom_packs, installed_packs
 from graphengine.packs.load import LoadedPack
+from graphengine.packs.pack_problems import (
+    indexed_class,
+    pack_problem,
+    unless_outdated,
+    unless_provided,
+    untrusted_packs,
+)
 from graphengine.packs.records import Records
 from graphengine.packs.shipped import with_shipped_models
 from graphengine.packs.stand_ins import Surroundings
+from graphengine.packs.trust import Trust
 from graphengine.provenance.folder import RecordFolder
 from graphengine.recording import recorded
 from graphengine.settings import Settings
@@ -61,7 +71,8 @@ class Engine:
 
     What nodes take and give is known from the index of their packs. Packs in `custom_nodes` run code of strangers
     when they are imported, so only `run` imports them (or `load_packs`): when one of their nodes is called, or
-    when a pack that the workflow names has no index. Installed packs without an index are imported at once.
+    when a pack that the workflow names has no index; and only those that `Settings.trust` allows, by default none.
+    Installed packs without an index are imported at once.
     """
 
     registry: NodeRegistry
@@ -74,6 +85,7 @@ class Engine:
     packs: PackDefinitions = field(default_factory=PackDefinitions)
     records: RecordFolder | None = None
     numerics: Numerics = AS_IMPORTED
+    memory: DeviceMemory = field(default_factory=DeviceMemory)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Engine":
@@ -84,7 +96,8 @@ class Engine:
             PackError: an installed pack cannot be loaded.
         """
         installed, custom = installed_packs(), custom_packs(settings.custom_nodes)
-        packs = PackDefinitions([*installed, *custom], Records(settings.packs))
+        records = Records(settings.packs)
+        packs = PackDefinitions([*installed, *custom], records, Trust(settings.trust, records))
         known = [packs.readable(pack) or packs.load(pack) for pack in installed]
         loaded = (pack for pack in known if isinstance(pack, LoadedPack))
         registry = NodeRegistry((definition for pack in loaded for definition in pack.definitions), packs)
@@ -103,6 +116,7 @@ class Engine:
             packs=packs,
             records=RecordFolder(settings.cache / "runs") if settings.cache is not None else None,
             numerics=settings.numerics,
+            memory=DeviceMemory(model_budget(settings.model_memory)),
         )
 
     def read(self, path: Path, wanted: DocumentKind | None = None) -> Conversion:
@@ -124,10 +138,14 @@ class Engine:
         problems = with_sources(found, workflow, self.folders)
         unknown = {p.class_type for p in problems if p.code == "unknown_node" and p.class_type is not None}
         providers = {name: pack for pack, names in self._named(unknown).items() for name in names}
-        problems = [_unless_outdated(problem, self.registry) for problem in problems]
-        if not providers:
-            return problems
-        return [_unless_provided(problem, providers) for problem in problems]
+        problems = [unless_outdated(problem, self.registry) for problem in problems]
+        if providers:
+            problems = [unless_provided(problem, providers, self.packs.trust) for problem in problems]
+        return [*self._untrusted(node.class_type for node in workflow.nodes.values()), *problems]
+
+    def _untrusted(self, class_types: Iterable[str]) -> list[Problem]:
+        """The packs known from an index that may not be imported."""
+        return untrusted_packs(dict.fromkeys(class_types), self.registry, self.packs.trust)
 
     def _named(self, class_types: Collection[str]) -> dict[Pack, set[str]]:
         """The custom packs whose source names any of these node types, with those it names."""
@@ -192,7 +210,9 @@ class Engine:
             if not targets:
                 raise ValidationFailed(problems)
         plan = self._checked_plan(workflow, targets)
-        hooks = RunHooks(on_event, is_cancelled, self._choose_device, self._free_memory, self.numerics)
+        hooks = RunHooks(
+            on_event, is_cancelled, self._choose_device, self._free_memory, self.numerics, self.memory
+        )
         options = options or RunOptions()
         with self._executor_for(options) as executor:
             run = Run(
@@ -236,7 +256,8 @@ class Engine:
             plan = self._current_plan(workflow, targets)
         except ValidationFailed as failed:
             raise ValidationFailed([*broken, *with_sources(failed.problems, workflow, self.folders)]) from failed
-        if problems := check_by_nodes(plan):
+        definitions = (plan.graph.definitions[node_id].class_type for node_id in plan.steps)
+        if problems := self._untrusted(definitions) or check_by_nodes(plan):
             raise ValidationFailed(problems)
         return plan
 
@@ -288,6 +309,7 @@ class Engine:
 
     def _free_memory(self) -> None:
         self.store.free_memory()
+        self.memory.unload()
         free_accelerators()
 
     def close(self) -> None:
@@ -326,7 +348,7 @@ class Engine:
     def _load_doubted(self, problems: Iterable[Problem]) -> bool:
         """Import the packs of nodes that are wrong as an index tells, which may be old; whether there were any."""
         wrong = {p.class_type for p in problems if p.severity == "error" or p.code == "not_in_list"}
-        found = (_indexed_class(self.registry, name) for name in wrong if name is not None)
+        found = (indexed_class(self.registry, name) for name in wrong if name is not None)
         packs = {known.pack for known in found if known is not None}
         self._load(packs)
         return bool(packs)
@@ -338,7 +360,7 @@ class Engine:
             try:
                 loaded = self.packs.load(pack, Surroundings(self.folders, SeenByPacks(self.registry)))
             except PackError as error:
-                problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
+                problems.append(pack_problem(error))
                 continue
             problems.extend(loaded.problems)
             for definition in loaded.definitions:
@@ -349,43 +371,5 @@ class Engine:
                     self.packs.require_first(name, pack)
                     self.registry.add(definition)
                 except PackError as error:
-                    problems.append(Problem("broken_pack", error.message, hint=error.hint, severity="warning"))
+                    problems.append(pack_problem(error))
         return problems
-
-
-def _indexed_class(registry: NodeRegistry, class_type: str) -> IndexedClass | None:
-    definition = registry.get(class_type)
-    return definition.load if definition is not None and isinstance(definition.load, IndexedClass) else None
-
-
-def _unless_outdated(problem: Problem, registry: NodeRegistry) -> Problem:
-    """A value that is no choice of a node of a custom pack is a warning while only an index tells the choices."""
-    if problem.code != "not_in_list":
-        return problem
-    known = _indexed_class(registry, problem.class_type or "")
-    if known is None or known.pack.path is None:
-        return problem
-    return replace(
-        problem,
-        message=f"{problem.message} (as of when pack {known.pack.name!r} was indexed)",
-        hint=f"{problem.hint}; add --load-packs to ask the pack now",
-        severity="warning",
-    )
-
-
-def _unless_provided(problem: Problem, providers: Mapping[str, Pack]) -> Problem:
-    """An unknown node that a custom pack seems to define is a warning, since a run loads the pack; it may well be
-    the output node that is missed.
-    """
-    if problem.code == "no_output_node":
-        return replace(problem, severity="warning")
-    pack = providers.get(problem.class_type or "")
-    if problem.code != "unknown_node" or pack is None:
-        return problem
-    return replace(
-        problem,
-        code="pack_not_loaded",
-        message=f"its inputs were not checked: pack {pack.name!r} is loaded only by a run",
-        hint="run the workflow, or add --load-packs to run the pack's code now",
-        severity="warning",
-    )

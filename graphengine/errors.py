@@ -5,6 +5,8 @@
   x ValidationFailed          the workflow does not fit the node definitions
   x SettingsError             a folder, file or option the user gave cannot be used
   x PackError                 a node pack cannot be loaded
+    x InstallRefused          a pack or what it requires was not installed, and nothing was changed
+    x UntrustedPack           the project does not trust its code
   x FileRefused               a file named by a node input is missing, outside its folder or unreadable
   x ModelError                a model file cannot be used: damaged, of an unknown kind, a pickle
   x NodeExecutionError        a node raised while it ran
@@ -87,6 +89,14 @@ class SettingsError(GraphEngineError):
 
 class PackError(GraphEngineError):
     """A node pack cannot be loaded; the cause is `__cause__`."""
+
+
+class UntrustedPack(PackError):
+    """The project does not list a node pack as trusted, or its code is another one by now."""
+
+
+class InstallRefused(PackError):
+    """A pack or what it requires was not installed; packs and packages are as they were before."""
 
 
 class FileRefused(GraphEngineError):

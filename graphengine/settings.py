@@ -8,7 +8,7 @@ cache folder, and temporary pictures in `temp/` of that folder, because the outp
 import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -19,6 +19,7 @@ from graphengine.cache.remote_place import RemotePlace, remote_place
 from graphengine.errors import SettingsError
 from graphengine.execution.numerics import AS_IMPORTED, Numerics, read_numerics
 from graphengine.node.folders import Folders
+from graphengine.packs.project import Project, TrustPolicy, read_project
 
 #: Kinds of models that are looked for although their folder is not there yet, so that a hint can name the folder.
 MODEL_KINDS = (
@@ -54,7 +55,9 @@ class Settings:
     chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept in
     memory, None as many as there is room for in `memory_bytes`; what a run still needs is not counted, and models
     count little. `remote` is a cache shared with other machines, behind the disk store. `numerics`
-    is how torch computes.
+    is how torch computes. `trust` says which packs of `custom_nodes` may be imported, by default none; `project`
+    is what `graphengine.toml` says of packs. `model_memory` is how many bytes loaded models may take on a device,
+    None what the device allows.
     """
 
     folders: Folders = field(default_factory=Folders)
@@ -66,6 +69,13 @@ class Settings:
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     remote: RemotePlace | None = None
     numerics: Numerics = AS_IMPORTED
+    model_memory: int | None = None
+    trust: TrustPolicy = field(default_factory=TrustPolicy)
+    project: Project = field(default_factory=Project)
+
+    def trusting(self, packs: Iterable[str], *, changed: bool = False) -> "Settings":
+        """The same with these custom packs trusted as they are now, `changed` with listed ones that changed."""
+        return replace(self, trust=self.project.trust(packs, changed=changed))
 
 
 def load_settings(
@@ -81,6 +91,8 @@ def load_settings(
     device: str | None = None,
     memory_entries: int | None = None,
     memory_budget: str | None = None,
+    model_memory: str | None = None,
+    fast: bool = False,
     extra_model_paths: Path | None = None,
     remote_cache: str | None = None,
     remote_readonly: bool = False,
@@ -93,27 +105,26 @@ def load_settings(
     `GRAPHENGINE_CACHE` and `GRAPHENGINE_REMOTE_CACHE`, the defaults of `cache` and `remote_cache`,
     `GRAPHENGINE_REMOTE_KEY`, and what `read_numerics` reads. With `no_cache` nothing is shared either;
     `runs_nothing` only opens no store of outputs. `extra_model_paths` is read in place of the base folder's
-    `extra_model_paths.yaml`. Nothing is created
-    here.
+    `extra_model_paths.yaml`. Custom packs are trusted that the base
+    folder's `graphengine.toml` lists. Nothing is created here.
 
     Raises:
         SettingsError: a folder the user named is not there, `extra_model_paths.yaml` cannot be read, the device
             has no such name, the shared cache cannot be used, or a variable has no such value.
     """
-    base = _existing(base_dir, "base") if base_dir else Path.cwd()
+    project = read_project(base := _existing(base_dir, "base") if base_dir else Path.cwd())
     extra = _read_extra_model_paths(_existing_file(extra_model_paths) or base / EXTRA_MODEL_PATHS, environ)
     model_roots = [_existing(path, "models") for path in models] or [base / "models"]
     packs = [_existing(path, "custom nodes") for path in custom_nodes]
     cache_root = cache or _default_cache(environ)
     inputs = [_existing(input, "input") if input else base / "input"]
-    if workflow is not None:
-        inputs.append(_absolute(workflow).parent / "input")
+    inputs += [] if workflow is None else [_absolute(workflow).parent / "input"]
     return Settings(
         folders=Folders(
-            input=tuple(dict.fromkeys(inputs)),
-            output=_not_a_file(output, "output") if output else base / "output",
-            temp=_absolute(cache_root) / "temp",
-            models=_model_folders(model_roots, extra),
+            tuple(dict.fromkeys(inputs)),
+            _not_a_file(output, "output") if output else base / "output",
+            _absolute(cache_root) / "temp",
+            _model_folders(model_roots, extra),
         ),
         custom_nodes=tuple(dict.fromkeys([*(packs or _if_there(base / "custom_nodes")), *extra.custom_nodes])),
         cache=None if no_cache or runs_nothing else _not_a_file(cache_root, "cache"),
@@ -122,7 +133,10 @@ def load_settings(
         memory_entries=memory_entries,
         memory_bytes=DEFAULT_MEMORY_BYTES if memory_budget is None else _bytes(memory_budget, "memory budget"),
         remote=None if no_cache else _remote(remote_cache, environ, readonly=remote_readonly),
-        numerics=read_numerics(environ),
+        numerics=read_numerics(environ, fast=fast),
+        model_memory=None if model_memory is None else _bytes(model_memory, "model memory"),
+        trust=project.trust(),
+        project=project,
     )
 
 

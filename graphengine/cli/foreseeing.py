@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphengine.cli.compute_options import FastOption
 from graphengine.cli.console import complain, problem_lines
 from graphengine.cli.draw import Drawing
 from graphengine.cli.files import write_whole
@@ -25,6 +26,7 @@ from graphengine.cli.options import (
 from graphengine.cli.overrides import apply_changes, find_node, read_changes, seed_changes
 from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.cli.run import SeedOption, SetOption, TargetOption
+from graphengine.cli.trust_options import TrustOption
 from graphengine.errors import SettingsError, ValidationFailed, node_label
 from graphengine.settings import load_settings
 from graphengine.workflow.models import Link, NodeId, Workflow
@@ -54,6 +56,8 @@ class Asked(OptionGroup):
     custom_nodes: CustomNodesOption = None
     cache: CacheOption = None
     device: DeviceOption = None
+    fast: FastOption = False
+    trust: TrustOption = None
     load_packs: LoadPacksOption = False
 
     def engine(self, file: Path) -> "Engine":
@@ -66,10 +70,11 @@ class Asked(OptionGroup):
             custom_nodes=self.custom_nodes or (),
             cache=self.cache,
             device=self.device,
+            fast=self.fast,
             workflow=file,
             environ=os.environ,
         )
-        return open_engine(settings)
+        return open_engine(settings.trusting(self.trust or ()))
 
     def workflow(self, engine: "Engine", file: Path) -> Workflow:
         """The workflow in the file with the changes made; warnings go to stderr.

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from graphengine.cli import nodes
+from graphengine.cli import nodes, nodes_trust
 
 #: Name, function and examples of each command: whoever adds one adds a line.
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("list", nodes.list_command, nodes.LIST_EXAMPLES),
     ("show", nodes.show_command, nodes.SHOW_EXAMPLES),
+    ("trust", nodes_trust.command, nodes_trust.EXAMPLES),
 )

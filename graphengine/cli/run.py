@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphengine.cli.check_pure import PurityOptions, checking_engine, tell_purity
+from graphengine.cli.compute_options import ComputeOptions
 from graphengine.cli.console import complain, problem_lines, say, say_json
 from graphengine.cli.event_lines import event_lines
 from graphengine.cli.interrupt import cancel_on_signals
@@ -37,6 +38,7 @@ from graphengine.cli.remote_options import RemoteOptions
 from graphengine.cli.summary import RunRecord, file_lines, summary_json, summary_lines
 from graphengine.cli.sweep import HowToSweep, sweep_workflow, tell_result
 from graphengine.cli.sweep_options import SweepOptions
+from graphengine.cli.trust_options import TrustOptions
 from graphengine.errors import GraphEngineError, RunCancelled, ValidationFailed, node_label
 from graphengine.execution.events import Event, Listener
 from graphengine.execution.policy import RunOptions
@@ -114,6 +116,8 @@ def command(
     node_timeout: TimeoutOption = None,
     retries: RetriesOption = 0,
     memory_budget: MemoryOption = None,
+    computing: ComputeOptions,
+    trusting: TrustOptions,
     partial: PartialOption = False,
     events: EventsOption = None,
     quiet: QuietOption = False,
@@ -122,8 +126,7 @@ def command(
 ) -> None:
     """Run a workflow.
 
-    FILE is JSON in either of ComfyUI's formats, or a picture, video, sound, model or latent that carries its
-    workflow.
+    FILE is JSON in either of ComfyUI's formats, or a picture, video, sound, model or latent with its workflow.
 
     A node whose inputs have not changed since an earlier run is not run again. Results are written to stdout,
     progress and errors to stderr. Ctrl-C stops at the next step; what has finished stays in the cache.
@@ -143,10 +146,13 @@ def command(
         remote_readonly=sharing.remote_readonly,
         device=device,
         memory_budget=memory_budget,
+        model_memory=computing.model_memory,
+        fast=computing.fast,
         workflow=file,
         environ=os.environ,
     )
-    with open_engine(settings) as engine:
+    computing.tell(settings)
+    with open_engine(trusting.applied(settings)) as engine:
         _Request(engine, file, wanted, changes or [], seed, targets, sweeping, purity, how).carry_out()
 
 

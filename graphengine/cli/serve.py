@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphengine.cli.compute_options import ComputeOptions
 from graphengine.cli.console import complain, problem_lines, say
 from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
@@ -24,6 +25,7 @@ from graphengine.cli.options import (
 )
 from graphengine.cli.policy_options import JobsOption, MemoryOption, RetriesOption, TimeoutOption
 from graphengine.cli.remote_options import RemoteOptions
+from graphengine.cli.trust_options import TrustOptions
 from graphengine.errors import GraphEngineError, SettingsError
 from graphengine.execution.policy import RunOptions
 from graphengine.node.api import PreviewMethod
@@ -148,6 +150,8 @@ def command(
     node_timeout: TimeoutOption = None,
     retries: RetriesOption = 0,
     memory_budget: MemoryOption = None,
+    computing: ComputeOptions,
+    trusting: TrustOptions,
     disable_cuda_malloc: CudaMallocOption = False,
     cors: CorsOption = None,
     max_upload_size: UploadOption = 100,
@@ -158,9 +162,7 @@ def command(
     Clients of a ComfyUI server queue their workflows here. Queue and history survive a restart. Ctrl-C stops: a
     prompt that runs is stopped, stays in the queue, and goes on from the cache at the next start.
     """
-    require_aiohttp()
-    if disable_cuda_malloc:
-        use_own_allocator(os.environ)
+    _prepare(own_allocator=disable_cuda_malloc)
     settings = load_settings(
         base_dir=base_dir,
         input=input_directory,
@@ -174,13 +176,16 @@ def command(
         remote_readonly=sharing.remote_readonly,
         memory_entries=cache_lru,
         memory_budget=memory_budget,
+        model_memory=computing.model_memory,
+        fast=computing.fast,
         device=_device(device, cpu=cpu),
         environ=os.environ,
     )
+    computing.tell(settings)
     user, run = user_folder(user_directory, base_dir), RunOptions(jobs, node_timeout, retries, preview_method)
     chosen = _server_settings(user, run, listen, port, token, cors, ui=ui, megabytes=max_upload_size)
     log_to_stderr(debug=debug)
-    _serve(settings, chosen)
+    _serve(trusting.applied(settings), chosen)
 
 
 def _server_settings(
@@ -208,6 +213,12 @@ def _server_settings(
         max_upload_bytes=int(megabytes * 2**20),
         run=run,
     )
+
+
+def _prepare(*, own_allocator: bool) -> None:
+    require_aiohttp()
+    if own_allocator:
+        use_own_allocator(os.environ)
 
 
 def require_aiohttp() -> None:

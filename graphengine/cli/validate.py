@@ -20,6 +20,7 @@ from graphengine.cli.options import (
     examples,
 )
 from graphengine.cli.reading import FromOption, read_workflow
+from graphengine.cli.trust_options import TrustOption
 from graphengine.cli.version import installed_version
 from graphengine.errors import GraphEngineError, Problem, ValidationFailed
 from graphengine.settings import load_settings
@@ -58,6 +59,7 @@ def command(
     input: InputOption = None,
     models: ModelsOption = None,
     custom_nodes: CustomNodesOption = None,
+    trust: TrustOption = None,
     load_packs: LoadPacksOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     debug: DebugOption = False,
@@ -81,7 +83,7 @@ def command(
             workflow=file,
             environ=os.environ,
         )
-        with engine_for(settings, known) as engine:
+        with engine_for(settings.trusting(trust or ()), known) as engine:
             reports.append(check_file(engine, file, load_packs=load_packs, wanted=wanted))
     _write(reports, Report.JSON if as_json else format)
     if any(report.errors for report in reports):

@@ -24,9 +24,11 @@ from graphengine.packs.load import (
     node_classes,
     read_source,
 )
+from graphengine.packs.project import TrustPolicy
 from graphengine.packs.records import Records
 from graphengine.packs.source import PackSource, SourceReader
 from graphengine.packs.stand_ins import Surroundings
+from graphengine.packs.trust import Trust
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +88,14 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
     """Definitions by class type, from the indexes of packs; where two packs have one, the first in order.
 
     What `load` imported is not among them: its definitions are with whoever asked for it. `surroundings` are what
-    packs find when a call imports them.
+    packs find when a call imports them. `trust` says which may be imported; without it all may.
     """
 
-    def __init__(self, packs: Iterable[Pack] = (), records: Records | None = None) -> None:
+    def __init__(
+        self, packs: Iterable[Pack] = (), records: Records | None = None, trust: Trust | None = None
+    ) -> None:
         self.packs = tuple(packs)
+        self.trust = trust or Trust(TrustPolicy(everything=True))
         self._reader = SourceReader(records)
         self._index = PackIndex(records or Records())
         self._indexed: dict[Pack, IndexedPack | None] = {}
@@ -128,12 +133,14 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         """Import a pack and index it; one that was imported stays as it is.
 
         Raises:
+            UntrustedPack: it may not be imported.
             PackError: it cannot be imported.
         """
         with self._lock:
             known = self._loaded.get(pack)
             if known is not None:
                 return known
+            self.trust.require(pack)
             self._given.clear()
             self._loaded[pack] = None
             loaded = self._loaded[pack] = self._import(pack, surroundings)
@@ -189,6 +196,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
             if imported_version(pack) != version:
                 if read_source(pack, self._reader).version != version:
                     raise PackError(f"pack {pack.name!r} changed while graphengine runs", hint="run again")
+                self.trust.require(pack)
                 self._import(pack, None)
             classes = node_classes(sys.modules[pack.module])
         if class_type not in classes:

@@ -109,9 +109,10 @@ class Machine:
 
     def settings(self, **how: Any) -> Any:
         environ = {"GRAPHENGINE_CACHE": str(self.base / "cache"), **how.pop("environ", {})}
-        return load_settings(
+        settings = load_settings(
             base_dir=self.base, remote_cache=str(self.shared), device="cpu", environ=environ, **how
         )
+        return settings.trusting(["team"])
 
     def run(
         self, nodes: Mapping[str, tuple[str, Mapping[str, Any]]] = NODES, **how: Any

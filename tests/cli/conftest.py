@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from graphengine.cli import main
+from graphengine.packs.discover import custom_packs
+from graphengine.packs.project import TrustPolicy, read_project
+from graphengine.packs.trust import Trust, trust_packs
 
 ASSETS = Path(__file__).parent.parent / "functional" / "assets"
 
@@ -21,6 +24,11 @@ class Finished:
 
 
 CommandLine = Callable[..., Finished]
+
+
+def trust_packs_in(folder: Path) -> None:
+    """List all packs of a folder in the project beside it."""
+    trust_packs(read_project(folder.parent), Trust(TrustPolicy()), custom_packs([folder]))
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +47,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "place"
     folder.mkdir()
     (folder / "custom_nodes").symlink_to(ASSETS / "custom_nodes", target_is_directory=True)
+    trust_packs_in(folder / "custom_nodes")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("GRAPHENGINE_CACHE", str(tmp_path / "cache"))
     return folder

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from graphengine.cli.check_pure import PurityReport
-from tests.cli.conftest import CommandLine
+from tests.cli.conftest import CommandLine, trust_packs_in
 
 PACK = '''
 import random
@@ -50,6 +50,7 @@ def packs(place: Path) -> str:
     """A folder with a pack of nodes that are not pure."""
     (place / "packs").mkdir()
     (place / "packs" / "dice_nodes.py").write_text(PACK)
+    trust_packs_in(place / "packs")
     return "packs"
 
 

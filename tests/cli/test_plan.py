@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from graphengine.cli.plan import duration, size_text
 from graphengine.cli.plan_models import PlanReport
-from tests.cli.conftest import CommandLine
+from tests.cli.conftest import CommandLine, trust_packs_in
 
 FLOW: dict[str, Any] = {
     "1": {"class_type": "PrimitiveInt", "inputs": {"value": 5}},
@@ -155,6 +155,7 @@ class Hungry:
 NODE_CLASS_MAPPINGS = {"Hungry": Hungry}
 """
     )
+    trust_packs_in(packs)
     flow.write_text('{"1": {"class_type": "Hungry", "inputs": {"value": 1}}}')
     graphengine("run", "flow.json", "--custom-nodes", "packs")
     report = plan(graphengine, "--custom-nodes", "packs", "--set", "1.value=2")

@@ -148,7 +148,10 @@ def serving(base: Path) -> Iterator[Serving]:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'nodes'}"}
     command = [sys.executable, "-m", "graphengine.cli", "serve", "--port", "0", "--cpu", "--base-dir", str(base)]
     with subprocess.Popen(
-        [*command, "--cache", str(base / "cache")], stdout=subprocess.PIPE, text=True, env=environment
+        [*command, "--cache", str(base / "cache"), "--trust", "pack"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     ) as process:
         try:
             assert process.stdout is not None

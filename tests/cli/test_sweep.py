@@ -9,7 +9,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from graphengine.cli.sweep_manifest import SweepManifest
-from tests.cli.conftest import CommandLine
+from tests.cli.conftest import CommandLine, trust_packs_in
 
 STEPS = {"1": {"class_type": "TrialSteps", "inputs": {"steps": 1, "seed": 0}}}
 LENGTH = {
@@ -84,6 +84,7 @@ def painting(place: Path) -> str:
     """A workflow that saves a picture."""
     (place / "packs").mkdir()
     (place / "packs" / "paint_nodes.py").write_text(PAINT)
+    trust_packs_in(place / "packs")
     return save(place / "paint.json", PAINTING)
 
 
@@ -294,6 +295,7 @@ def test_the_manifest_is_written_while_the_sweep_runs(
     monkeypatch.setattr("graphengine.cli.sweep._WRITE_SECONDS", -1.0)
     (place / "packs").mkdir()
     (place / "packs" / "peek_nodes.py").write_text(PEEK)
+    trust_packs_in(place / "packs")
     flow = save(place / "flow.json", {"1": {"class_type": "TrialPeek", "inputs": {"number": 0}}})
     graphengine("run", flow, "--custom-nodes", "packs", "--sweep", "number=1,2")
     cells = manifest(place / "output" / "sweep_001")["cells"]
@@ -304,6 +306,7 @@ def test_a_folder_of_pictures_is_run_one_by_one(graphengine: CommandLine, place:
     flow = save(place / "flow.json", {"1": {"class_type": "TrialPicture", "inputs": {"image": "there.png"}}})
     (place / "packs").mkdir()
     (place / "packs" / "picture_nodes.py").write_text(PICTURE)
+    trust_packs_in(place / "packs")
     (place / "photos").mkdir()
     for name in ("b", "a"):
         (place / "photos" / f"{name}.png").write_text(name * 3)

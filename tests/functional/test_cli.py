@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from graphengine.cli import main
+from graphengine.packs.discover import custom_packs
+from graphengine.packs.project import TrustPolicy, read_project
+from graphengine.packs.trust import Trust, trust_packs
 
 ASSETS = Path(__file__).parent / "assets"
 PACKS = ("core", "image", "diffusion")
@@ -34,6 +37,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path / "site")
     folder = tmp_path / "place"
     shutil.copytree(ASSETS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    trust_packs(read_project(folder), Trust(TrustPolicy()), custom_packs([folder / "custom_nodes"]))
     make_bad_files(folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("GRAPHENGINE_CACHE", str(tmp_path / "cache"))
