@@ -1,14 +1,17 @@
 """More families of transformers against diffusers' own modules, converters and pipeline conventions."""
 
 import inspect
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from graphengine.errors import ModelError
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
 from graphengine_nodes.diffusion.dit.cosmos_sampling import CosmosSampling
 from graphengine_nodes.diffusion.families import load_model
@@ -22,7 +25,7 @@ from .test_dit_families import asked, close
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from diffusers import FluxPipeline, LTXPipeline
+    from diffusers import FluxPipeline, LTXConditionPipeline, LTXPipeline
 
 
 def loaded(folder: Path, shapes: Shapes, prefix: str = "") -> DiffusionModel:
@@ -215,6 +218,33 @@ def test_ltx_video_computes_what_the_pipeline_of_diffusers_computes(tmp_path: Pa
     ).sample
     expected = LTXPipeline._unpack_latents(tokens, 3, 2, 4)
     assert close(asked(loaded(tmp_path, shapes), x, SIGMA, CONTEXT, attention_mask=mask), expected)
+
+
+@torch.no_grad()
+def test_newer_ltx_video_counts_the_first_frame_alone(tmp_path: Path) -> None:
+    shapes = tiny_dit_others.ltx_video()
+    weights = tiny_dit.random_weights(shapes)
+    told = {"config": json.dumps({"transformer": {"causal_temporal_positioning": True}})}
+    save_file(weights, tmp_path / "m.safetensors", told)
+    state = converted("convert_ltx_transformer_checkpoint_to_diffusers", weights)
+    sizes = {"attention_head_dim": 2, "cross_attention_dim": 64, "num_layers": 2, "caption_channels": 48}
+    reference = module("LTXVideoTransformer3DModel", state, **sizes)
+    x = randn(2, 128, 3, 2, 4)
+    ids = LTXConditionPipeline._prepare_video_ids(2, 3, 2, 4, device=torch.device("cpu"))
+    places = LTXConditionPipeline._scale_video_ids(ids, 32, 8, 0, device=torch.device("cpu")).float()
+    places[:, 0] *= 1 / 24
+    packed = LTXPipeline._pack_latents(x)
+    tokens = reference(packed, CONTEXT, times(1000 * SIGMA), torch.ones(2, 7), video_coords=places).sample
+    expected = LTXPipeline._unpack_latents(tokens, 3, 2, 4)
+    model = load_model(open_checkpoint(tmp_path / "m.safetensors"), "cpu")
+    assert close(asked(model, x, SIGMA, CONTEXT, frame_rate=24.0), expected)
+
+
+def test_a_description_in_the_header_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    weights = tiny_dit.random_weights(tiny_dit_others.ltx_video())
+    save_file(weights, tmp_path / "m.safetensors", {"config": "{"})
+    with pytest.raises(ModelError, match="description of the model is not JSON"):
+        load_model(open_checkpoint(tmp_path / "m.safetensors"), "cpu")
 
 
 @torch.no_grad()

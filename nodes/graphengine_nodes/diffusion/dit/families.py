@@ -74,7 +74,7 @@ def load_transformer(
     """
     part = own_names(part)
     shapes = {name: info.shape for name, info in weights_of(part, architecture.ignored).items()}
-    read = Reader(checkpoint.path.name, shapes)
+    read = Reader(checkpoint.path.name, shapes, checkpoint.metadata)
     config = MappingProxyType(dict(architecture.config(read)))
     component = load_component(
         architecture.title,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from graphengine.node.api import ModelError
 
@@ -56,11 +57,12 @@ def _places(name: str, shape: Shape, new: str, parts: Parts) -> tuple[Destinatio
 
 
 class Reader:
-    """Shapes of a file's tensors by name, with errors that name the file."""
+    """Shapes of a file's tensors by name, with errors that name the file; metadata: texts of its header."""
 
-    def __init__(self, file: str, shapes: Shapes) -> None:
+    def __init__(self, file: str, shapes: Shapes, metadata: Mapping[str, str] = MappingProxyType({})) -> None:
         self.file = file
         self.shapes = shapes
+        self.metadata = metadata
 
     def shape(self, name: str, dimensions: int | None = None) -> Shape:
         """The shape of a tensor.

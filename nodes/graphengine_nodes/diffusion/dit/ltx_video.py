@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from .modules import diffusers_class, on_meta
 _HEADS = 32
 _FRAMES, _PIXELS = 8, 32  # of the video per cell of the latent
 _FRAME_RATE = 25.0
+_CAUSAL = "causal_temporal_positioning"  # in the file's own description of the model, since 0.9.5
 _RENAMES = (
     (r"^patchify_proj", "proj_in"),
     (r"^adaln_single", "time_embed"),
@@ -49,6 +51,7 @@ class LTXVideo(Architecture):
             "cross_attention_dim": read.shape("transformer_blocks.0.attn2.to_k.weight", 2)[1],
             "num_layers": read.count(r"transformer_blocks\.(\d+)\."),
             "caption_channels": read.shape("caption_projection.linear_1.weight", 2)[1],
+            _CAUSAL: _is_causal(read),
         }
 
     def destinations(self, read: Reader, config: Config) -> dict[str, tuple[Destination, ...]]:
@@ -57,7 +60,8 @@ class LTXVideo(Architecture):
 
     def module(self, config: Config) -> nn.Module:
         """LTXVideoTransformer3DModel."""
-        module: nn.Module = on_meta(diffusers_class("LTXVideoTransformer3DModel"), **config)
+        sizes = {name: size for name, size in config.items() if name != _CAUSAL}
+        module: nn.Module = on_meta(diffusers_class("LTXVideoTransformer3DModel"), **sizes)
         return module
 
     def sampling(self, config: Config) -> ModelSampling:
@@ -93,6 +97,27 @@ class LTXVideo(Architecture):
             height=height,
             width=width,
             rope_interpolation_scale=(_FRAMES / rate, _PIXELS, _PIXELS),
+            video_coords=causal_places(call.x, rate) if config[_CAUSAL] else None,
             return_dict=False,
         )[0]
         return output.transpose(1, 2).reshape(len(call.x), -1, frames, height, width)
+
+
+def _is_causal(read: Reader) -> bool:
+    """Whether the first latent frame stands for a single frame in time, which the header of the file says."""
+    try:
+        told = json.loads(read.metadata.get("config", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise read.impossible(f"its header's description of the model is not JSON ({error})") from error
+    match told:
+        case {"transformer": {"causal_temporal_positioning": bool(causal)}}:
+            return causal
+    return False
+
+
+def causal_places(x: Tensor, rate: float) -> Tensor:
+    """Seconds, and rows and columns in pixels, of each cell of a latent (B, C, T, H, W): (B, 3, T * H * W)."""
+    frames, height, width = (torch.arange(size, device=x.device, dtype=torch.float32) for size in x.shape[2:])
+    seconds = (frames * _FRAMES + 1 - _FRAMES).clamp(min=0) / rate
+    grid = torch.meshgrid(seconds, height * _PIXELS, width * _PIXELS, indexing="ij")
+    return torch.stack(grid).flatten(1)[None].expand(len(x), -1, -1)
