@@ -311,6 +311,12 @@ def test_a_text_of_another_width_names_both(tmp_path: Path) -> None:
         asked(model, randn(1, 16, 4, 4), 0.5, randn(1, 4, 48), pooled_output=randn(1, 7))
 
 
+def test_qwen_image_makes_one_frame(tmp_path: Path) -> None:
+    model = loaded(tmp_path, tiny_dit.qwen_image())
+    with pytest.raises(ValueError, match="has 3 frames, but a Qwen-Image model makes one picture"):
+        asked(model, randn(1, 16, 3, 4, 4), 0.5, randn(1, 4, 48))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -72,8 +72,14 @@ class QwenImage(Architecture):
         return Extras(references(options, job, "index"))
 
     def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
-        """timestep: sigma. Residuals are added after the blocks. Frames are taken apart, as pictures."""
-        x = padded(call.x[:, :, 0] if call.x.ndim == 5 else call.x)
+        """timestep: sigma. Residuals are added after the blocks.
+
+        Raises:
+            ValueError: the latent has more than one frame.
+        """
+        if call.x.ndim == 5 and call.x.shape[2] != 1:
+            raise ValueError(f"the latent has {call.x.shape[2]} frames, but a Qwen-Image model makes one picture")
+        x = padded(_picture(call.x))
         pictures = [x, *(padded(_picture(latent)) for latent in given_references(call.extra)[1])]
         sizes = [(1, *(size // PATCH for size in picture.shape[-2:])) for picture in pictures]
         blocks = module.transformer_blocks
