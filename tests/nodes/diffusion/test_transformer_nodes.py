@@ -1,6 +1,5 @@
 """Diffusion transformers through their nodes: from files to pictures."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +37,12 @@ from . import tiny_transformer_files
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> NodeContext:
     return tiny_transformer_files.folder(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def complete(context: NodeContext, tmp_path_factory: pytest.TempPathFactory) -> NodeContext:
+    """The same models, and vocabularies for Llama and Gemma."""
+    return tiny_transformer_files.with_vocabularies(context, tmp_path_factory.mktemp("tokenizers"))
 
 
 def unet(context: NodeContext, name: str, dtype: str = "default") -> DiffusionModel:
@@ -102,22 +107,18 @@ def test_split_files_make_a_picture(name: str, context: NodeContext) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_VOCABULARIES)
-def test_files_whose_vocabulary_was_put_in_place_make_a_picture(name: str, tmp_path: Path) -> None:
-    context = tiny_transformer_files.folder(tmp_path)
-    tiny_transformer_files.add_vocabularies(context)
+def test_files_whose_vocabulary_was_put_in_place_make_a_picture(name: str, complete: NodeContext) -> None:
     kind, encoders, latent, vae, shape = WITH_VOCABULARIES[name]
-    (positive,) = CLIPTextEncode().encode(text="a cat", clip=clip(context, kind, *encoders))
-    assert picture(context, unet(context, name), positive, torch.zeros(latent), vae).shape == shape
+    (positive,) = CLIPTextEncode().encode(text="a cat", clip=clip(complete, kind, *encoders))
+    assert picture(complete, unet(complete, name), positive, torch.zeros(latent), vae).shape == shape
 
 
-def test_hidream_makes_a_picture_of_four_prompts(tmp_path: Path) -> None:
-    context = tiny_transformer_files.folder(tmp_path)
-    tiny_transformer_files.add_vocabularies(context)
+def test_hidream_makes_a_picture_of_four_prompts(complete: NodeContext) -> None:
     names = {f"clip_name{number}": f"{n}.safetensors" for number, n in enumerate(("l", "g", "t5", "llama"), 1)}
-    (encoder,) = QuadrupleCLIPLoader().load(**names, context=context)
+    (encoder,) = QuadrupleCLIPLoader().load(**names, context=complete)
     (positive,) = CLIPTextEncodeHiDream().encode(clip=encoder, clip_l="a", clip_g="b", t5xxl="c", llama="d")
     assert positive[0][1]["conditioning_llama3"].shape == (1, 3, 128, 64)
-    image = picture(context, unet(context, "hidream"), positive, torch.zeros(1, 16, 4, 4), "flux")
+    image = picture(complete, unet(complete, "hidream"), positive, torch.zeros(1, 16, 4, 4), "flux")
     assert image.shape == (1, 32, 32, 3)
 
 

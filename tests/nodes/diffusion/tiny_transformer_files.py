@@ -86,10 +86,10 @@ def checkpoint(path: Path, parts: dict[str, Shapes]) -> Path:
     return tiny_dit.write(path, shapes)
 
 
-def add_vocabularies(context: NodeContext) -> None:
-    """Put the vocabulary of T5 where those of Llama and Gemma belong, which may not be shipped."""
+def with_vocabularies(context: NodeContext, root: Path) -> NodeContext:
+    """The same models, with the vocabulary of T5 in the place of Llama's and Gemma's, which may not be shipped."""
     packed = files("graphengine_nodes.diffusion").joinpath("data/t5_tokenizer.json.xz").read_bytes()
-    (root,) = context.folders.roots("tokenizers")
     for name in ("llama3", "gemma2"):
-        (root / name).mkdir(exist_ok=True)
+        (root / name).mkdir()
         (root / name / "tokenizer.json").write_bytes(lzma.decompress(packed))
+    return NodeContext(folders=Folders(models={**context.folders.models, "tokenizers": (root,)}))
