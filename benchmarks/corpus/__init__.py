@@ -1,0 +1,1 @@
+"""Saved workflows of a folder with tiny models in place of those that they name; see ../corpus_runs.py."""
