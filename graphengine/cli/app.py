@@ -19,6 +19,7 @@ from graphengine.cli import (
     doctor,
     draw,
     explain,
+    fmt,
     models,
     nodes_group,
     plan,
@@ -103,6 +104,7 @@ def build_app() -> typer.Typer:
     app.command("validate", epilog=validate.EXAMPLES)(validate.command)
     app.command("convert", epilog=convert.EXAMPLES)(convert.command)
     app.command("draw", epilog=draw.EXAMPLES)(draw.command)
+    app.command("fmt", epilog=fmt.EXAMPLES)(fmt.command)
     _group(app, "nodes", "Node types that can run, and the packs that bring them.", nodes_group.COMMANDS)
     _group(
         app,

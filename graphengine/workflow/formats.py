@@ -10,13 +10,14 @@ from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from graphengine.errors import WorkflowFormatError, nearest
+from graphengine.errors import Problem, WorkflowFormatError, nearest
 from graphengine.workflow.api_format import api_to_workflow
 from graphengine.workflow.box_formats import BoxFormat
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.differences import documents_differ
 from graphengine.workflow.documents import Document, DocumentKind, document_from_json
 from graphengine.workflow.json_input import MAX_BYTES, too_large
+from graphengine.workflow.layout_file import is_bare, join_layout, layout_path, read_layout
 from graphengine.workflow.matroska_format import MatroskaFormat
 from graphengine.workflow.models import Workflow
 from graphengine.workflow.picture_formats import GifFormat, JpegFormat, WebpFormat
@@ -25,6 +26,7 @@ from graphengine.workflow.safetensors_format import SafetensorsFormat
 from graphengine.workflow.signatures import kind_of
 from graphengine.workflow.sound_formats import FlacFormat, Mp3Format, OggFormat
 from graphengine.workflow.ui_format import Conversion, convert_ui
+from graphengine.workflow.ui_models import parse_ui
 from graphengine.workflow.widgets import DefinitionLike
 
 __all__ = [
@@ -99,6 +101,8 @@ FORMATS: tuple[Format, ...] = (
 def read_document(source: Path | bytes, formats: tuple[Format, ...] = FORMATS) -> Document:
     """The documents in a file, or in the bytes of one.
 
+    A document of the editor whose layout is in a file of its own gets it back.
+
     Raises:
         WorkflowFormatError: the file cannot be read or holds no workflow; the message names it.
     """
@@ -106,11 +110,23 @@ def read_document(source: Path | bytes, formats: tuple[Format, ...] = FORMATS) -
         return _read(BytesIO(source), formats)
     try:
         with source.open("rb") as stream:
-            return _read(_seekable(stream), formats)
+            return _laid_out(_read(_seekable(stream), formats), source)
     except WorkflowFormatError as error:
         raise _in_file(source, error) from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise _unopened(source, error) from error
+
+
+def _laid_out(document: Document, file: Path) -> Document:
+    """The document with the layout in the file beside it; one that cannot be read is a warning."""
+    drawn = document.ui
+    if drawn is None or not is_bare(drawn.to_json()) or not layout_path(file).exists():
+        return document
+    try:
+        return replace(document, ui=parse_ui(join_layout(drawn.to_json(), read_layout(layout_path(file)))))
+    except WorkflowFormatError as error:
+        told = Problem("unreadable_layout", error.message, hint=error.hint, severity="warning")
+        return replace(document, problems=(*document.problems, told))
 
 
 def load_workflow(

@@ -33,6 +33,20 @@ _NUMBER_HINT = "JSON has no NaN or Infinity, and numbers end near 1.8e308; give 
 Place = tuple[str | int, ...]
 
 
+class WrittenFloat(float):
+    """A number that keeps its own text, where that is not what Python would write: `1e3`, `0.10`, `-0`."""
+
+    __slots__ = ("text",)
+
+    def __new__(cls, text: str) -> "WrittenFloat":
+        """The number of a text that JSON allows."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedJson:
     """A JSON text's value, and the places of the first keys that stood twice; the last one counts."""
@@ -41,8 +55,10 @@ class ParsedJson:
     repeated_keys: tuple[str, ...] = ()
 
 
-def parse_json(data: bytes) -> ParsedJson:
+def parse_json(data: bytes, *, as_written: bool = False) -> ParsedJson:
     """The value of a JSON text in UTF-8, with or without a byte order mark.
+
+    `as_written` keeps the text of numbers that Python would write in another way (`WrittenFloat`).
 
     Raises:
         WorkflowFormatError: the text is too large or deep, empty, not UTF-8, not JSON, holds too many values, or a
@@ -61,7 +77,10 @@ def parse_json(data: bytes) -> ParsedJson:
         nonlocal unusual
         value = float(digits)
         unusual = unusual or not isfinite(value)
-        return value
+        return WrittenFloat(digits) if as_written and repr(value) != digits else value
+
+    def integer(digits: str) -> int | float:
+        return WrittenFloat(digits) if digits == "-0" else int(digits)
 
     # Any JSON value; the decoder hands over what its own hooks made.
     def unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
@@ -71,7 +90,13 @@ def parse_json(data: bytes) -> ParsedJson:
         return found
 
     try:
-        value: JsonValue = json.loads(text, parse_float=number, parse_constant=number, object_pairs_hook=unique)
+        value: JsonValue = json.loads(
+            text,
+            parse_float=number,
+            parse_int=integer if as_written else None,
+            parse_constant=number,
+            object_pairs_hook=unique,
+        )
     except json.JSONDecodeError as error:
         raise WorkflowFormatError(
             f"not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}",

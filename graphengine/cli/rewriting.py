@@ -1,0 +1,32 @@
+"""Writing files of the user anew: as a whole, with the permissions that they had."""
+
+import os
+from pathlib import Path
+
+from graphengine.errors import GraphEngineError
+
+
+def rewrite(file: Path, text: str) -> bool:
+    """Give a file a new content, unless it has it; a link keeps pointing to it. Says whether it was written.
+
+    Raises:
+        GraphEngineError: the folder cannot be written or the disk is full; what was there before stays.
+    """
+    place = file.resolve()
+    data = text.encode("utf-8")
+    temporary = place.with_name(f".{os.urandom(8).hex()}.part")
+    try:
+        if place.exists() and place.read_bytes() == data:
+            return False
+        try:
+            temporary.write_bytes(data)
+            if place.exists():
+                temporary.chmod(place.stat().st_mode & 0o777)
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise GraphEngineError(
+            f"cannot write {file}: {error.strerror}", hint="check the permissions of its folder"
+        ) from error
+    return True
