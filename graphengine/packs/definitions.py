@@ -16,14 +16,9 @@ from graphengine.errors import PackError
 from graphengine.node.definition import NodeDefinition
 from graphengine.packs.discover import Pack, source_root
 from graphengine.packs.index import IndexedPack, PackIndex
-from graphengine.packs.load import (
-    ClassReference,
-    LoadedPack,
-    imported_version,
-    load_pack,
-    node_classes,
-    read_source,
-)
+from graphengine.packs.import_policy import ImportPolicy
+from graphengine.packs.importing import imported_version, read_source
+from graphengine.packs.load import ClassReference, LoadedPack, load_pack, node_classes
 from graphengine.packs.project import TrustPolicy
 from graphengine.packs.records import Records
 from graphengine.packs.source import PackSource, SourceReader
@@ -88,13 +83,18 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
     """Definitions by class type, from the indexes of packs; where two packs have one, the first in order.
 
     What `load` imported is not among them: its definitions are with whoever asked for it. `surroundings` are what
-    packs find when a call imports them. `trust` says which may be imported; without it all may.
+    packs find when a call imports them. `trust` says which may be imported; without it all may. `policy` is how.
     """
 
     def __init__(
-        self, packs: Iterable[Pack] = (), records: Records | None = None, trust: Trust | None = None
+        self,
+        packs: Iterable[Pack] = (),
+        records: Records | None = None,
+        trust: Trust | None = None,
+        policy: ImportPolicy | None = None,
     ) -> None:
         self.packs = tuple(packs)
+        self._policy = policy or ImportPolicy()
         self.trust = trust or Trust(TrustPolicy(everything=True))
         self._reader = SourceReader(records)
         self._index = PackIndex(records or Records())
@@ -213,7 +213,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
     def _import(self, pack: Pack, surroundings: Surroundings | None) -> LoadedPack:
         self._importing.add(pack)
         try:
-            return load_pack(pack, surroundings or self.surroundings, self._reader)
+            return load_pack(pack, surroundings or self.surroundings, self._reader, self._policy)
         finally:
             self._importing.discard(pack)
 

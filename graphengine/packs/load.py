@@ -5,11 +5,8 @@ lists classes with a schema; a pack that has both is read by its mapping.
 """
 
 import importlib
-import importlib.util
 import inspect
-import re
-import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,13 +19,20 @@ from graphengine.node.comfy_classes import define
 from graphengine.node.declared import pack_defaults
 from graphengine.node.definition import NodeDefinition
 from graphengine.packs.code import CodeOfPack, LazyTexts
-from graphengine.packs.discover import Pack, import_names, source_root
+from graphengine.packs.discover import Pack, import_names
+from graphengine.packs.failures import place_in_pack
+from graphengine.packs.guarded import guarded
+from graphengine.packs.import_policy import ImportPolicy
+from graphengine.packs.importing import (
+    PRESTARTUP,
+    import_pack,
+    prestartup_script,
+    read_source,
+    stand_in_packages,
+)
 from graphengine.packs.requirements import declared_packages, installed_versions
 from graphengine.packs.source import PackSource, SourceReader
-from graphengine.packs.stand_ins import StandInFinder, Surroundings, put_in_place
-
-#: Attribute of the module of a pack: its source when it was imported.
-_SOURCE = "__graphengine_source__"
+from graphengine.packs.stand_ins import Surroundings, put_in_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +65,42 @@ class LoadedPack:
 
 
 def load_pack(
-    pack: Pack, surroundings: Surroundings | None = None, reader: SourceReader | None = None
+    pack: Pack,
+    surroundings: Surroundings | None = None,
+    reader: SourceReader | None = None,
+    policy: ImportPolicy | None = None,
 ) -> LoadedPack:
     """Import the pack and define its nodes. A node that cannot be read is a problem and hurts no other.
 
     `surroundings` are what a custom pack finds of the engine when it is imported: its folders and its nodes.
     `reader` remembers the digests of files. A custom pack whose source changed since it was imported is imported
-    anew.
+    anew, as `policy` has it; what it changes in the process is a problem too.
 
     Raises:
         PackError: the pack cannot be imported or maps no nodes.
     """
+    policy = policy or ImportPolicy()
     source = read_source(pack, reader)  # before the import: what is edited meanwhile counts as newer
-    module = _import(pack, source, surroundings)
+    if pack.path is not None:
+        put_in_place()
+    with guarded(pack, policy, stand_in_packages()) as changes:
+        module = import_pack(pack, source, surroundings, prestartup=policy.runs_prestartup(pack.name))
+        loaded = _defined(pack, module, source)
+    return replace(loaded, problems=(*loaded.problems, *changes, *_not_run(pack, policy)))
+
+
+def _not_run(pack: Pack, policy: ImportPolicy) -> Iterator[Problem]:
+    if prestartup_script(pack) is None or policy.runs_prestartup(pack.name):
+        return
+    yield Problem(
+        "prestartup_not_run",
+        f"pack {pack.name!r} has a {PRESTARTUP}, which was not run",
+        hint=f"if its nodes need it: --prestartup {pack.name}, or prestartup = true in graphengine.toml",
+        severity="warning",
+    )
+
+
+def _defined(pack: Pack, module: ModuleType, source: PackSource) -> LoadedPack:
     mappings = _mapped(pack, module)
     titles = getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}
     code = CodeOfPack(source, import_names(pack))
@@ -174,102 +201,8 @@ def _mapped(pack: Pack, module: ModuleType) -> Mapping[str, type[Any]]:
     except PackError as error:
         raise PackError(f"pack {pack.name!r}: {error.message}", hint=error.hint) from error
     except Exception as error:
+        where = f" ({found})" if (found := place_in_pack(pack, error)) else ""
         raise PackError(
-            f"pack {pack.name!r} cannot list its nodes: {type(error).__name__}: {error}",
+            f"pack {pack.name!r} cannot list its nodes: {type(error).__name__}: {error}{where}",
             hint="run again with --debug to see where",
         ) from error
-
-
-def _import(pack: Pack, source: PackSource, surroundings: Surroundings | None) -> ModuleType:
-    finder: StandInFinder | None = None
-    try:
-        if pack.path is None:
-            module = importlib.import_module(pack.module)
-            vars(module).setdefault(_SOURCE, source)
-            return module
-        if _is_imported(pack, source):
-            return sys.modules[pack.module]
-        finder = put_in_place()
-        if surroundings is not None:
-            finder.connect(surroundings)
-        module = _import_path(pack.module, pack.path)
-        setattr(module, _SOURCE, source)
-        return module
-    except ImportError as error:
-        raise _missing(pack, error, finder) from error
-    except Exception as error:
-        raise _broken(pack, error) from error
-
-
-def _is_imported(pack: Pack, source: PackSource) -> bool:
-    """Whether the pack is imported as its source is now; what was imported of another source is let go of."""
-    known = getattr(sys.modules.get(pack.module), _SOURCE, None)
-    if isinstance(known, PackSource) and (known.root, known.version) == (source.root, source.version):
-        return True
-    for name in [name for name in sys.modules if name == pack.module or name.startswith(f"{pack.module}.")]:
-        del sys.modules[name]
-    importlib.invalidate_caches()
-    return False
-
-
-def _missing(pack: Pack, error: ImportError, finder: StandInFinder | None) -> PackError:
-    """What to tell when a pack imports something that is not there: of ComfyUI, or of another distribution."""
-    name = error.name or ""
-    if finder is not None and (name.partition(".")[0] in finder.names or finder.public_name(name)):
-        public = finder.public_name(name)
-        # The error has the name as an attribute only from Python 3.12 on.
-        found = re.match("cannot import name '([^']+)'", str(error))
-        wanted = f"{found[1]!r} of {public!r}" if found and public else f"the module {public or name!r}"
-        return PackError(
-            f"pack {pack.name!r} needs {wanted} of ComfyUI, for which graphengine has no stand-in",
-            hint="its nodes cannot be used; those of other packs can",
-        )
-    if not isinstance(error, ModuleNotFoundError):
-        return _broken(pack, error)
-    return PackError(
-        f"pack {pack.name!r} needs the module {error.name!r}, which is not installed",
-        hint=f"install what {pack.path or pack.module} lists in requirements.txt",
-    )
-
-
-def _broken(pack: Pack, error: Exception) -> PackError:
-    return PackError(
-        f"pack {pack.name!r} cannot be imported: {type(error).__name__}: {error}",
-        hint="run again with --debug to see where",
-    )
-
-
-def _import_path(name: str, path: Path) -> ModuleType:
-    """Import a folder or file under a name of ours; a failed import leaves nothing behind."""
-    start = path / "__init__.py" if path.is_dir() else path
-    search = [str(path)] if path.is_dir() else None
-    spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=search)
-    if spec is None or spec.loader is None:
-        raise PackError(f"{start} is no Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-    return module
-
-
-def imported_version(pack: Pack) -> str | None:
-    """The version of the source that a pack was imported from, None when it was not."""
-    source = getattr(sys.modules.get(pack.module), _SOURCE, None)
-    return source.version if isinstance(source, PackSource) and source.root == source_root(pack) else None
-
-
-def read_source(pack: Pack, reader: SourceReader | None = None) -> PackSource:
-    """The source of a pack, without importing it; nothing for an installed module that is no file.
-
-    Raises:
-        PackError: its files cannot be read.
-    """
-    root = source_root(pack)
-    try:
-        return PackSource(Path(), {}) if root is None else (reader or SourceReader()).read(root)
-    except OSError as error:
-        raise _broken(pack, error) from error

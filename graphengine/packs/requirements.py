@@ -30,7 +30,12 @@ def declared_packages(pack: Pack, module: ModuleType) -> tuple[str, ...]:
     if pack.path is None:
         return _unique(_required_by_distribution(pack))
     folder = pack.path if pack.path.is_dir() else None
-    return _unique([OURS, *(_required_in_folder(folder) if folder else ())])
+    return _unique([OURS, *(required_in_folder(folder) if folder else ())])
+
+
+def required_in_folder(folder: Path) -> tuple[str, ...]:
+    """The names of the packages that the files of a pack list, sorted, as indexes of packages write them."""
+    return _unique(_required_in_folder(folder))
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
