@@ -5,11 +5,12 @@
 
 FOLDER holds workflows (`*.json`), or sub-folders with an api.json or ui.json each. Models that a workflow names
 are replaced by tiny random ones of the family that the name, the loader and the other nodes tell, under the same
-names (a `.ckpt`, `.pth` or `.pt` becomes `.safetensors`); pictures, videos and sounds that it reads are generated.
+names (a `.ckpt`, `.pth` or `.pt` becomes `.safetensors`); pictures, videos and sounds that it reads are made.
 Sizes come down to about 128 pixels, videos to 9 frames, steps to N, so that a workflow takes seconds; all else
-stays. `--definitions` names files with the core classes: only workflows of these alone are counted. An API document
-that lacks an input is refused, as by ComfyUI; the editor's document beside it, whose new inputs get their defaults,
-runs in its place, and the output says so.
+stays. `--definitions` names files with the core classes: only workflows of these alone are counted.
+
+An API document that lacks an input is refused, as by ComfyUI. The editor's document beside it, whose new inputs get
+their defaults, runs in its place, and the output says so.
 """
 
 import argparse

@@ -133,6 +133,7 @@ TRANSFORMERS: Mapping[str, Callable[[], Shapes]] = {
     "hunyuan_video": partial(tiny_dit_others.hunyuan_video, text=LANGUAGE, pooled=CLIP_L),
     "mochi": partial(tiny_dit_others.mochi, text=T5),
     "ltx": partial(tiny_dit_others.ltx_video, text=T5),
+    "cosmos_predict2": partial(tiny_dit_others.cosmos, text=T5),
     "aura_flow": partial(tiny_dit_others.aura_flow, text=T5),
 }
 """The networks of diffusion transformers by family."""

@@ -55,10 +55,10 @@ def siglip(path: Path) -> None:
 
 
 def _write(path: Path, module: Any) -> None:
-    generator = torch.Generator().manual_seed(5)
-    state = {
-        name: torch.randn(value.shape, generator=generator) * 0.2 for name, value in module.named_parameters()
-    }
+    generator, state = torch.Generator().manual_seed(5), {}
+    for name, value in module.named_parameters():
+        inside = "" if name.startswith(("vision_model.", "visual_projection.")) else "vision_model."
+        state[inside + name] = torch.randn(value.shape, generator=generator) * 0.2
     save_file(state, path)
 
 
