@@ -9,8 +9,8 @@ names (a `.ckpt`, `.pth` or `.pt` becomes `.safetensors`); pictures, videos and 
 Sizes come down to about 128 pixels, videos to 9 frames, steps to N, so that a workflow takes seconds; all else
 stays. `--definitions` names files with the core classes: only workflows of these alone are counted.
 
-An API document that lacks an input is refused, as by ComfyUI. The editor's document beside it, whose new inputs get
-their defaults, runs in its place, and the output says so.
+An API document that lacks an input is refused, as by ComfyUI. The editor's document beside it, whose new inputs
+get their defaults, runs in its place, and the output says so.
 """
 
 import argparse
