@@ -1,0 +1,175 @@
+"""Check the nodes of a pack: what they declare, and what they do with fixed and generated inputs."""
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphengine.engine import Engine
+from graphengine.errors import GraphEngineError
+from graphengine.node.definition import NodeDefinition
+from graphengine.packs.load import LoadedPack
+from graphengine.testing import samples
+from graphengine.testing.cases import Case, Cases, corner_cases
+from graphengine.testing.checks import Finding, NodeReport, SwitchedOff, place_of, switched_off
+from graphengine.testing.declarations import declared_findings
+from graphengine.testing.engines import loaded_pack, pack_at, temporary_engine
+from graphengine.testing.models import NoValue, Values
+from graphengine.testing.trials import Told, Trial
+from graphengine.testing.watching import Watch
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The checks of one pack. `off` are those that do not count, `examples` how many inputs are generated."""
+
+    engine: Engine
+    pack: LoadedPack
+    off: SwitchedOff
+    values: Values
+    examples: int = EXAMPLES
+
+    @property
+    def root(self) -> Path:
+        """The folder or file that the pack's code is in."""
+        return (self.pack.pack.path or self.pack.code.source.root).resolve()
+
+    @property
+    def class_types(self) -> list[str]:
+        """The nodes that there are, those that could not be read as well."""
+        return list(self.pack.classes)
+
+    def check(self, class_type: str) -> NodeReport:
+        """All that is wrong with one node."""
+        node_class = self.pack.classes[class_type]
+        definition = next((d for d in self.pack.definitions if d.class_type == class_type), None)
+        told = list(declared_findings(node_class, definition))
+        notes: list[str] = []
+        calls = 0
+        if definition is None:
+            problems = [p for p in self.pack.problems if p.class_type == class_type]
+            told += [("input_types", problem.message) for problem in problems if not told]
+        elif not any(code in ("signature", "input_types", "return_types") for code, _ in told):
+            called, notes, calls = self._called(definition)
+            told += called
+        reasons, wrong = self.off.of(class_type, node_class)
+        told += [("switched_off", text) for text in wrong]
+        return self._report(class_type, node_class, told, reasons, notes, calls)
+
+    def check_all(self) -> Iterator[NodeReport]:
+        """The reports of all nodes, one after the other."""
+        return (self.check(class_type) for class_type in self.class_types)
+
+    def pack_findings(self) -> list[Finding]:
+        """What is wrong with what the pack says of all its nodes."""
+        start = self.root / "pyproject.toml" if self.root.is_dir() else self.root
+        return [Finding("switched_off", text, file=start) for text in self.off.wrong]
+
+    def _report(
+        self,
+        name: str,
+        node_class: type[Any],
+        told: list[Told],
+        reasons: dict[str, str],
+        notes: list[str],
+        calls: int,
+    ) -> NodeReport:
+        file, line = place_of(node_class)
+        first = {(code, text.partition(" (with ")[0]): text for code, text in reversed(told)}
+        every = [Finding(code, text, name, file, line) for (code, _), text in reversed(first.items())]
+        return NodeReport(
+            name,
+            tuple(finding for finding in every if finding.code not in reasons),
+            tuple((finding, reasons[finding.code]) for finding in every if finding.code in reasons),
+            tuple(dict.fromkeys(notes)),
+            calls,
+        )
+
+    def _called(self, definition: NodeDefinition) -> tuple[list[Told], list[str], int]:
+        """What calls of a node showed, what could not be tried, and how many cases there were."""
+        folders = self.engine.folders
+        samples.put_into(folders.input[0])
+        models = [path for paths in folders.models.values() for path in paths]
+        watch = Watch((folders.temp, folders.output, *folders.input), (self.root, *models))
+        trial = Trial(definition, folders, watch, self.root)
+        cases = Cases(self.values, folders)
+        told: list[Told] = []
+        notes: list[str] = []
+        calls = 0
+        try:
+            for case in corner_cases(cases, definition):
+                if calls == 0:
+                    told += trial.judge_is_changed(case)
+                found, refused = trial.judge(case)
+                calls += 1
+                told += found
+                notes += [] if refused is None else [f"it refuses {case.label}: {refused}"]
+        except NoValue as error:
+            return told, [f"not called: {error.message}"], calls
+        if not told and self.examples and definition.inputs:
+            told += _generated(trial, cases, definition, self.examples)
+            calls += self.examples
+        return told, notes, calls
+
+
+def contract_of(root: Path, pack: Path, examples: int = EXAMPLES) -> Contract:
+    """The checks of the pack at a path, with an engine whose folders lie below `root`. Imports the pack.
+
+    Raises:
+        GraphEngineError: there is no pack, or it cannot be imported.
+    """
+    engine = temporary_engine(root, pack)
+    loaded = loaded_pack(engine, pack_at(pack).name)
+    return Contract(engine, loaded, switched_off(pack), Values(engine), examples)
+
+
+def _generated(trial: Trial, cases: Cases, definition: NodeDefinition, examples: int) -> list[Told]:
+    """What the simplest generated inputs show that anything is wrong with; nothing without hypothesis."""
+    if importlib.util.find_spec("hypothesis") is None:
+        return []
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import strategies as st
+
+    shown: list[list[Told]] = []
+
+    class Wrong(Exception):
+        """Tells hypothesis that a case shows something."""
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> Case:
+        return cases.drawn(definition, draw)
+
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+    )
+    @given(drawn())
+    def try_one(case: Case) -> None:
+        found, _ = trial.judge(case)
+        if found:
+            shown.append([(code, f"{text} {_shown(case)}") for code, text in found])
+            raise Wrong
+
+    try:
+        try_one()
+    except (Wrong, GraphEngineError):
+        return shown[-1] if shown else []
+    return []
+
+
+def _shown(case: Case) -> str:
+    """The inputs of a generated case, in short."""
+    parts = []
+    for name, value in list(case.inputs.items())[:6]:
+        shape = getattr(value, "shape", None)
+        plain = isinstance(value, str | int | float | bool)
+        parts.append(f"{name}={tuple(shape) if shape is not None else repr(value)[:40] if plain else '…'}")
+    return f"[{', '.join(parts)}]"
