@@ -39,6 +39,7 @@ from graphengine.graph.advice import with_sources
 from graphengine.graph.graph import build_graph
 from graphengine.graph.plan import Plan, make_plan
 from graphengine.graph.validate import output_nodes, runnable_targets, validate
+from graphengine.isolation.hosts import isolated_packs
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.node.memory import DeviceMemory
@@ -98,6 +99,7 @@ class Engine:
         installed, custom = installed_packs(), custom_packs(settings.custom_nodes)
         records = Records(settings.packs)
         packs = PackDefinitions([*installed, *custom], records, Trust(settings.trust, records))
+        packs.elsewhere = isolated_packs(settings, custom)
         known = [packs.readable(pack) or packs.load(pack) for pack in installed]
         loaded = (pack for pack in known if isinstance(pack, LoadedPack))
         registry = NodeRegistry((definition for pack in loaded for definition in pack.definitions), packs)
@@ -315,6 +317,7 @@ class Engine:
     def close(self) -> None:
         """Write what is kept and close the store; the engine is not used after it."""
         self.executor.close()
+        self.packs.close()
         self.store.close()
 
     def __enter__(self) -> Self:

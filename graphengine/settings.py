@@ -51,13 +51,13 @@ class Settings:
     """Settings of one engine.
 
     `cache` is the folder of the disk store, None keeps outputs in memory only. `packs` is the folder in which it
-    is kept what nodes packs have, None imports installed packs each time. `device` is a torch device string, None
-    chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept in
-    memory, None as many as there is room for in `memory_bytes`; what a run still needs is not counted, and models
-    count little. `remote` is a cache shared with other machines, behind the disk store. `numerics`
-    is how torch computes. `trust` says which packs of `custom_nodes` may be imported, by default none; `project`
-    is what `graphengine.toml` says of packs. `model_memory` is how many bytes loaded models may take on a device,
-    None what the device allows.
+    is kept what nodes packs have, None imports installed packs each time. `device` is a torch device string,
+    None chooses the best one when the first node needs it. `memory_entries` is how many nodes' outputs are kept
+    in memory, None as many as there is room for in `memory_bytes`; what a run still needs is not counted, and
+    models count little. `remote` is a cache shared with other machines, behind the disk store. `numerics` is how
+    torch computes. `trust` says which packs of `custom_nodes` may be imported, by default none; `project` is
+    what `graphengine.toml` says of packs, `environments` the folder of the environments of isolated ones.
+    `model_memory` is how many bytes loaded models may take on a device, None what the device allows.
     """
 
     folders: Folders = field(default_factory=Folders)
@@ -72,6 +72,7 @@ class Settings:
     model_memory: int | None = None
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     project: Project = field(default_factory=Project)
+    environments: Path = Path("environments")
 
     def trusting(self, packs: Iterable[str], *, changed: bool = False) -> "Settings":
         """The same with these custom packs trusted as they are now, `changed` with listed ones that changed."""
@@ -105,12 +106,11 @@ def load_settings(
     `GRAPHENGINE_CACHE` and `GRAPHENGINE_REMOTE_CACHE`, the defaults of `cache` and `remote_cache`,
     `GRAPHENGINE_REMOTE_KEY`, and what `read_numerics` reads. With `no_cache` nothing is shared either;
     `runs_nothing` only opens no store of outputs. `extra_model_paths` is read in place of the base folder's
-    `extra_model_paths.yaml`. Custom packs are trusted that the base
-    folder's `graphengine.toml` lists. Nothing is created here.
+    `extra_model_paths.yaml`. Custom packs are trusted that the base folder's `graphengine.toml` lists. Nothing
+    is created here.
 
     Raises:
-        SettingsError: a folder the user named is not there, `extra_model_paths.yaml` cannot be read, the device
-            has no such name, the shared cache cannot be used, or a variable has no such value.
+        SettingsError: a folder, file, device, size, shared cache or variable that was named cannot be used.
     """
     project = read_project(base := _existing(base_dir, "base") if base_dir else Path.cwd())
     extra = _read_extra_model_paths(_existing_file(extra_model_paths) or base / EXTRA_MODEL_PATHS, environ)
@@ -137,6 +137,7 @@ def load_settings(
         model_memory=None if model_memory is None else _bytes(model_memory, "model memory"),
         trust=project.trust(),
         project=project,
+        environments=_absolute(cache_root) / "environments",
     )
 
 

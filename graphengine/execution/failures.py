@@ -64,7 +64,7 @@ def failed_event(failed: NodeExecutionError, error: Exception, step: Step, call:
         expanded=step.expanded,
         exception_type=_type_name(error),
         exception_message=str(error),
-        traceback=tuple(traceback.format_tb(error.__traceback__)),
+        traceback=(*traceback.format_tb(error.__traceback__), *getattr(error, "traceback_lines", ())),
         inputs={} if call is None else _shown(call.inputs),
     )
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from graphengine.errors import PackError
+from graphengine.errors import PackError, Problem
 from graphengine.node.definition import NodeDefinition
 from graphengine.packs.discover import Pack, source_root
-from graphengine.packs.index import IndexedPack, PackIndex
+from graphengine.packs.elsewhere import PackElsewhere
 from graphengine.packs.import_policy import ImportPolicy
 from graphengine.packs.importing import imported_version, read_source
+from graphengine.packs.index import IndexedPack, PackIndex
 from graphengine.packs.load import ClassReference, LoadedPack, load_pack, node_classes
 from graphengine.packs.project import TrustPolicy
 from graphengine.packs.records import Records
@@ -82,8 +83,9 @@ class SeenByPacks(Mapping[str, NodeDefinition]):
 class PackDefinitions(Mapping[str, NodeDefinition]):
     """Definitions by class type, from the indexes of packs; where two packs have one, the first in order.
 
-    What `load` imported is not among them: its definitions are with whoever asked for it. `surroundings` are what
-    packs find when a call imports them. `trust` says which may be imported; without it all may. `policy` is how.
+    What `load` imported is not among them: its definitions are with whoever asked for it. `surroundings` are
+    what packs find when a call imports them, `elsewhere` has the packs that other processes import. `trust` says
+    which may be imported; without it all may. `policy` is how.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         self._importing: set[Pack] = set()
         self._lock = RLock()
         self.surroundings: Surroundings | None = None
+        self.elsewhere: Mapping[Pack, PackElsewhere] = {}
 
     def __getitem__(self, class_type: str) -> NodeDefinition:
         with self._lock:
@@ -188,6 +191,10 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         Raises:
             PackError: the pack cannot be imported, or its source is not the one of that version any more.
         """
+        if (other := self.elsewhere.get(pack)) is not None:
+            if (refusal := self.trust.refusal(pack)) is not None:
+                raise refusal
+            return other.node_class(class_type, self.surroundings)
         with self._lock:  # two threads that import one pack would see half of it
             if pack in self._importing:
                 raise PackError(
@@ -211,11 +218,42 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         return pack in self._importing
 
     def _import(self, pack: Pack, surroundings: Surroundings | None) -> LoadedPack:
+        if pack in self.elsewhere:
+            return self._import_elsewhere(pack, surroundings or self.surroundings)
         self._importing.add(pack)
         try:
             return load_pack(pack, surroundings or self.surroundings, self._reader, self._policy)
         finally:
             self._importing.discard(pack)
+
+    def _import_elsewhere(self, pack: Pack, surroundings: Surroundings | None) -> LoadedPack:
+        """The pack as another process tells it."""
+        other = self.elsewhere[pack]
+        content, problems = other.describe(surroundings)
+        known = self._index.accept(pack, read_source(pack, self._reader), content)
+        if known is None:
+            raise PackError(f"pack {pack.name!r} changed while it was read", hint="run again")
+        version, told = known.record.version, {problem.class_type for problem in problems}
+        read = (known.definition(name, IndexedClass(self, pack, name, version)) for name in known.record.nodes)
+        unread = tuple(
+            Problem("unreadable_node", f"pack {pack.name!r}: node {name!r} cannot be told to another process")
+            for name in known.record.unread
+            if name not in told
+        )
+        return LoadedPack(
+            pack,
+            definitions=tuple(other.adapted(definition) for definition in read if definition is not None),
+            classes={},
+            code=known.code,
+            packages=known.record.packages,
+            models=known.models,
+            problems=(*problems, *unread),
+        )
+
+    def close(self) -> None:
+        """End the processes that run packs."""
+        for other in self.elsewhere.values():
+            other.close()
 
     def _find(self, class_type: str) -> NodeDefinition | None:
         for pack in self.packs:
@@ -231,7 +269,8 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
             load = IndexedClass(self, pack, class_type, known.record.version)
             definition = known.definition(class_type, load)
             if definition is not None:
-                return definition
+                other = self.elsewhere.get(pack)
+                return definition if other is None else other.adapted(definition)
         return None
 
     def _read(self, pack: Pack) -> IndexedPack | None:
@@ -245,6 +284,8 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
             return None
 
     def _write(self, loaded: LoadedPack) -> None:
+        if loaded.pack in self.elsewhere:  # its record is written already
+            return
         # What was edited during the import may be neither the one nor the other.
         if read_source(loaded.pack, self._reader).version == loaded.code.source.version:
             self._index.write(loaded)

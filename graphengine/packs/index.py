@@ -132,8 +132,16 @@ class PackIndex:
     def read(self, pack: Pack, source: PackSource) -> IndexedPack | None:
         """The record of a pack if it was made from this source, or None."""
         content = self._records.read(_name(pack, source)) if source.files else None
-        if content is None:
-            return None
+        return None if content is None else self._parsed(pack, source, content)
+
+    def accept(self, pack: Pack, source: PackSource, content: bytes) -> IndexedPack | None:
+        """Keep a record that another process made with `record_content`; None when it is not of this source."""
+        known = self._parsed(pack, source, content)
+        if known is not None:
+            self._records.write(_name(pack, source), content)
+        return known
+
+    def _parsed(self, pack: Pack, source: PackSource, content: bytes) -> IndexedPack | None:
         digest, _, rest = content.partition(b"\n")
         if digest.decode("ascii", "replace") != sha256(rest).hexdigest():
             logger.warning("the index of pack %r is damaged; it is made anew when the pack is imported", pack.name)
@@ -157,32 +165,37 @@ class PackIndex:
         source = loaded.code.source
         if not source.files:
             return
-        lines: dict[str, bytes] = {}
-        unread: list[str] = []
-        for definition in loaded.definitions:
-            line = _line(definition)
-            if line is None:
-                unread.append(definition.class_type)
-            else:
-                lines[definition.class_type] = line
-        groups: dict[tuple[str, ...], int] = {}
-        nodes: dict[str, NodeCode] = {}
-        for class_type in lines:
-            node_class = loaded.classes[class_type]
-            group = tuple(sorted(loaded.code.files_of(node_class)))
-            nodes[class_type] = NodeCode(groups.setdefault(group, len(groups)), loaded.code.data_files(node_class))
-        record = PackRecord(
-            _form_of(loaded.pack),
-            source.version,
-            nodes,
-            (*unread, *(problem.class_type for problem in loaded.problems if problem.class_type is not None)),
-            None if loaded.models is None else str(loaded.models.absolute()),
-            loaded.packages,
-            tuple(groups),
-        )
-        rest = b"\n".join([_RECORD.dump_json(record), *lines.values()])
-        self._records.write(_name(loaded.pack, source), sha256(rest).hexdigest().encode() + b"\n" + rest)
+        self._records.write(_name(loaded.pack, source), record_content(loaded))
         forget_removed(self._records)
+
+
+def record_content(loaded: LoadedPack) -> bytes:
+    """The record of a pack that was imported."""
+    lines: dict[str, bytes] = {}
+    unread: list[str] = []
+    for definition in loaded.definitions:
+        line = _line(definition)
+        if line is None:
+            unread.append(definition.class_type)
+        else:
+            lines[definition.class_type] = line
+    groups: dict[tuple[str, ...], int] = {}
+    nodes: dict[str, NodeCode] = {}
+    for class_type in lines:
+        node_class = loaded.classes[class_type]
+        group = tuple(sorted(loaded.code.files_of(node_class)))
+        nodes[class_type] = NodeCode(groups.setdefault(group, len(groups)), loaded.code.data_files(node_class))
+    record = PackRecord(
+        _form_of(loaded.pack),
+        loaded.code.source.version,
+        nodes,
+        (*unread, *(problem.class_type for problem in loaded.problems if problem.class_type is not None)),
+        None if loaded.models is None else str(loaded.models.absolute()),
+        loaded.packages,
+        tuple(groups),
+    )
+    rest = b"\n".join([_RECORD.dump_json(record), *lines.values()])
+    return sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
 def _form_of(pack: Pack) -> str:

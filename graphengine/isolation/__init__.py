@@ -1,0 +1,1 @@
+"""Packs in processes of their own: environments, workers, messages, limits (docs/isolation-and-trust.md)."""
