@@ -41,7 +41,7 @@ def load_torch_file(
     Other formats than safetensors are read without running any code in them, whatever `safe_load` says.
 
     Raises:
-        ModelError: the file is missing, damaged, or holds more than tensors and plain values.
+        ModelError: the file is missing or damaged.
     """
     path = Path(ckpt)
     if not path.is_file():
@@ -62,22 +62,26 @@ def _read_safe(path: Path, device: str) -> tuple[dict[str, Any], dict[str, str] 
 
 
 def _read_old(path: Path, device: str) -> dict[str, Any]:
-    """A file of `torch.save`, without pickle's power to run code."""
-    import pickle  # for the name of the error alone
+    """A file of `torch.save`, read as data: what would run is left out."""
+    from graphengine_nodes.diffusion.checkpoint import Checkpoint  # brings torch when tensors are asked for
+    from graphengine_nodes.diffusion.torch_files import TensorInfo, read_torch_tree
+    from graphengine_nodes.diffusion.torch_program import Made
 
-    import torch
+    file = Checkpoint(path, {})
 
-    try:
-        loaded = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ModelError(
-            f"{str(path)!r} is no file of tensors alone: {str(error).splitlines()[0]}",
-            hint="take the safetensors version of it",
-        ) from error
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    def loaded(value: Any) -> Any:
+        if isinstance(value, TensorInfo):
+            return file.tensor(value).clone().to(device)
+        if isinstance(value, dict):
+            return {key: loaded(part) for key, part in value.items() if not isinstance(part, Made)}
+        return type(value)(map(loaded, value)) if isinstance(value, list | tuple) else value
+
+    tree = read_torch_tree(path)
+    state = tree.get("state_dict", tree) if isinstance(tree, dict) else None
     if not isinstance(state, dict):
         raise ModelError(f"{str(path)!r} holds no table of tensors")
-    return state
+    table: dict[str, Any] = loaded(state)
+    return table
 
 
 def save_torch_file(

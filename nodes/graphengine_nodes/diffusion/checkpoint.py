@@ -1,9 +1,10 @@
-"""Model files: a safetensors header read and checked, its tensors memory-mapped.
+"""Model files: what they hold, read and checked, and their tensors, memory-mapped.
 
 The format (https://github.com/huggingface/safetensors) is eight bytes with the length of the header, the header as
 JSON (name → dtype, shape, offsets), then the data. Reading the header tells every name and shape, so the kind of a
 model is known before any weight is touched. The data is mapped, not read: a tensor costs memory when it is used,
-and `Checkpoint.release` gives that memory back once a copy was made. The module imports without torch.
+and `Checkpoint.release` gives that memory back once a copy was made. Files of `torch.save` are read alike, without
+running anything in them (torch_files.py). The module imports without torch.
 """
 
 from __future__ import annotations
@@ -21,41 +22,16 @@ from typing import TYPE_CHECKING
 
 from graphengine.node.api import ModelError
 
+from .tensor_info import DTYPES, TensorInfo
+from .torch_files import is_torch_file, read_torch_file
+
+__all__ = ["DTYPES", "Checkpoint", "TensorInfo", "open_checkpoint"]
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Element sizes in bytes and torch's names of the dtypes that a header may name.
-DTYPES: Mapping[str, tuple[int, str]] = {
-    "F64": (8, "float64"),
-    "F32": (4, "float32"),
-    "F16": (2, "float16"),
-    "BF16": (2, "bfloat16"),
-    "F8_E4M3": (1, "float8_e4m3fn"),
-    "F8_E5M2": (1, "float8_e5m2"),
-    "I64": (8, "int64"),
-    "I32": (4, "int32"),
-    "I16": (2, "int16"),
-    "I8": (1, "int8"),
-    "U64": (8, "uint64"),
-    "U32": (4, "uint32"),
-    "U16": (2, "uint16"),
-    "U8": (1, "uint8"),
-    "BOOL": (1, "bool"),
-}
-
-_PICKLE_SUFFIXES = frozenset({".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"})
 _HEADER_LIMIT = 100_000_000  # the limit of the reference implementation
 _LARGEST = 2**62  # far above any file; keeps the arithmetic of a hostile header small
-
-
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """What the header says of a tensor; `start` and `end` are byte offsets in the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -87,8 +63,11 @@ class Checkpoint:
         size = DTYPES[info.dtype][0]
         if info.start % size:  # old writers did not align the data
             copied = bytearray(self._mapped[info.start : info.end])
-            return torch.frombuffer(copied, dtype=dtype).view(info.shape)
-        return torch.frombuffer(self._mapped, dtype=dtype, count=count, offset=info.start).view(info.shape)
+            numbers = torch.frombuffer(copied, dtype=dtype)
+        else:
+            stored = (info.end - info.start) // size
+            numbers = torch.frombuffer(self._mapped, dtype=dtype, count=stored, offset=info.start)
+        return numbers.view(info.shape) if info.strides is None else numbers.as_strided(info.shape, info.strides)
 
     def place(self, address: int) -> tuple[int, ...] | None:
         """Which bytes of which state of a file lie at a memory address; None when they are not of this file."""
@@ -120,17 +99,22 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Read and check the header of a safetensors file.
+    """Read and check the header of a safetensors file, or what a file of `torch.save` says of itself.
+
+    Which of them it is follows from its first bytes. metadata of the latter: its plain values, such as "step".
 
     Raises:
-        ModelError: the file is missing, a pickle, not in this format, or shorter than its header says. Nothing of
-            a pickle is read beyond its first bytes.
+        ModelError: the file is missing, in no such format, or shorter than it says.
     """
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             size = status.st_size
             start = file.read(512)
+            state = (status.st_dev, status.st_ino, size, status.st_mtime_ns, status.st_ctime_ns)
+            # a header of 640 bytes and others begin as pickles do, but then comes a brace
+            if is_torch_file(start) and start[8:9] != b"{":
+                return Checkpoint(path, *read_torch_file(path), state)
             _refuse_other_formats(path, start)
             length = _header_length(path, start, size)
             file.seek(8)
@@ -143,20 +127,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise _error(path, "is not a safetensors file: its metadata is no table")
     entries = {name: _entry(path, name, value, 8 + length) for name, value in fields.items()}
     _check_extent(path, entries, 8 + length, size)
-    state = (status.st_dev, status.st_ino, size, status.st_mtime_ns, status.st_ctime_ns)
     return Checkpoint(path, entries, {str(key): str(value) for key, value in metadata.items()}, state)
 
 
 def _refuse_other_formats(path: Path, start: bytes) -> None:
-    zipped = start.startswith(b"PK\x03\x04")
-    # a header of 640 bytes and others begin as pickles do, but then comes a brace
-    pickled = len(start) > 1 and start[0] == 0x80 and start[1] in range(2, 6) and start[8:9] != b"{"
-    if zipped or pickled or path.suffix.lower() in _PICKLE_SUFFIXES:
-        what = "is a zip archive as torch.save writes it" if zipped else "is a pickle file"
-        raise ModelError(
-            f"model file {path.name!r} {what}: reading it can run any program hidden in it, so it is refused",
-            hint="get the .safetensors version of the model, or convert the file on a machine where you trust it",
-        )
     if start.startswith(b"version https://git-lfs"):
         raise _error(path, "is a Git LFS pointer, not the model itself", "run `git lfs pull` or download the file")
     if start.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):

@@ -25,6 +25,7 @@ FindFile = Callable[[str], Path | None]
 """The file of an embedding by its name in a prompt."""
 
 _SUFFIXES = ("", ".safetensors", ".sft", ".pt", ".bin")
+_TRAINED = "string_to_param."  # the table of the vectors in files of the first trainers
 
 
 def embedding_files(folders: Folders) -> FindFile:
@@ -45,7 +46,7 @@ def no_embedding_files(name: str) -> Path | None:
 def embedding_finder(files: FindFile, key: str, width: int) -> FindEmbedding:
     """The vectors of embeddings for one tower: key is its name in files ("clip_l"), width that of its states.
 
-    The function that is given raises ModelError for a file that cannot be read; pickles are refused.
+    The function that is given raises ModelError for a file that cannot be read.
     """
 
     def find(name: str) -> list[Tensor] | None:
@@ -57,7 +58,9 @@ def embedding_finder(files: FindFile, key: str, width: int) -> FindEmbedding:
 
 def _vectors(checkpoint: Checkpoint, name: str, key: str, width: int) -> list[Tensor]:
     """Vectors (D,) in float32; none when they are not for this tower."""
-    info = checkpoint.entries.get(key) or next(iter(checkpoint.entries.values()))
+    entries = checkpoint.entries
+    trained = (info for found, info in entries.items() if found.startswith(_TRAINED))
+    info = entries.get(key) or next(trained, None) or next(iter(entries.values()))
     if not _fits(info, width):
         logger.warning(
             "embedding %r has vectors of shape %s, but the text tower %s takes %d numbers per token; "

@@ -4,7 +4,7 @@ For states x of a width that the file has networks for, keys are made of x + str
 x + strength · g(x), in every attention. f and g are stacks of linear layers with one activation function between
 them, and sometimes norms behind it, as in the web UI that brought them up.
 
-Those files are pickles, which are refused. What is read is a safetensors file with the same tensors and settings:
+Its files of `torch.save` are read, and safetensors files with the same tensors and settings:
 names are `<width>.0.linear.<n>.weight` for f and `<width>.1.linear.<n>.weight` for g, in the order of n, with
 `.bias`; the metadata hold "activation_func" ("linear", "relu", …) and "activate_output" ("true", "false").
 """
@@ -92,7 +92,7 @@ def apply_hypernetwork(model: DiffusionModel, path: Path, strength: float) -> Di
     """The MODEL with a hypernetwork in all its attentions.
 
     Raises:
-        ModelError: the file is a pickle, damaged or no hypernetwork, or the MODEL has no UNet.
+        ModelError: the file is damaged or no hypernetwork, or the MODEL has no UNet.
     """
     if model.network.family not in _FAMILIES:
         raise ModelError(f"a model of the family {model.network.family!r} has no place for a hypernetwork")

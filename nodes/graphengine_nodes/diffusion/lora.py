@@ -49,7 +49,7 @@ def load_lora(path: Path) -> AdapterFile:
     """The adapters of a safetensors file.
 
     Raises:
-        ModelError: the file is missing, damaged, a pickle, or its tensors do not fit each other.
+        ModelError: the file is missing, damaged, or its tensors do not fit each other.
     """
     checkpoint = open_checkpoint(path)
     return read_adapters(path.name, {name: checkpoint.tensor(info) for name, info in checkpoint.entries.items()})

@@ -1,8 +1,6 @@
 import json
-import pickle
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +61,6 @@ def test_a_damaged_file_is_named_with_what_is_wrong(case: str, tmp_path: Path) -
     assert message in error.value.message
 
 
-class Bomb:
-    """A pickle of it writes a file when it is read."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return Path.touch, (self.target,)
-
-
 @pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
 def test_a_header_whose_length_looks_like_a_pickle_is_read(length: int, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
@@ -81,31 +69,14 @@ def test_a_header_whose_length_looks_like_a_pickle_is_read(length: int, tmp_path
     assert open_checkpoint(path).entries.keys() == {"w"}
 
 
-def test_a_pickle_is_refused_and_nothing_in_it_runs(tmp_path: Path) -> None:
-    path, target = tmp_path / "model.safetensors", tmp_path / "owned"
-    path.write_bytes(pickle.dumps(Bomb(target)))
-    with pytest.raises(ModelError, match="is a pickle file: reading it can run any program") as error:
-        open_checkpoint(path)
-    assert error.value.hint is not None
-    assert ".safetensors" in error.value.hint
-    assert not target.exists()
-
-
 @pytest.mark.parametrize("suffix", ["safetensors", "ckpt"])
-def test_what_torch_save_writes_is_refused(suffix: str, tmp_path: Path) -> None:
+def test_what_a_file_is_follows_from_its_bytes_and_not_from_its_name(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"model.{suffix}"
     torch.save({"w": torch.zeros(2)}, path)
     assert zipfile.is_zipfile(path)
-    with pytest.raises(ModelError, match=r"is a zip archive as torch\.save writes it"):
-        open_checkpoint(path)
-
-
-@pytest.mark.parametrize("suffix", ["ckpt", "pt", "pth", "bin", "PKL"])
-def test_names_of_pickle_files_are_refused_whatever_they_hold(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"model.{suffix}"
+    assert open_checkpoint(path).entries.keys() == {"w"}
     path.write_bytes(made(WEIGHT))
-    with pytest.raises(ModelError, match="is a pickle file"):
-        open_checkpoint(path)
+    assert open_checkpoint(path).entries.keys() == {"w"}
 
 
 def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:

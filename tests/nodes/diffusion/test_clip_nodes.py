@@ -241,7 +241,7 @@ def test_an_embedding_that_cannot_be_used_is_left_out_with_a_warning(
     assert warning in caplog.text
 
 
-def test_an_embedding_in_a_pickle_is_refused(sd1: TextEncoder) -> None:
+def test_an_embedding_in_a_pickle_of_another_kind_is_refused(sd1: TextEncoder) -> None:
     with pytest.raises(ModelError, match=r"'old\.pt' is a pickle") as error:
         sd1.tokenize("embedding:old")
     assert "safetensors" in str(error.value.hint)

@@ -91,11 +91,26 @@ def test_a_hypernetwork_changes_what_its_model_predicts_and_not_what_the_first_o
     assert torch.equal(predicted(plain), before)
 
 
-def test_pickles_are_refused_and_so_are_models_without_attentions_to_change(tmp_path: Path) -> None:
+def test_files_as_the_web_ui_saves_them_are_read(tmp_path: Path) -> None:
+    named = {**tensors(6, 12), **tensors(9, 18)}
+    saved: dict[object, object] = {"step": 1000, "activation_func": "relu", "layer_structure": [1, 2, 1]}
+    for width in (6, 9):
+        prefixes = [f"{width}.{side}." for side in (0, 1)]
+        saved[width] = [
+            {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
+            for prefix in prefixes
+        ]
+    torch.save(saved, tmp_path / "h.pt")
+    read = read_hypernetwork(open_checkpoint(tmp_path / "h.pt"))
+    assert set(read) == {6, 9}
+    assert read[6][0].activation == "relu"
+
+
+def test_damaged_files_are_refused_and_so_are_models_without_attentions_to_change(tmp_path: Path) -> None:
     (tmp_path / "h.pt").write_bytes(b"PK\x03\x04 what torch.save writes")
     context = NodeContext(folders=Folders(models={"hypernetworks": (tmp_path,)}))
     weights = component(tmp_path, {"a.weight": (2, 2)})
-    with pytest.raises(ModelError, match=r"'h\.pt' is a zip archive as torch\.save writes it"):
+    with pytest.raises(ModelError, match=r"'h\.pt' is not what torch\.save writes"):
         HypernetworkLoader().load_hypernetwork(model(weights), "h.pt", 1.0, context)
     with pytest.raises(ModelError, match="'flux' has no place for a hypernetwork"):
         HypernetworkLoader().load_hypernetwork(model(weights, "flux"), "h.pt", 1.0, context)
