@@ -1,7 +1,8 @@
-"""`graphengine nodes`: which node types there are, and what one takes and gives."""
+"""`graphengine nodes list` and `show`: which node types and packs there are, and what one is."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,21 +18,35 @@ from graphengine.cli.options import (
     examples,
     open_engine,
 )
-from graphengine.errors import GraphEngineError, nearest
+from graphengine.cli.pack_listing import pack_json, pack_lines, pack_rows, packs_of
+from graphengine.errors import GraphEngineError, SettingsError, nearest
 from graphengine.node.definition import Files, InputSpec, NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.node.object_info import definition_to_object_info
-from graphengine.settings import load_settings
+from graphengine.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from graphengine.engine import Engine
+    from graphengine.packs.installing.upkeep import PackState
 
-LIST_EXAMPLES = examples("graphengine nodes list", "graphengine nodes list --category image")
+LIST_EXAMPLES = examples(
+    "graphengine nodes list",
+    "graphengine nodes list --category image",
+    "graphengine nodes list --packs --workflows ~/flows",
+)
 SHOW_EXAMPLES = examples(
     "graphengine nodes show KSampler",
+    "graphengine nodes show ComfyUI-Foo",
     "graphengine nodes show MyNode --load-packs --base-dir ~/ComfyUI",
     "graphengine nodes show KSampler --json",
 )
+
+WorkflowsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workflows", metavar="DIR", help="Folder whose workflows are looked through. Default: the base folder."
+    ),
+]
 
 _MANY = 12  # choices shown as text
 _RANGE_OPTIONS = ("default", "min", "max", "step")
@@ -41,11 +56,26 @@ def list_command(
     category: Annotated[
         str | None, typer.Option("--category", help="Only this category and those below it.")
     ] = None,
+    packs: Annotated[
+        bool, typer.Option("--packs", help="List the packs in custom_nodes, with versions and who uses them.")
+    ] = False,
+    workflows: WorkflowsOption = None,
+    base_dir: BaseDirOption = None,
+    custom_nodes: CustomNodesOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the node types of installed packs. Packs in custom_nodes are loaded only when a workflow names them."""
-    engine = open_engine(load_settings(runs_nothing=True, environ=os.environ))
+    """List the node types of installed packs, then the packs in custom_nodes.
+
+    Packs in custom_nodes are loaded only when a workflow names them, so they are listed as packs.
+    """
+    settings = load_settings(
+        base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, environ=os.environ
+    )
+    if packs:
+        _list_packs(settings, workflows, base_dir, as_json=as_json)
+        return
+    engine = open_engine(settings)
     definitions = [
         definition
         for _, definition in sorted(engine.registry.items())
@@ -69,6 +99,28 @@ def list_command(
     for line in table((d.class_type, d.category, d.display_name) for d in definitions):
         say(line)
     say(plural(len(definitions), "node type"))
+    if category is None and (states := packs_of(settings.custom_nodes)):
+        for line in ("", *pack_rows(states, {})):
+            say(line)
+
+
+def _list_packs(settings: Settings, workflows: Path | None, base_dir: Path | None, *, as_json: bool) -> None:
+    states, flows = packs_of(settings.custom_nodes), _workflows(workflows, base_dir)
+    if as_json:
+        say_json({state.name: pack_json(state, flows) for state in states})
+        return
+    for line in pack_rows(states, flows) if states else ():
+        say(line)
+    say(plural(len(states), "pack"))
+
+
+def _workflows(folder: Path | None, base_dir: Path | None) -> dict[str, frozenset[str]]:
+    from graphengine.packs.installing.usage import workflow_types
+
+    place = folder or base_dir or Path.cwd()
+    if not place.is_dir():
+        raise SettingsError(f"there is no folder {str(place)!r}", hint="check --workflows")
+    return workflow_types(place)
 
 
 def _is_in(given: str, category: str) -> bool:
@@ -81,7 +133,8 @@ def _hint(name: str, known: list[str]) -> str | None:
 
 
 def show_command(
-    class_type: Annotated[str, typer.Argument(metavar="CLASS", help="A node type.")],
+    class_type: Annotated[str, typer.Argument(metavar="NAME", help="A node type, or a pack in custom_nodes.")],
+    workflows: WorkflowsOption = None,
     base_dir: BaseDirOption = None,
     models: ModelsOption = None,
     custom_nodes: CustomNodesOption = None,
@@ -89,7 +142,10 @@ def show_command(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show what a node type takes and gives; --json writes it as ComfyUI's /object_info does."""
+    """Show what a node type takes and gives, or what a pack in custom_nodes is.
+
+    --json writes a node type as ComfyUI's /object_info does.
+    """
     settings = load_settings(
         base_dir=base_dir,
         models=models or (),
@@ -98,11 +154,23 @@ def show_command(
         environ=os.environ,
     )
     engine = open_engine(settings)
+    state = next((state for state in packs_of(settings.custom_nodes) if state.name == class_type), None)
+    if state is not None and class_type not in engine.registry:
+        _show_pack(state, _workflows(workflows, base_dir), as_json=as_json)
+        return
     definition = _definition(engine, class_type, load_packs=load_packs)
     if as_json:
         say_json({class_type: definition_to_object_info(definition, engine.folders)})
         return
     for line in definition_lines(definition, engine.folders):
+        say(line)
+
+
+def _show_pack(state: "PackState", workflows: dict[str, frozenset[str]], *, as_json: bool) -> None:
+    if as_json:
+        say_json({state.name: pack_json(state, workflows)})
+        return
+    for line in pack_lines(state, workflows):
         say(line)
 
 

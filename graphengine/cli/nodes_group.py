@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 
-from graphengine.cli import nodes, nodes_trust
+from graphengine.cli import nodes, nodes_install, nodes_trust, nodes_upkeep
 
 #: Name, function and examples of each command: whoever adds one adds a line.
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("list", nodes.list_command, nodes.LIST_EXAMPLES),
     ("show", nodes.show_command, nodes.SHOW_EXAMPLES),
+    ("install", nodes_install.install_command, nodes_install.INSTALL_EXAMPLES),
+    ("sync", nodes_install.sync_command, nodes_install.SYNC_EXAMPLES),
+    ("update", nodes_upkeep.update_command, nodes_upkeep.UPDATE_EXAMPLES),
+    ("outdated", nodes_upkeep.outdated_command, nodes_upkeep.OUTDATED_EXAMPLES),
+    ("remove", nodes_upkeep.remove_command, nodes_upkeep.REMOVE_EXAMPLES),
+    ("disable", nodes_upkeep.disable_command, nodes_upkeep.DISABLE_EXAMPLES),
+    ("enable", nodes_upkeep.enable_command, nodes_upkeep.ENABLE_EXAMPLES),
     ("trust", nodes_trust.command, nodes_trust.EXAMPLES),
 )

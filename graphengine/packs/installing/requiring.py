@@ -16,7 +16,7 @@ from pathlib import Path
 from graphengine.errors import InstallRefused
 from graphengine.packs.installing.archives import Limits
 from graphengine.packs.installing.changes import Change, changes_of, check_changes, without_unwelcome
-from graphengine.packs.installing.environment import Environment
+from graphengine.packs.installing.environment import Environment, top_modules
 from graphengine.packs.installing.guards import Guarded, guard
 from graphengine.packs.installing.importing import failing_imports, modules_to_check
 from graphengine.packs.installing.ledger import InstalledRequirement
@@ -135,19 +135,9 @@ def _install_for_good(
     modules = modules_to_check(after, [pin.name for pin in pins], plan.guarded.protected)
     failing = failing_imports(after, list(dict.fromkeys([*sorted(sound), *modules])), stage.folder)
     _refuse_broken(plan.pack, {name: why for name, why in failing.items() if name in sound})
-    new = {name for pin in pins if environment.version(pin.name) is None for name in _modules(after, pin.name)}
+    added = [pin.name for pin in pins if environment.version(pin.name) is None and pin.name in after.installed]
+    new = {module for name in added for module in top_modules(after.installed[name])}
     return [f"{name} was installed and cannot be imported: {why}" for name, why in failing.items() if name in new]
-
-
-def _modules(environment: Environment, name: str) -> list[str]:
-    return modules_to_check(replace_installed(environment, [name]), [name], ())
-
-
-def replace_installed(environment: Environment, names: Iterable[str]) -> Environment:
-    """The environment as if only these packages were installed."""
-    chosen = environment.again()
-    vars(chosen)["installed"] = {name: environment.installed[name] for name in names}
-    return chosen
 
 
 def _refuse_broken(pack: str, broken: Mapping[str, str]) -> None:
@@ -189,8 +179,8 @@ def _refuse_overwriting(pack: str, names: list[str], environment: Environment, o
             if path in present:
                 raise InstallRefused(
                     f"the requirements of {pack!r} would overwrite {present[path]} of {name}",
-                    hint=f"two packages that install the same files break each other: uninstall {name} if it is not "
-                    f"needed, or use: graphengine nodes isolate {pack}",
+                    hint=f"two packages that install the same files break each other: uninstall {name} "
+                    f"if it is not needed, or: graphengine nodes isolate {pack}",
                 )
 
 

@@ -102,6 +102,8 @@ def pack_name(text: str) -> str:
 
 def _local(text: str, base: Path | None = None) -> Source | None:
     path = Path(text).expanduser() if base is None else base / text
+    if (path / "HEAD").is_file() and (path / "objects").is_dir():  # a repository without files of its own
+        return Source("git", str(path.absolute()), pack_name(path.name), text)
     if path.is_dir():
         return Source("folder", str(path.absolute()), pack_name(path.absolute().name), text)
     if path.is_file():

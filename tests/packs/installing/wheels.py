@@ -79,7 +79,17 @@ def make_environment(folder: Path, wheels: Path, packages: Iterable[str]) -> Pat
     """A fresh virtual environment with packages of a wheelhouse; its Python. Its pip is a link to ours: quick."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    command = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+    ]
     subprocess.run([*command, "--find-links", wheels, *packages], check=True, env=pip_environ())
     library = next(folder.glob("lib/python*/site-packages"), folder / "Lib" / "site-packages")
     pip = distribution("pip")
