@@ -77,7 +77,9 @@ def test_sizes_of_a_document_shrink_by_one_factor_and_steps_keep_their_places(
         },
         tmp_path,
     )
-    nodes = {node_id: node.inputs for node_id, node in shrinking.small(given, engine.registry, 4).nodes.items()}
+    nodes = {
+        str(node_id): node.inputs for node_id, node in shrinking.small(given, engine.registry, 4).nodes.items()
+    }
     assert nodes["1"] == {"width": 128, "height": 64, "batch_size": 1}
     assert nodes["2"] == {"width": 64, "height": 64, "x": 64, "y": 0, "strength": 1.0}
     assert nodes["3"] == {"steps": 4, "start_at_step": 2, "end_at_step": 10000}

@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from graphengine.node.api import ModelError
 
 from .clip_files import SD_TYPES, EncoderFiles, LoadEncoder
+from .stable_cascade_text import stable_cascade
 from .text_encode import TextEncoder
 from .text_towers.loading import TRANSFORMER_TYPES
 
-CLIP_TYPES: Mapping[str, LoadEncoder] = {**SD_TYPES, **TRANSFORMER_TYPES}
+CLIP_TYPES: Mapping[str, LoadEncoder] = {
+    **SD_TYPES,
+    "stable_cascade": stable_cascade,
+    **TRANSFORMER_TYPES,
+}
 """By the names that the loaders offer. Families add theirs here."""
 
 

@@ -11,6 +11,7 @@ from .dit.families import ARCHITECTURES, find_architecture, load_transformer
 from .embeddings import FindFile
 from .family import Family, Part
 from .model import DiffusionModel
+from .stable_cascade_text import load_cascade_clip
 from .text_encode import TextEncoder
 from .text_towers import loading
 from .vae import load_vae
@@ -43,6 +44,8 @@ def _family(architecture: Architecture) -> Family:
         return load_transformer(architecture, checkpoint, part, device)
 
     def load_clip(checkpoint: Checkpoint, device: str, files: FindFile) -> TextEncoder | None:
+        if architecture.family == "stable_cascade_c":
+            return load_cascade_clip(checkpoint, device, files)
         kind = _TEXTS.get(architecture.family)
         return None if kind is None else loading.load_from_checkpoint(checkpoint, kind, device, files)
 

@@ -44,7 +44,8 @@ class ClipKind:
 
     key: its name in files of embeddings. layer: the one whose states are used, None for the last, which always
     goes through the final norm; norm_hidden: whether an earlier one does. projected: the pooled state goes
-    through the projection, which the file must have if it is needed.
+    through the projection, which the file must have if it is needed. masked: tokens behind the end token see none
+    of those there.
     """
 
     key: str
@@ -54,6 +55,7 @@ class ClipKind:
     norm_hidden: bool = True
     projected: bool = False
     needs_projection: bool = False
+    masked: bool = False
 
 
 SD1_L = ClipKind("clip_l", "quick_gelu", CLIP_L)
@@ -119,7 +121,8 @@ class ClipTower:
                 if not isinstance(token, int):
                     vectors[row, place] = token.to(vectors)
         ends = torch.tensor([_end(chunk) for chunk in chunks], device=device)
-        states, pooled = module(vectors, ends, layer=self.layer, norm_hidden=self.kind.norm_hidden)
+        mask = _text_mask(ends, vectors.shape[1]).to(vectors.dtype) if self.kind.masked else None
+        states, pooled = module(vectors, ends, layer=self.layer, norm_hidden=self.kind.norm_hidden, mask=mask)
         check_result(states, self.component, self.file)
         return states.float().cpu(), pooled.float().cpu()
 
@@ -128,6 +131,13 @@ def _end(chunk: Sequence[Token]) -> int:
     """The place of the end token, whose state is the pooled one."""
     places = (place for place, token in enumerate(chunk) if isinstance(token, int) and token == END_TOKEN)
     return next(places, len(chunk) - 1)
+
+
+def _text_mask(ends: Tensor, length: int) -> Tensor:
+    """What is added to attention, (B, 1, T, T): 0 for tokens before and at the end that come before, else -inf."""
+    places = torch.arange(length, device=ends.device)
+    seen = (places[None, :] <= ends[:, None])[:, None, None] & (places[None, :] <= places[:, None])
+    return torch.zeros(seen.shape, device=ends.device).masked_fill(~seen, float("-inf"))
 
 
 class ClipText(nn.Module):
@@ -150,16 +160,19 @@ class ClipText(nn.Module):
         return vectors
 
     def forward(
-        self, vectors: Tensor, ends: Tensor, *, layer: int | None, norm_hidden: bool
+        self, vectors: Tensor, ends: Tensor, *, layer: int | None, norm_hidden: bool, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The states after a layer (negative, from the end), and the pooled states: the last layer's at `ends`."""
+        """The states after a layer (negative, from the end), and the pooled states: the last layer's at `ends`.
+
+        mask: (B, 1, T, T), added to attention; None for tokens that see all before them.
+        """
         inner = self.text_model
         layers = inner.encoder.layers
         wanted = None if layer is None or not -len(layers) <= layer < 0 else len(layers) + layer
         states = inner.embeddings(inputs_embeds=vectors)
         hidden = None
         for number, block in enumerate(layers):
-            states = block(states, None, is_causal=True)
+            states = block(states, mask, is_causal=mask is None)
             if number == wanted:
                 hidden = states
         states = inner.final_layer_norm(states)

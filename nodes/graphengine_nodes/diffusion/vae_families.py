@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .autoencoder import VAE
 from .checkpoint import Checkpoint, TensorInfo
+from .vae_cascade import is_stage_a, is_stage_c_vae, load_stage_a, load_stage_c_vae
 from .vae_hunyuan import is_hunyuan_vae, load_hunyuan_vae
 from .vae_kl import is_kl, is_taesd, load_kl, load_taesd
 from .vae_ltx import is_ltx_vae, load_ltx_vae
@@ -38,6 +39,8 @@ FAMILIES: tuple[VAEFamily, ...] = (
     VAEFamily("hunyuan_video", is_hunyuan_vae, load_hunyuan_vae),
     VAEFamily("ltx_video", is_ltx_vae, load_ltx_vae),
     VAEFamily("mochi", is_mochi_vae, load_mochi_vae),
+    VAEFamily("stable_cascade_a", is_stage_a, load_stage_a),
+    VAEFamily("stable_cascade_c", is_stage_c_vae, load_stage_c_vae),
     VAEFamily("temporal", is_temporal, load_temporal),
     VAEFamily("kl", is_kl, load_kl),
 )

@@ -14,6 +14,8 @@ from .vision import ClipVision, VisionTower
 from .vision_layout import VisionConfig, open_prefix, vision_config, vision_places
 from .weights import Component
 
+_CASCADE = "clip_l_vision."
+
 
 def load_vision(checkpoint: Checkpoint, device: str) -> ClipVision:
     """The image encoder of a file of its own, or of a checkpoint that has one.
@@ -21,15 +23,15 @@ def load_vision(checkpoint: Checkpoint, device: str) -> ClipVision:
     Raises:
         ModelError: the file holds none, or an incomplete one.
     """
-    file = checkpoint.path.name
-    shapes = {name: info.shape for name, info in checkpoint.entries.items()}
+    file, entries = checkpoint.path.name, checkpoint.part(_CASCADE) or checkpoint.entries
+    shapes = {name: info.shape for name, info in entries.items()}
     places = vision_places(shapes)
     if not places:
         raise ModelError(
             f"file {file!r} holds no image encoder",
             hint="CLIP's vision towers (ViT-L, ViT-H, ViT-bigG) and SigLIP's are supported",
         )
-    split = split_rows(checkpoint.entries, places)
+    split = split_rows(entries, places)
     transposed = open_prefix(shapes) is not None
     config = vision_config(file, {name: info.shape for name, info in split.items()}, transposed=transposed)
     names = {name: name for name in split}
@@ -45,7 +47,8 @@ def load_vision_of_checkpoint(checkpoint: Checkpoint, device: str) -> ClipVision
     Raises:
         ModelError: the encoder is incomplete.
     """
-    return load_vision(checkpoint, device) if open_prefix(checkpoint.entries) is not None else None
+    own = open_prefix(checkpoint.entries) is not None or bool(checkpoint.part(_CASCADE))
+    return load_vision(checkpoint, device) if own else None
 
 
 def vision_module(config: VisionConfig) -> nn.Module:

@@ -24,6 +24,7 @@ from .lumina2 import Lumina2
 from .mochi import Mochi
 from .qwen_image import QwenImage
 from .sd3 import SD3
+from .stable_cascade import StageB, StageC
 from .wan import Wan
 from .z_image import ZImage
 
@@ -41,6 +42,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Lumina2(),
     AuraFlow(),
     CosmosPredict2(),
+    StageC(),
+    StageB(),
 )
 """The first that matches is taken."""
 
