@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphengine.cli.console import plural, say, say_json, table
+from graphengine.cli.console import complain, plural, say, say_json, table
 from graphengine.cli.options import (
     BaseDirOption,
     CustomNodesOption,
@@ -23,6 +23,7 @@ from graphengine.errors import GraphEngineError, SettingsError, nearest
 from graphengine.node.definition import Files, InputSpec, NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.node.object_info import definition_to_object_info
+from graphengine.packs.discover import custom_packs
 from graphengine.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ def list_command(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the node types of installed packs, then the packs in custom_nodes.
+    """List the node types of installed packs, or the packs in custom_nodes.
 
-    Packs in custom_nodes are loaded only when a workflow names them, so they are listed as packs.
+    Packs in custom_nodes are loaded only when a workflow names them: --packs tells what they bring.
     """
     settings = load_settings(
         base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, environ=os.environ
@@ -99,9 +100,8 @@ def list_command(
     for line in table((d.class_type, d.category, d.display_name) for d in definitions):
         say(line)
     say(plural(len(definitions), "node type"))
-    if category is None and (states := packs_of(settings.custom_nodes)):
-        for line in ("", *pack_rows(states, {})):
-            say(line)
+    if category is None and (count := len(custom_packs(settings.custom_nodes))):
+        complain(f"{plural(count, 'pack')} in custom_nodes: graphengine nodes list --packs")
 
 
 def _list_packs(settings: Settings, workflows: Path | None, base_dir: Path | None, *, as_json: bool) -> None:

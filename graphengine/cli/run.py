@@ -35,6 +35,7 @@ from graphengine.cli.policy_options import JobsOption, MemoryOption, RetriesOpti
 from graphengine.cli.progress import show_progress
 from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.cli.remote_options import RemoteOptions
+from graphengine.cli.run_installing import MissingOptions
 from graphengine.cli.summary import RunRecord, file_lines, summary_json, summary_lines
 from graphengine.cli.sweep import HowToSweep, sweep_workflow, tell_result
 from graphengine.cli.sweep_options import SweepOptions
@@ -118,15 +119,14 @@ def command(
     memory_budget: MemoryOption = None,
     computing: ComputeOptions,
     trusting: TrustOptions,
+    missing: MissingOptions,
     partial: PartialOption = False,
     events: EventsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Run a workflow.
-
-    FILE is JSON in either of ComfyUI's formats, or a picture, video, sound, model or latent with its workflow.
+    """Run a workflow: JSON in either of ComfyUI's formats, or a picture, video, sound or model that carries one.
 
     A node whose inputs have not changed since an earlier run is not run again. Results are written to stdout,
     progress and errors to stderr. Ctrl-C stops at the next step; what has finished stays in the cache.
@@ -152,7 +152,7 @@ def command(
         environ=os.environ,
     )
     computing.tell(settings)
-    with open_engine(trusting.applied(settings)) as engine:
+    with open_engine(trusting.applied(settings)) as engine, missing.handled(engine, file, wanted):
         _Request(engine, file, wanted, changes or [], seed, targets, sweeping, purity, how).carry_out()
 
 
