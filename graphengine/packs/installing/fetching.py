@@ -44,7 +44,8 @@ def newest_commit(address: str, ref: str | None) -> str | None:
     Raises:
         InstallRefused: the repository cannot be reached.
     """
-    done = run_program([*_GIT, "ls-remote", "--", address, ref or "HEAD"], environ=_QUIET, timeout=2 * _MINUTES)
+    names = [ref, f"{ref}^{{}}"] if ref else ["HEAD"]
+    done = run_program([*_GIT, "ls-remote", "--", address, *names], environ=_QUIET, timeout=2 * _MINUTES)
     if done.code:
         raise InstallRefused(f"{address} cannot be reached: {done.reason()}", hint="check address and network")
     lines = [line.split() for line in done.output.splitlines()]
