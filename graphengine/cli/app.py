@@ -16,6 +16,7 @@ import typer
 from graphengine.cli import (
     cache,
     convert,
+    diff,
     doctor,
     draw,
     explain,
@@ -26,6 +27,7 @@ from graphengine.cli import (
     run,
     schema,
     serve,
+    test,
     validate,
 )
 from graphengine.cli.console import complain, report, say
@@ -102,8 +104,10 @@ def build_app() -> typer.Typer:
     app.command("explain", epilog=explain.EXAMPLES)(explain.command)
     app.command("serve", epilog=serve.EXAMPLES)(serve.command)
     app.command("validate", epilog=validate.EXAMPLES)(validate.command)
+    app.command("test", epilog=test.EXAMPLES)(test.command)
     app.command("convert", epilog=convert.EXAMPLES)(convert.command)
     app.command("draw", epilog=draw.EXAMPLES)(draw.command)
+    app.command("diff", epilog=diff.EXAMPLES)(diff.command)
     app.command("fmt", epilog=fmt.EXAMPLES)(fmt.command)
     _group(app, "nodes", "Node types that can run, and the packs that bring them.", nodes_group.COMMANDS)
     _group(

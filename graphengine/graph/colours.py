@@ -12,6 +12,9 @@ MARKS = {
     "runs": ("#ffe9cc", "#e07b00"),
     "perhaps": ("#e4e6ea", "#7d8590"),
     "not needed": ("#ffffff", "#c3c8d0"),
+    "added": ("#e3f4e1", "#4a9d45"),
+    "removed": ("#fbe3e1", "#c0392b"),
+    "changed": ("#ffe9cc", "#e07b00"),
 }
 
 _COLOURS = {
