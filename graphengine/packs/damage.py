@@ -108,7 +108,7 @@ def _modules(before: ProcessState) -> Iterator[Change]:
     added = [
         name
         for name in sys.modules.keys() - before.modules.keys()
-        if "." not in name and not _is_own(name, before) and _lies_in(sys.modules[name], before.root)
+        if name.isidentifier() and not _is_own(name, before) and _lies_in(sys.modules[name], before.root)
     ]
     if added:
         yield Change(f"sys.modules: {_listed(added)} of its own under a name that others may import")
@@ -135,8 +135,9 @@ def _filters(before: ProcessState) -> Iterator[Change]:
 
 
 def _hides_all(entry: _Filter) -> bool:
-    action, message, _, module, line = entry
-    return action == "ignore" and message is None and module is None and not line
+    action, message, category, module, line = entry
+    general = getattr(category, "__module__", None) == "builtins"
+    return action == "ignore" and general and message is None and module is None and not line
 
 
 def _category(entry: _Filter) -> str:

@@ -38,8 +38,7 @@ def import_pack(
         if _is_imported(pack, source):
             return sys.modules[pack.module]
         finder = put_in_place()
-        if surroundings is not None:
-            finder.connect(surroundings)
+        finder.connect(surroundings)
         if prestartup and (script := prestartup_script(pack)) is not None:
             runpy.run_path(str(script), run_name=f"{pack.module}.prestartup_script")
         module = _import_path(pack.module, pack.path)
@@ -55,13 +54,6 @@ def prestartup_script(pack: Pack) -> Path | None:
     """The script of a custom pack that wants to be run before any pack is imported, if it has one."""
     script = pack.path / PRESTARTUP if pack.path is not None else None
     return script if script is not None and script.is_file() else None
-
-
-def stand_in_packages() -> tuple[str, ...]:
-    """The packages that hold the stand-ins that packs import."""
-    finder = next((finder for finder in sys.meta_path if isinstance(finder, StandInFinder)), None)
-    owners = {own.rpartition(".")[0] for own in finder.names.values()} if finder is not None else set[str]()
-    return tuple(sorted(owners))
 
 
 def _is_imported(pack: Pack, source: PackSource) -> bool:

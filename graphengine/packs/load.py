@@ -23,13 +23,7 @@ from graphengine.packs.discover import Pack, import_names
 from graphengine.packs.failures import place_in_pack
 from graphengine.packs.guarded import guarded
 from graphengine.packs.import_policy import ImportPolicy
-from graphengine.packs.importing import (
-    PRESTARTUP,
-    import_pack,
-    prestartup_script,
-    read_source,
-    stand_in_packages,
-)
+from graphengine.packs.importing import PRESTARTUP, import_pack, prestartup_script, read_source
 from graphengine.packs.requirements import declared_packages, installed_versions
 from graphengine.packs.source import PackSource, SourceReader
 from graphengine.packs.stand_ins import Surroundings, put_in_place
@@ -81,11 +75,14 @@ def load_pack(
     """
     policy = policy or ImportPolicy()
     source = read_source(pack, reader)  # before the import: what is edited meanwhile counts as newer
-    if pack.path is not None:
-        put_in_place()
-    with guarded(pack, policy, stand_in_packages()) as changes:
-        module = import_pack(pack, source, surroundings, prestartup=policy.runs_prestartup(pack.name))
-        loaded = _defined(pack, module, source)
+    finder = put_in_place() if pack.path is not None else None
+    try:
+        with guarded(pack, policy, finder.packages if finder is not None else ()) as changes:
+            module = import_pack(pack, source, surroundings, prestartup=policy.runs_prestartup(pack.name))
+            loaded = _defined(pack, module, source)
+    finally:
+        if finder is not None:
+            finder.loaded()
     return replace(loaded, problems=(*loaded.problems, *changes, *_not_run(pack, policy)))
 
 

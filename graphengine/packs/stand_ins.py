@@ -85,12 +85,24 @@ class StandInFinder(MetaPathFinder, Loader):
             raise ImportError(f"{module.__name__!r} is no stand-in", name=module.__name__)
         sys.modules[module.__name__] = importlib.import_module(own)
 
-    def connect(self, surroundings: Surroundings) -> None:
-        """Tell the packages of stand-ins that have a function `connect` which engine packs are loaded for."""
-        for package in sorted({own.rpartition(".")[0] for own in self.names.values()}):
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages that hold the stand-ins."""
+        return tuple(sorted({own.rpartition(".")[0] for own in self.names.values()}))
+
+    def connect(self, surroundings: Surroundings | None) -> None:
+        """Import the packages of stand-ins, and tell those with a function `connect` which engine loads packs."""
+        for package in self.packages:
             connect = getattr(importlib.import_module(package), "connect", None)
-            if connect is not None:
+            if connect is not None and surroundings is not None:
                 connect(surroundings)
+
+    def loaded(self) -> None:
+        """Tell the packages of stand-ins that have a function `loaded` that a pack is loaded, or could not be."""
+        for package in self.packages:
+            loaded = getattr(sys.modules.get(package), "loaded", None)
+            if loaded is not None:
+                loaded()
 
     def public_name(self, own: str) -> str | None:
         """The name that packs know a module of a stand-in package by, or None when it is none."""

@@ -4,9 +4,16 @@
 packs use and from ComfyUI's documented interfaces; modules with an underscore are our own.
 """
 
+from graphengine_comfy._absent_packages import find_absent_last, forget_absent
 from graphengine_comfy._placeholders import find_last
 from graphengine_comfy._surroundings import connect
+from graphengine_comfy._torchvision_repair import repair_first
 
-__all__ = ["connect"]
+__all__ = ["connect", "loaded"]
 
 find_last()
+find_absent_last()
+repair_first()
+
+#: Called when a pack is loaded.
+loaded = forget_absent

@@ -53,7 +53,13 @@ def module_class(module: str, name: str, modules: tuple[str, ...]) -> ModuleType
             hint="nodes that build networks of their own from it cannot run",
         )
 
-    members = {"modules": modules, "__init__": refuse, "__module__": module, "__doc__": f"Modules like {name}."}
+    members = {
+        "modules": modules,
+        "__init__": refuse,
+        "forward": refuse,  # packs wrap it when they are imported, and find out only when it should run
+        "__module__": module,
+        "__doc__": f"Modules like {name}.",
+    }
     return ModuleType(name, (), members)
 
 

@@ -18,8 +18,10 @@ from typing import Any, Never
 from graphengine.node.api import GraphEngineError, current_context
 
 _PACKAGE = __name__.rpartition(".")[0]
-#: Packages of ComfyUI in which every module can be imported.
-_OPEN = ("comfy", "comfy_extras", "comfy_api_nodes")
+#: Packages that may not be installed, of which packs have a part from us.
+_ABSENT = ("torchvision", "torchaudio")
+#: Packages of ComfyUI in which every module can be imported, and ours for others.
+_OPEN = ("comfy", "comfy_extras", "comfy_api_nodes", *(f"_{name}" for name in _ABSENT))
 #: Modules of forks of ComfyUI: packs ask whether they are there, and go another way when they are.
 _FORKS = ("comfy.cmd", "comfy.nodes", "comfy.model_downloader", "comfy.component_model", "comfy.distributed")
 #: What the engine asks a node class for: a placeholder is no node.
@@ -40,7 +42,8 @@ _OF_NODES = frozenset(
 
 def public_name(own: str) -> str:
     """The name that packs know a module of this package by."""
-    return own.removeprefix(f"{_PACKAGE}.")
+    public = own.removeprefix(f"{_PACKAGE}.")
+    return public.removeprefix("_") if public.startswith(_OPEN[-len(_ABSENT) :]) else public
 
 
 # Any throughout: what packs do with a name that is not here cannot be told.
@@ -84,6 +87,11 @@ class PlaceholderType(ABCMeta):
 
 
 def _refuse(name: str) -> Never:
+    if (package := name.partition(".")[0]) in _ABSENT:
+        raise GraphEngineError(
+            f"{name} is needed, and {package} is not installed",
+            hint=f"install the {package} that belongs to your torch, from the same index: pip install {package}",
+        )
     raise GraphEngineError(
         f"{name} of ComfyUI is not in graphengine",
         hint="nodes that need it cannot run; docs/compatibility-comfy.md lists what can be used",
