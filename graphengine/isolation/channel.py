@@ -125,7 +125,7 @@ class Channel:
             case 0:
                 return NOTHING
             case 1:
-                return _decoded(bytes(self._read(size)).decode("utf-8", "surrogatepass"))
+                return _decoded(_text(self._read(size)))
             case 2:
                 return _decoded(self._read(size))
             case 3 if descriptors and 0 < size <= _LARGEST_SHARED and os.fstat(descriptors[0]).st_size >= size:
@@ -160,6 +160,13 @@ def _write(file: int, part: memoryview) -> None:
     done = 0
     while done < part.nbytes:
         done += os.write(file, part[done:])
+
+
+def _text(content: bytearray) -> str:
+    try:
+        return content.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise DamagedMessage(f"a value is no text: {error}") from error
 
 
 def _parsed(text: bytearray) -> dict[str, Any]:

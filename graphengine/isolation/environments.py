@@ -115,6 +115,11 @@ def make_environment(
         raise
 
 
+def remove_environment(environment: PackEnvironment) -> None:
+    """Remove the environment of a pack if it is there."""
+    shutil.rmtree(environment.folder, ignore_errors=True)
+
+
 def _run(command: Sequence[str], pack: Pack, what: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:

@@ -109,10 +109,13 @@ def test_a_run_that_is_cancelled_stops_the_node_and_keeps_the_worker(project: Is
         assert shown(engine, "Pid", value=1) == [str(before)]
 
 
-def test_a_node_that_does_not_listen_is_ended_when_the_run_is_cancelled(project: Isolated) -> None:
+@pytest.mark.parametrize("class_type", ["Hang", "HoldsLock"])
+def test_a_node_that_does_not_listen_is_ended_when_the_run_is_cancelled(
+    project: Isolated, class_type: str
+) -> None:
     with project.engine() as engine:
         with pytest.raises(RunCancelled):
-            engine.run(workflow(document("Hang", value=3)), is_cancelled=(project.pack / "hangs").exists)
+            engine.run(workflow(document(class_type, value=3)), is_cancelled=(project.pack / "hangs").exists)
         assert not is_running(project.imported_in())
 
 
@@ -215,7 +218,7 @@ def test_a_pack_that_is_not_trusted_starts_no_worker(project: Isolated) -> None:
     assert not (project.pack / "imported").exists()
 
 
-@pytest.mark.parametrize("class_type", ["Hang", "Double"])
+@pytest.mark.parametrize("class_type", ["Hang", "HoldsLock", "Double"])
 def test_a_worker_ends_when_the_engine_is_killed(project: Isolated, tmp_path: Path, class_type: str) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.isolation.conftest import Isolated, document;"
@@ -229,8 +232,8 @@ def test_a_worker_ends_when_the_engine_is_killed(project: Isolated, tmp_path: Pa
         env={**os.environ, "PYTHONPATH": f"{root}:{root / 'nodes'}"},
         stdout=subprocess.PIPE,
     )
-    mark = project.pack / ("hangs" if class_type == "Hang" else "imported")
-    if class_type == "Hang":
+    mark = project.pack / ("imported" if class_type == "Double" else "hangs")
+    if class_type != "Double":
         while not (mark.exists() and mark.read_text()):
             assert process.poll() is None
     else:
