@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tests.nodes.diffusion import control_cases, test_hypernetworks, test_upscale, tiny_dit
+from tests.nodes.diffusion import control_cases, test_hypernetworks, test_upscale, tiny_cascade, tiny_dit
 
 from .checkpoints import GLIGEN_TEXT
 from .encoders import CLIP_G, CLIP_L, T5
@@ -57,6 +57,11 @@ def control_of_sd3(path: Path) -> None:
         warnings.simplefilter("ignore")  # importing diffusers warns of other libraries' old names
         from diffusers import SD3ControlNetModel
     save_file(_random(SD3ControlNetModel(**sizes)), path)
+
+
+def control_of_cascade(path: Path) -> None:
+    """A ControlNet of Stable Cascade's stage C."""
+    save_file(tiny_cascade.control().state_dict(), path)
 
 
 def adapter(path: Path) -> None:
@@ -112,6 +117,7 @@ UPSCALERS: tuple[tuple[str, Callable[[Path], object]], ...] = ((r"x2|2x", _upsca
 CONTROLS: tuple[tuple[str, Callable[[Path], object]], ...] = (
     (r"t2i_?adapter", adapter),
     (r"sd3", control_of_sd3),
+    (r"cascade", control_of_cascade),
     (r"", control),
 )
 """Patterns of names of ControlNets and adapters and their makers."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from tests.nodes.diffusion import (
     control_cases,
     ldm_layout,
+    tiny_cascade,
     tiny_dit,
     tiny_dit_others,
     tiny_models,
@@ -149,6 +150,8 @@ CHECKPOINTS: Mapping[str, Make] = {
     "unclip": unclip,
     "zero123": zero123,
     "svd": svd,
+    "cascade_c": tiny_cascade.stage_c_checkpoint,
+    "cascade_b": tiny_cascade.stage_b_checkpoint,
     "sd3": _whole(TRANSFORMERS["sd3"], {**_L, **_G, **_T5}, _kl16),
     "flux": _whole(TRANSFORMERS["flux"], {**_L, **_T5}, _kl16),
     "flux_schnell": _whole(TRANSFORMERS["flux_schnell"], {**_L, **_T5}, _kl16),

@@ -17,6 +17,7 @@ from .build import assign_weights, compute_dtype, module_shapes
 from .checkpoint import Checkpoint, TensorInfo
 from .control import Control, ControlNet, T2IAdapter
 from .control_adapters import is_adapter, load_adapter
+from .control_cascade import is_cascade_control, load_cascade_control
 from .control_modules import control_module
 from .control_networks import BorrowedControl, EncoderControl
 from .control_transformers import load_transformer_control, transformer_family
@@ -43,6 +44,8 @@ def load_control(checkpoint: Checkpoint, device: str, model: DiffusionModel | No
     part = checkpoint.part(layout.prefix_of(checkpoint.entries))
     if is_adapter(part):
         return T2IAdapter(load_adapter(checkpoint, part, device))
+    if is_cascade_control(part):
+        return ControlNet(load_cascade_control(checkpoint, part, device), upscale_algorithm="bilinear")
     family = transformer_family(part)
     if family is not None:
         transformer = load_transformer_control(family, checkpoint, part, device)
@@ -51,7 +54,7 @@ def load_control(checkpoint: Checkpoint, device: str, model: DiffusionModel | No
         raise ModelError(
             f"file {checkpoint.path.name!r} holds no ControlNet or T2I-Adapter of a kind that is known here",
             hint="ControlNets, control-LoRAs and T2I-Adapters for SD1.x, SD2.x and SDXL are supported, and "
-            "ControlNets for SD3 and Flux in the layout of diffusers",
+            "ControlNets for Stable Cascade, and for SD3 and Flux in the layout of diffusers",
         )
     pooled = PurePath(checkpoint.path.name).stem.endswith(_POOLED)
     if layout.is_control_lora(part):

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from graphengine.errors import GraphEngineError, ModelError
 from graphengine_nodes.diffusion.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.control import applied
+from graphengine_nodes.diffusion.control_loading import load_control
 from graphengine_nodes.diffusion.efficient_net import DEVIATION, MEAN
 from graphengine_nodes.diffusion.families import find_family, load_checkpoint, load_model
 from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall, Residuals
@@ -134,6 +136,34 @@ def test_a_control_adds_to_the_state_before_residual_blocks(tmp_path: Path) -> N
     torch.testing.assert_close(seen[7], seen[3] + 0.5)
     assert not torch.allclose(plain, steered)
     assert torch.equal(ask(stage, x), plain)
+
+
+def test_a_control_sees_its_picture_through_an_efficient_net(tmp_path: Path) -> None:
+    stage = model(tmp_path, tiny_cascade.in_authors_names(tiny_cascade.stage_c()))
+    oracle, picture = tiny_cascade.control(), torch.rand(1, 96, 64, 3)
+    save_file(oracle.state_dict(), tmp_path / "canny.safetensors")
+    control = load_control(open_checkpoint(tmp_path / "canny.safetensors"), "cpu")
+    ready = applied(control, picture, 0.5, (0, 1))
+    chain = ready.prepared(Job((1, 16, 3, 2), network=stage.network), stage.sampling)
+    call = NetworkCall(noise(1, 16, 3, 2), TIMES[:1], TEXT[:1])
+    found = chain.residuals(call.x, torch.ones(1), call)
+    assert found is not None
+    seen = oracle.backbone(picture.movedim(-1, 1))
+    assert [place for place, value in enumerate(found.input) if value is not None] == [0, 4]
+    for place, projection in zip((0, 4), oracle.projections, strict=True):
+        torch.testing.assert_close(found.input[place], projection(seen) * 0.5, rtol=1e-4, atol=1e-5)
+
+
+def test_a_control_of_another_family_or_width_is_refused(tmp_path: Path, checkpoints: dict[str, Path]) -> None:
+    save_file(tiny_cascade.control().state_dict(), tmp_path / "canny.safetensors")
+    control = load_control(open_checkpoint(tmp_path / "canny.safetensors"), "cpu")
+    b = load_model(open_checkpoint(checkpoints["b"]), "cpu")
+    with pytest.raises(ModelError, match="made for stage C of Stable Cascade, not for 'stable_cascade_b' models"):
+        control.network.fitted(b.network)
+    oracle = tiny_cascade.stage_c(block_out_channels=(32, 32))
+    wide = model(tmp_path, tiny_cascade.in_authors_names(oracle))
+    with pytest.raises(ModelError, match="has states of width 64, the model's have 32"):
+        control.network.fitted(wide.network)
 
 
 def test_latents_and_pictures_of_others_are_refused(tmp_path: Path) -> None:

@@ -185,6 +185,16 @@ def previewer() -> Any:
     return random(whole)
 
 
+def control(channels: int = 3) -> Any:
+    """A ControlNet of stage C as it is here, with two projections of the eight."""
+    whole = nn.Module()
+    whole.backbone = efficient_net(channels)
+    layers = [nn.Conv2d(40, 40, 1, bias=False), nn.LeakyReLU(0.2), nn.Conv2d(40, 64, 1, bias=False)]
+    more = [nn.Conv2d(40, 40, 1, bias=False), nn.LeakyReLU(0.2), nn.Conv2d(40, 64, 1, bias=False)]
+    whole.projections = nn.ModuleList([nn.Sequential(*layers), nn.Sequential(*more)])
+    return random(whole)
+
+
 def clip_g() -> dict[str, Tensor]:
     """CLIP-G under the names of stage C's checkpoint."""
     shapes = prefixed("text_encoder.transformer.text_model.", ldm_layout.clip(TEXT, 2))
