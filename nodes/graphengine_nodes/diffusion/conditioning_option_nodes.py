@@ -326,29 +326,6 @@ class StableCascade_StageB_Conditioning:
         return (with_options(conditioning, stable_cascade_prior=stage_c["samples"]),)
 
 
-class LTXVConditioning:
-    """How many frames a second a video has."""
-
-    CATEGORY = "conditioning/video_models"
-    RETURN_TYPES = ("CONDITIONING", "CONDITIONING")
-    RETURN_NAMES = ("positive", "negative")
-    FUNCTION = "append"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The inputs, in ComfyUI's form."""
-        rate = ("FLOAT", {"default": 25.0, "min": 0.0, "max": 1000.0, "step": 0.01})
-        return {"required": {**_PAIR, "frame_rate": rate}}
-
-    def append(
-        self, positive: Conditioning, negative: Conditioning, frame_rate: float
-    ) -> tuple[Conditioning, Conditioning]:
-        """Both conditionings with the option "frame_rate"."""
-        from .conditioning import with_options  # brings torch
-
-        return with_options(positive, frame_rate=frame_rate), with_options(negative, frame_rate=frame_rate)
-
-
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "FluxGuidance": FluxGuidance,
     "FluxDisableGuidance": FluxDisableGuidance,
@@ -357,7 +334,6 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "InpaintModelConditioning": InpaintModelConditioning,
     "InstructPixToPixConditioning": InstructPixToPixConditioning,
     "SD_4XUpscale_Conditioning": SD_4XUpscale_Conditioning,
-    "LTXVConditioning": LTXVConditioning,
     "ReferenceMultiLatent": ReferenceMultiLatent,
     "StableCascade_StageB_Conditioning": StableCascade_StageB_Conditioning,
     "CosmosPredict2ImageToVideoLatent": CosmosPredict2ImageToVideoLatent,

@@ -111,7 +111,7 @@ def _denoiser(
         side: prepare_conditions(conditioning, model, replace(job, side=side))
         for side, conditioning in share_controls({**model.guidance.conditionings, **guider.conditionings}).items()
     }
-    inpainting = None if mask is None else Inpainting(mask, clean, noise)
+    inpainting = None if mask is None else Inpainting(mask, clean, None if model.shows_kept else noise)
     patient = replace(model, network=PatientNetwork(model.network))
     return GuidedDenoiser(patient, conditions, guider.rule, inpainting, check_cancelled)
 

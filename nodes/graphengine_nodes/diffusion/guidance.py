@@ -29,12 +29,13 @@ def never_cancelled() -> None:
 class Inpainting:
     """Sample only where `mask` is 1 and keep `latent` where it is 0.
 
-    All on the model's scale and device: latent and noise (B, C, …, H, W), mask (B, 1, …, H, W) in 0..1.
+    All on the model's scale and device: latent and noise (B, C, …, H, W), mask (B, 1, …, H, W) in 0..1. Without
+    noise the model is shown the kept part as it is.
     """
 
     mask: Tensor
     latent: Tensor
-    noise: Tensor
+    noise: Tensor | None
 
     def noised(self, x: Tensor, sigma: Tensor, sampling: ModelSampling) -> Tensor:
         """x with the kept part replaced by the latent at this level of noise.
@@ -47,7 +48,9 @@ class Inpainting:
                 f"the sampler gave x the size {tuple(x.shape[-2:])}, but the latent's noise_mask has the size "
                 f"{tuple(self.mask.shape[-2:])}: enlarge a latent without a mask"
             )
-        kept = sampling.noise_scaling(sigma, self.noise, self.latent, max_denoise=False)
+        kept = self.latent
+        if self.noise is not None:
+            kept = sampling.noise_scaling(sigma, self.noise, kept, max_denoise=False)
         return x * self.mask + kept * (1.0 - self.mask)
 
     def restored(self, denoised: Tensor) -> Tensor:

@@ -239,9 +239,10 @@ def _no_options() -> dict[str, Any]:
 class DiffusionModel(PackMethods):
     """The MODEL value: a network, its noise levels, its latent format, its device.
 
-    guidance: how the predictions for the positive and the negative side become one. model_options: what node packs
-    add, under ComfyUI's names; "transformer_options" in it goes with each call of the network. A changed
-    model is a `dataclasses.replace` of this one, or a `clone` whose options are then written to.
+    guidance: how the predictions for the positive and the negative side become one. shows_kept: what a noise mask
+    keeps is shown to the network without noise. model_options: what node packs add, under ComfyUI's names;
+    "transformer_options" in it goes with each call of the network. A changed model is a `dataclasses.replace` of
+    this one, or a `clone` whose options are then written to.
     """
 
     network: Network
@@ -249,6 +250,7 @@ class DiffusionModel(PackMethods):
     latent_format: LatentFormat
     device: str = "cpu"
     guidance: Guidance = CLASSIFIER_FREE
+    shows_kept: bool = False
     model_options: dict[str, Any] = field(default_factory=_no_options)
 
     def clone(self) -> Self:

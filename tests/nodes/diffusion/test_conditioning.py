@@ -177,13 +177,6 @@ def test_reference_latents_are_collected_in_order() -> None:
     assert one(module, name, conditioning=once) is once
 
 
-def test_a_frame_rate_is_set_on_both_sides() -> None:
-    sides = call(
-        conditioning_option_nodes, "LTXVConditioning", positive=entry(), negative=entry(seed=1), frame_rate=24.0
-    )
-    assert [side[0][1] for side in sides] == [{"frame_rate": 24.0}] * 2
-
-
 def test_the_small_picture_of_an_upscaling_model_is_a_quarter_of_the_wanted_size() -> None:
     positive, negative, latent = call(
         conditioning_option_nodes,

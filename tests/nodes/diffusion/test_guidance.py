@@ -365,3 +365,10 @@ def test_masks_of_a_video_are_those_of_its_frames() -> None:
     kept = torch.rand(1, 1, 3, 8, 8)
     assert torch.equal(resize_noise_mask(kept, (2, 16, 3, 8, 8)), kept.repeat(2, 1, 1, 1, 1))
     assert resize_noise_mask(frames, (2, 4, 8, 8)).shape == (2, 1, 8, 8)
+
+
+def test_what_is_kept_can_be_shown_without_noise() -> None:
+    mask, latent = torch.full((1, 1, 2, 2), 0.25), torch.full((1, 4, 2, 2), 4.0)
+    x = torch.full((1, 4, 2, 2), 8.0)
+    seen = Inpainting(mask, latent, None).noised(x, torch.tensor(5.0), tiny_model().sampling)
+    assert torch.equal(seen, torch.full((1, 4, 2, 2), 5.0))

@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import dit_text_nodes, split_loader_nodes, video_conditioning_nodes
+from graphengine_nodes.diffusion import (
+    dit_text_nodes,
+    ltx_guide_nodes,
+    split_loader_nodes,
+    video_conditioning_nodes,
+)
 from tests.nodes.core.described import described
 
-MODULES = (split_loader_nodes, dit_text_nodes, video_conditioning_nodes)
+MODULES = (split_loader_nodes, dit_text_nodes, video_conditioning_nodes, ltx_guide_nodes)
 EXPECTED: dict[str, Any] = json.loads(Path(__file__).with_name("transformer_definitions.json").read_text())
 DESCRIBED = {
     name: entry

@@ -44,6 +44,9 @@ class Architecture:
         """Where each tensor of the file goes."""
         raise NotImplementedError
 
+    #: Names of extras that stay float32 whatever the module computes in.
+    exact: frozenset[str] = frozenset()
+
     #: Names of tensors that some files carry and the module has no use for.
     ignored = r"(?!)"
 
@@ -58,6 +61,10 @@ class Architecture:
     def latent_format(self, config: Config) -> LatentFormat:
         """The latents of its VAE."""
         raise NotImplementedError
+
+    def shows_kept(self, config: Config) -> bool:
+        """Whether the module is shown what a noise mask keeps without noise, and told a time for each cell."""
+        return False
 
     def text_width(self, config: Config) -> int | None:
         """The width of the text states that it takes; None when there are several."""
@@ -88,12 +95,12 @@ class TransformerNetwork:
     def __call__(self, call: NetworkCall) -> Tensor:
         """The raw output, shaped like call.x, float32."""
         self._check_text(call.context)
-        module, dtype = self.component.ready(), self.component.dtype
+        module, dtype, exact = self.component.ready(), self.component.dtype, self.architecture.exact
         cast = replace(
             call,
             x=call.x.to(dtype),
             context=call.context.to(dtype),
-            extra={name: value.to(dtype) for name, value in call.extra.items()},
+            extra={n: value if n in exact else value.to(dtype) for n, value in call.extra.items()},
         )
         if call.control is not None:
             cast = replace(cast, control=_residuals(call.control, dtype))

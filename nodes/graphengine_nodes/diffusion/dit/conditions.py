@@ -90,19 +90,14 @@ def video_mask(options: Options, job: Job, channels: int) -> Tensor:
 
 
 def kept_frames(job: Job) -> dict[str, Tensor]:
-    """For models that see kept frames without noise: a video's noise mask and its latent, as spatial inputs."""
-    if job.mask is None or job.latent is None:
-        return {}
-    return {"denoise_mask": job.mask.expand(-1, 1, *job.shape[2:]), "clean": job.latent}
+    """For models that are told which frames are kept: the noise mask (B, 1, T, H, W), a spatial input."""
+    return {} if job.mask is None else {"denoise_mask": job.mask.expand(-1, 1, *job.shape[2:])}
 
 
-def with_kept_frames(call: NetworkCall) -> tuple[Tensor, Tensor]:
-    """x with the frames of `kept_frames` in place; the time of each frame, (B, T), or (B,) without such frames."""
+def frame_times(call: NetworkCall) -> Tensor:
+    """The time of each frame, (B, T): 0 where the mask of `kept_frames` keeps it; (B,) without such a mask."""
     mask = call.extra.get("denoise_mask")
-    if mask is None:
-        return call.x, call.timestep
-    x = call.x * mask + call.extra["clean"] * (1.0 - mask)
-    return x, mask.mean(dim=(1, 3, 4)) * call.timestep[:, None]
+    return call.timestep if mask is None else mask.mean(dim=(1, 3, 4)) * call.timestep[:, None]
 
 
 def references(options: Options, job: Job, method: str) -> dict[str, Tensor]:

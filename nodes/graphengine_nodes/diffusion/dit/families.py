@@ -89,4 +89,10 @@ def load_transformer(
         rounded=rounded,
     )
     network = TransformerNetwork(architecture, config, component)
-    return DiffusionModel(network, architecture.sampling(config), architecture.latent_format(config), device)
+    return DiffusionModel(
+        network,
+        architecture.sampling(config),
+        architecture.latent_format(config),
+        device,
+        shows_kept=architecture.shows_kept(config),
+    )

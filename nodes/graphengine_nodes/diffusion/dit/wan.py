@@ -13,7 +13,7 @@ from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampli
 
 from . import latent_formats
 from .architecture import Architecture, Config
-from .conditions import beside, kept_frames, video_mask, with_kept_frames
+from .conditions import beside, frame_times, kept_frames, video_mask
 from .layout import Destination, Reader, any_name, destinations
 from .modules import diffusers_class, on_meta
 from .packing import cropped, padded
@@ -98,9 +98,9 @@ class Wan(Architecture):
 
     def latent_format(self, config: Config) -> LatentFormat:
         """48 channels of 16 x 16 pixels for the 5B model of 2.2, 16 of 8 x 8 for the others."""
-        return latent_formats.WAN22 if self._sees_kept_frames(config) else latent_formats.WAN21
+        return latent_formats.WAN22 if self.shows_kept(config) else latent_formats.WAN21
 
-    def _sees_kept_frames(self, config: Config) -> bool:
+    def shows_kept(self, config: Config) -> bool:
         """Whether it is the 5B model of 2.2, which starts from frames in the latent itself."""
         return bool(config["out_channels"] == latent_formats.WAN22.channels)
 
@@ -111,7 +111,7 @@ class Wan(Architecture):
     def extras(self, config: Config, options: Mapping[str, Any], job: Job) -> Extras:
         """The picture's latent with its mask, and what CLIP vision saw, for models that take them."""
         values: dict[str, Tensor] = {}
-        spatial = kept_frames(job) if self._sees_kept_frames(config) else {}
+        spatial = kept_frames(job) if self.shows_kept(config) else {}
         vision = options.get("clip_vision_output")
         if config["image_dim"] is not None and vision is not None:
             values["image"] = vision.penultimate_hidden_states
@@ -128,7 +128,7 @@ class Wan(Architecture):
 
     def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
         """timestep: sigma * 1000, for the 5B model one per token where frames are kept."""
-        (x, timestep), concat = with_kept_frames(call), call.extra.get("concat")
+        x, timestep, concat = call.x, frame_times(call), call.extra.get("concat")
         if concat is not None:
             x = torch.cat([x, concat], dim=1)
         x = padded(x, config["patch_size"])
