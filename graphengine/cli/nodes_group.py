@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from graphengine.cli import nodes, nodes_install, nodes_isolate, nodes_trust, nodes_upkeep
+from graphengine.cli import nodes, nodes_check, nodes_install, nodes_isolate, nodes_new, nodes_trust, nodes_upkeep
 
 #: Name, function and examples of each command: whoever adds one adds a line.
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
@@ -15,6 +15,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("remove", nodes_upkeep.remove_command, nodes_upkeep.REMOVE_EXAMPLES),
     ("disable", nodes_upkeep.disable_command, nodes_upkeep.DISABLE_EXAMPLES),
     ("enable", nodes_upkeep.enable_command, nodes_upkeep.ENABLE_EXAMPLES),
+    ("check", nodes_check.command, nodes_check.EXAMPLES),
     ("isolate", nodes_isolate.command, nodes_isolate.EXAMPLES),
+    ("new", nodes_new.command, nodes_new.EXAMPLES),
     ("trust", nodes_trust.command, nodes_trust.EXAMPLES),
 )

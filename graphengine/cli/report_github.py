@@ -1,6 +1,7 @@
 """What was found, as commands that GitHub Actions shows beside the files."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from graphengine.cli.report import FileReport, summarise, summary_line
 from graphengine.cli.report_lines import line_of, node_lines
@@ -13,15 +14,16 @@ def github_report(reports: Sequence[FileReport]) -> Iterator[str]:
         for problem in report.problems:
             text = f"{problem}\nhint: {problem.hint}" if problem.hint else str(problem)
             line = line_of(lines, problem.node_id, problem.class_type)
-            yield _annotation(problem.severity, report, line, problem.code, text)
+            yield annotation(problem.severity, report.file, line, problem.code, text)
         for each in report.unchecked:
             line = line_of(lines, each.node_ids[0], each.class_type)
-            yield _annotation("notice", report, line, "not checked", f"not checked: {each}")
+            yield annotation("notice", report.file, line, "not checked", f"not checked: {each}")
     yield summary_line(summarise(reports))
 
 
-def _annotation(kind: str, report: FileReport, line: int, title: str, message: str) -> str:
-    place = f"file={_property(str(report.file))},line={line},title={_property(title)}"
+def annotation(kind: str, file: Path, line: int, title: str, message: str) -> str:
+    """The command that shows a message, an "error", "warning" or "notice", beside a line of a file."""
+    place = f"file={_property(str(file))},line={line},title={_property(title)}"
     return f"::{kind} {place}::{_data(message)}"
 
 

@@ -1,6 +1,6 @@
 """What was found, as a SARIF 2.1.0 log: the format of code scanning in GitHub, GitLab and editors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,28 +28,32 @@ def sarif_report(reports: Sequence[FileReport], version: str | None) -> _Json:
             {
                 "level": "note",
                 "message": {"text": f"not checked: {each}"},
-                "locations": [_location(report.file, line_of(lines, each.node_ids[0], each.class_type))],
+                "locations": [sarif_location(report.file, line_of(lines, each.node_ids[0], each.class_type))],
             }
             for each in report.unchecked
         )
-    driver: _Json = {
-        "name": "graphengine",
-        **({"version": version} if version else {}),
-        "rules": [
-            {"id": code, "name": _pascal(code), "shortDescription": {"text": _words(code)}} for code in codes
-        ],
-    }
+    rules: list[_Json] = [
+        {"id": code, "name": _pascal(code), "shortDescription": {"text": _words(code)}} for code in codes
+    ]
+    return sarif_log(rules, results, notes, version)
+
+
+def sarif_log(
+    rules: Sequence[_Json], results: Sequence[_Json], notes: Sequence[_Json], version: str | None
+) -> _Json:
+    """A log with one run of graphengine; `notes` are notifications of the tool."""
+    driver = {"name": "graphengine", **({"version": version} if version else {}), "rules": [*rules]}
     run: _Json = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notes}],
-        "results": results,
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [*notes]}],
+        "results": [*results],
     }
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _result(report: FileReport, problem: Problem, numbers: dict[str, int], lines: Lines) -> _Json:
-    location = _location(report.file, line_of(lines, problem.node_id, problem.class_type))
+    location = sarif_location(report.file, line_of(lines, problem.node_id, problem.class_type))
     if problem.node_id is not None:
         name = problem.input_name or problem.node_id
         path = f"{problem.node_id}.{problem.input_name}" if problem.input_name else problem.node_id
@@ -63,7 +67,8 @@ def _result(report: FileReport, problem: Problem, numbers: dict[str, int], lines
     }
 
 
-def _location(file: Path, line: int) -> _Json:
+def sarif_location(file: Path, line: int) -> _Json:
+    """A line of a file, from 1."""
     uri = file.as_uri() if file.is_absolute() else quote(file.as_posix(), safe="/")
     return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}}
 

@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from graphengine.engine import Engine
@@ -20,6 +21,7 @@ from graphengine.testing.trials import Told, Trial
 from graphengine.testing.watching import Watch
 
 EXAMPLES = 5
+_SECONDS = 20.0  # a node that took this long is called with no further case
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Contract:
         told: list[Told] = []
         notes: list[str] = []
         calls = 0
+        end = monotonic() + _SECONDS
         try:
             for case in corner_cases(cases, definition):
                 if calls == 0:
@@ -106,11 +109,17 @@ class Contract:
                 found, refused = trial.judge(case)
                 calls += 1
                 told += found
+                if monotonic() > end:
+                    return (
+                        told,
+                        [*notes, f"it is slow: {calls} of the cases took more than {_SECONDS:.0f} s"],
+                        calls,
+                    )
                 notes += [] if refused is None else [f"it refuses {case.label}: {refused}"]
         except NoValue as error:
             return told, [f"not called: {error.message}"], calls
         if not told and self.examples and definition.inputs:
-            told += _generated(trial, cases, definition, self.examples)
+            told += _generated(trial, cases, definition, self.examples, end)
             calls += self.examples
         return told, notes, calls
 
@@ -126,8 +135,8 @@ def contract_of(root: Path, pack: Path, examples: int = EXAMPLES) -> Contract:
     return Contract(engine, loaded, switched_off(pack), Values(engine), examples)
 
 
-def _generated(trial: Trial, cases: Cases, definition: NodeDefinition, examples: int) -> list[Told]:
-    """What the simplest generated inputs show that anything is wrong with; nothing without hypothesis."""
+def _generated(trial: Trial, cases: Cases, definition: NodeDefinition, examples: int, end: float) -> list[Told]:
+    """What generated inputs show first that is wrong, as far as time allows; nothing without hypothesis."""
     if importlib.util.find_spec("hypothesis") is None:
         return []
     from hypothesis import HealthCheck, Phase, given, settings
@@ -153,6 +162,8 @@ def _generated(trial: Trial, cases: Cases, definition: NodeDefinition, examples:
     )
     @given(drawn())
     def try_one(case: Case) -> None:
+        if monotonic() > end:
+            return
         found, _ = trial.judge(case)
         if found:
             shown.append([(code, f"{text} {_shown(case)}") for code, text in found])

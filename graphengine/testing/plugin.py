@@ -52,10 +52,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def _pack_under_test(config: pytest.Config) -> Path | None:
     named: str | None = config.getoption("--graphengine-pack")
     if named is not None:
-        path: Path = (config.invocation_params.dir / named).resolve()
-        if not path.exists():
-            raise pytest.UsageError(f"--graphengine-pack: there is no {named}")
-        return path
+        # What `addopts` names is seen from the folder of the configuration, wherever pytest is started.
+        places = [(base / named).resolve() for base in (config.invocation_params.dir, config.rootpath)]
+        for path in places:
+            if path.is_file() or (path / "__init__.py").is_file():
+                return path
+        raise pytest.UsageError(f"--graphengine-pack: there is no pack at {places[0]}")
     return config.rootpath if _is_pack(config.rootpath) else None
 
 

@@ -1,7 +1,7 @@
 """Nodes that choose a text: from a list of one's own, and out of JSON."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 # Any throughout: INPUT_TYPES is ComfyUI's open-ended form, and JSON holds anything.
 
@@ -12,6 +12,7 @@ _ATTEMPTS = 1000  # places at which an object is looked for
 class CustomCombo:
     """One of several texts that the user wrote, and its place among them."""
 
+    GRAPHENGINE_CHECKS_OFF: ClassVar[dict[str, str]] = {"input_types": "the editor fills in what the user wrote"}
     CATEGORY = "utils"
     RETURN_TYPES = ("STRING", "INT")
     RETURN_NAMES = ("STRING", "INDEX")

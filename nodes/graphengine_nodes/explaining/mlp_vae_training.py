@@ -99,7 +99,7 @@ def _untrained(settings: Settings) -> dict[str, Tensor]:
 
 def _batches(data: Tensor, settings: Settings) -> Iterator[tuple[Tensor, Tensor]]:
     """The pictures and the noise of each step; all pictures come up before one comes again."""
-    generator = torch.Generator().manual_seed(settings.seed + 1)  # not the draws that the weights began with
+    generator = torch.Generator().manual_seed((settings.seed + 1) % 2**64)  # not the draws of the weights
     size = min(settings.batch_size, len(data))
     order = torch.randperm(len(data), generator=generator)
     for _ in range(settings.steps):

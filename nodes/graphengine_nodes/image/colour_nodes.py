@@ -6,7 +6,7 @@ where a node runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,6 +155,9 @@ class ImageRGBToYUV:
 class ImageYUVToRGB:
     """Pictures of their brightness and colour."""
 
+    GRAPHENGINE_CHECKS_OFF: ClassVar[dict[str, str]] = {
+        "out_of_range": "not every Y, U and V is a colour, as in ComfyUI"
+    }
     CATEGORY = "image/batch"
     RETURN_TYPES = ("IMAGE",)
     FUNCTION = "join"

@@ -6,7 +6,7 @@ where a node runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -226,6 +226,7 @@ class ImageScaleToTotalPixels:
 class ImageScaleToMaxDimension:
     """Pictures in the same proportions with another longer side."""
 
+    GRAPHENGINE_CHECKS_OFF: ClassVar[dict[str, str]] = {"input_types": "ComfyUI lists bilinear twice"}
     CATEGORY = "image/upscaling"
     RETURN_TYPES = ("IMAGE",)
     FUNCTION = "scale"

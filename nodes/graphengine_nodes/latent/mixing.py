@@ -123,5 +123,14 @@ def cut(latent: Latent, axis: str, index: int, amount: int) -> Latent:
 
 
 def trim_start(latent: Latent, amount: int) -> Latent:
-    """A video latent (B, C, T, H, W) without its first `amount` steps of time."""
+    """A video latent (B, C, T, H, W) without its first `amount` steps of time.
+
+    Raises:
+        GraphEngineError: no step would be left.
+    """
+    steps = latent["samples"].shape[2]
+    if amount >= steps:
+        raise GraphEngineError(
+            f"trim_amount {amount} leaves nothing of a latent with {steps} steps", hint=f"take {steps - 1} or less"
+        )
     return with_samples(latent, latent["samples"][:, :, amount:])

@@ -30,7 +30,8 @@ class Tonemap:
         """The latent with shorter vectors in the same directions."""
         length = torch.linalg.vector_norm(latent, dim=1, keepdim=True) + 1e-10
         axes = tuple(range(1, length.ndim))
-        top = (length.mean(axes, keepdim=True) + 5 * length.std(axes, keepdim=True)) * self.multiplier
+        spread = length.std(axes, keepdim=True).nan_to_num()  # a single place has none
+        top = (length.mean(axes, keepdim=True) + 5 * spread) * self.multiplier
         shorter = length / top.clamp(min=1e-10)
         changed: Tensor = latent / length * (shorter / (shorter + 1) * top)
         return changed
