@@ -117,6 +117,10 @@ class Stage:
             ) from error
 
 
+class _Busy(InstallRefused):
+    """Another process changes the folder."""
+
+
 @contextmanager
 def open_stage(custom_nodes: Path) -> Iterator[Stage]:
     """A stage for one change; whatever raises undoes it. What killed processes left is undone first.
@@ -140,14 +144,18 @@ def open_stage(custom_nodes: Path) -> Iterator[Stage]:
 
 
 def recover(custom_nodes: Path) -> int:
-    """Undo what killed processes left half done; how many changes. Nothing while another process installs."""
+    """Undo what killed processes left half done; how many changes. Nothing while another process installs.
+
+    Raises:
+        InstallRefused: a journal is damaged.
+    """
     hidden = custom_nodes / HIDDEN
     if not any(_stages(hidden)):
         return 0
     try:
         with _locked(hidden, patience=0.0):
             return _undo_left(custom_nodes)
-    except InstallRefused:
+    except _Busy:
         return 0
 
 
@@ -177,9 +185,7 @@ def _locked(hidden: Path, patience: float = 10.0) -> Iterator[None]:
         until = time.monotonic() + patience
         while not _lock(file):
             if time.monotonic() >= until:
-                raise InstallRefused(
-                    f"another graphengine changes {hidden.parent}", hint="try again when it is done"
-                )
+                raise _Busy(f"another graphengine changes {hidden.parent}", hint="try again when it is done")
             time.sleep(0.1)
         yield
     finally:
