@@ -20,7 +20,7 @@ from graphengine.packs.records import Records, record_name
 
 _SKIPPED = frozenset({".git", "__pycache__"})
 _ENDINGS = (
-    ".py", ".pyw", ".pyc", ".pth", ".so", ".pyd", ".dll", ".dylib", ".exe", ".sh", ".bat", ".cmd", ".ps1",
+    ".py", ".pyw", ".pyc", ".so", ".pyd", ".dll", ".dylib", ".exe", ".sh", ".bat", ".cmd", ".ps1",
     ".js", ".mjs", ".cjs", ".html", ".wasm",
 )  # fmt: skip
 _SHOWN = 5
