@@ -129,6 +129,7 @@ TRANSFORMERS: Mapping[str, Callable[[], Shapes]] = {
     "wan_vision": partial(tiny_dit.wan, text=LANGUAGE, channels=36, image=SEEN),
     "wan_5b": partial(tiny_dit.wan, text=LANGUAGE, channels=48, out=48),
     "z_image": partial(tiny_dit_others.z_image, text=LANGUAGE),
+    "omnigen2": partial(tiny_dit_others.omnigen2, text=LANGUAGE),
     "lumina": partial(tiny_dit_others.lumina2, text=LANGUAGE),
     "hidream": partial(tiny_dit_others.hidream, text=T5, pooled=CLIP_L + CLIP_G, llama=LANGUAGE),
     "hunyuan_video": partial(tiny_dit_others.hunyuan_video, text=LANGUAGE, pooled=CLIP_L),

@@ -30,6 +30,7 @@ _TEXTS: Mapping[str, loading.TextKind] = {
     "hidream": loading.HIDREAM_I1,
     "aura_flow": loading.AURA_FLOW,
     "cosmos": loading.COSMOS,
+    "omnigen2": loading.OMNIGEN,
 }
 """Which towers a whole checkpoint of a family may hold."""
 

@@ -23,6 +23,26 @@ def lumina2(width: int = 96, *, text: int = 48) -> Shapes:
     return shapes | {"norm_final.weight": (width,)}
 
 
+def omnigen2(width: int = 96, *, text: int = 48, pictures: int = 3) -> Shapes:
+    """OmniGen2 with two heads of 48 and one of keys; the names are those of Lumina 2 in diffusers."""
+    shapes = linear("x_embedder", width, 64) | linear("ref_image_patch_embedder", width, 64)
+    shapes |= {"image_index_embedding": (pictures, width), "time_caption_embed.caption_embedder.0.weight": (text,)}
+    shapes |= linear("time_caption_embed.caption_embedder.1", width, text)
+    shapes |= mlp("time_caption_embed.timestep_embedder", "linear_1", "linear_2", 256, width, width)
+    shapes |= linear("norm_out.linear_1", width, width) | linear("norm_out.linear_2", 64, width)
+    plain, modulated = ("context_refiner.0",), ("noise_refiner.0", "ref_image_refiner.0", "layers.0", "layers.1")
+    for name in (*plain, *modulated):
+        for part, rows in (("to_q", width), ("to_k", width // 2), ("to_v", width // 2), ("to_out.0", width)):
+            shapes[f"{name}.attn.{part}.weight"] = (rows, width)
+        shapes |= {f"{name}.attn.norm_{part}.weight": (48,) for part in "qk"}
+        shapes |= {f"{name}.feed_forward.linear_{part}.weight": (80, width) for part in "13"}
+        shapes[f"{name}.feed_forward.linear_2.weight"] = (width, 80)
+        shapes |= {f"{name}.{norm}.weight": (width,) for norm in ("norm2", "ffn_norm1", "ffn_norm2")}
+        shapes[f"{name}.norm1{'.norm' if name in modulated else ''}.weight"] = (width,)
+        shapes |= linear(f"{name}.norm1.linear", 4 * width, width) if name in modulated else {}
+    return shapes
+
+
 def z_image(width: int = 64, *, text: int = 48) -> Shapes:
     """Z-Image with heads of 32."""
     shapes = _next_dit(width, 32, keys=2, inner=int(width / 3 * 8), embedded=64, text=text, middle=1024, place=0)

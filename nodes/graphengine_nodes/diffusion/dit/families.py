@@ -22,6 +22,7 @@ from .loading import load_component, weights_of
 from .ltx_video import LTXVideo
 from .lumina2 import Lumina2
 from .mochi import Mochi
+from .omnigen2 import OmniGen2
 from .qwen_image import QwenImage
 from .sd3 import SD3
 from .stable_cascade import StageB, StageC
@@ -42,6 +43,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Lumina2(),
     AuraFlow(),
     CosmosPredict2(),
+    OmniGen2(),
     StageC(),
     StageB(),
 )

@@ -87,6 +87,15 @@ QWEN_IMAGE = LanguageKind(
 )
 """Qwen-Image; template and dropped tokens as in diffusers' QwenImagePipeline."""
 
+OMNIGEN2 = LanguageKind(
+    QWEN2,
+    "qwen2",
+    _QWEN_FORM,
+    "<|im_start|>system\nYou are a helpful assistant that generates high-quality images based on user "
+    "instructions.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n",
+)
+"""OmniGen2; the template of its authors."""
+
 Z_IMAGE = LanguageKind(
     QWEN3, "qwen2", _QWEN_FORM, "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n", layer=-2
 )

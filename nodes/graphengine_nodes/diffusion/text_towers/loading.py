@@ -19,7 +19,16 @@ from graphengine_nodes.diffusion.text_encode import Join, TextEncoder, Tower, al
 from graphengine_nodes.diffusion.towers import SD1_L, SDXL_G, SDXL_L, ClipKind, clip_tower
 
 from .joins import join_flux, join_hidream, join_hunyuan_video, join_sd3
-from .language_model import HIDREAM, HUNYUAN_VIDEO, LUMINA2, QWEN_IMAGE, Z_IMAGE, LanguageKind, language_tower
+from .language_model import (
+    HIDREAM,
+    HUNYUAN_VIDEO,
+    LUMINA2,
+    OMNIGEN2,
+    QWEN_IMAGE,
+    Z_IMAGE,
+    LanguageKind,
+    language_tower,
+)
 from .t5 import END, PAD, Attention, t5_tower
 from .vocabularies import FindTokenizer, no_tokenizer, t5_tokenizer, tokenizers_of_the_run, umt5_tokenizer
 
@@ -112,6 +121,7 @@ AURA_FLOW = TextKind({"pile_t5xl": ("umt5", _pile_t5)})
 COSMOS = TextKind({"t5xxl": ("t5", _t5(512, "zeroed"))})
 WAN = TextKind({"umt5xxl": ("umt5", _t5(512, "zeroed", own_positions=True))})
 QWEN = TextKind({"qwen25_7b": ("qwen2", _language(QWEN_IMAGE))})
+OMNIGEN = TextKind({"qwen25_3b": ("qwen2", _language(OMNIGEN2))})
 LUMINA = TextKind({"gemma2_2b": ("gemma2", _language(LUMINA2))})
 Z = TextKind({"qwen3_4b": ("qwen3", _language(Z_IMAGE))})
 HUNYUAN = TextKind({"l": ("l", _clip(SD1_L)), "llama": ("llama", _language(HUNYUAN_VIDEO))}, join_hunyuan_video)
@@ -236,6 +246,7 @@ TRANSFORMER_TYPES: Mapping[str, LoadEncoder] = {
     "sd3": loader(SD3),
     "flux": loader(FLUX),
     "qwen_image": loader(QWEN),
+    "omnigen2": loader(OMNIGEN),
     "wan": loader(WAN),
     "lumina2": loader(LUMINA, Z),
     "chroma": loader(CHROMA),
