@@ -138,7 +138,10 @@ class NodeKeys:
 def ask_node(node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str | None:
     """What `IS_CHANGED` answers, hashed; None when the node is to run every time."""
     assert definition.load is not None
-    literals = {name: None if isinstance(value, Link) else value for name, value in node.inputs.items()}
+    literals: dict[str, JsonValue] = {
+        name: None if isinstance(value, Link) else value for name, value in node.inputs.items()
+    }
+    literals.update((name, node_id) for name, kind in definition.hidden.items() if kind == "UNIQUE_ID")
     try:
         answer = call_with_known(definition.load().IS_CHANGED, literals)
         if isinstance(answer, float) and math.isnan(answer):

@@ -12,12 +12,13 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 
 # Any: filters of warnings and finders of modules are of kinds of their own.
 from typing import Any, cast
 
-from graphengine.packs.patches import Patches
+from graphengine.packs.patches import Patches, is_below
 from graphengine.packs.process_settings import SETTINGS, Setting
 
 logger = logging.getLogger(__name__)
@@ -44,12 +45,11 @@ _Filter = tuple[Any, ...]
 class ProcessState:
     """The state of the process at one moment.
 
-    `own` are the names that a pack may give its modules, `root` is its folder or file, `shared` the packages whose
-    functions it may not replace.
+    `own` are the names that a pack may give its modules, `roots` the paths of its folder or file.
     """
 
     own: Sequence[str]
-    root: str
+    roots: tuple[str, ...]
     modules: dict[str, ModuleType]
     environ: dict[str, str]
     path: list[str]
@@ -59,11 +59,15 @@ class ProcessState:
     settings: list[tuple[Setting, object]] = field(default_factory=list)
 
 
-def take_state(own: Sequence[str], root: str, shared: Sequence[str] = ()) -> ProcessState:
-    """What the process is like now, in about a millisecond."""
+def take_state(own: Sequence[str], root: Path, shared: Sequence[str] = ()) -> ProcessState:
+    """What the process is like now, in about a millisecond.
+
+    `own` are the names that a pack may give its modules, `root` is its folder or file, `shared` are the packages
+    whose functions it may not replace.
+    """
     return ProcessState(
         own=own,
-        root=root,
+        roots=tuple({str(root), str(root.resolve())}),
         modules=dict(sys.modules),
         environ=dict(os.environ),
         path=list(sys.path),
@@ -83,7 +87,7 @@ def undo(before: ProcessState) -> list[Change]:
         *_path(before),
         *_finders(before),
         *_environ(before),
-        *(Change(text) for text in before.patches.found(before.root)),
+        *(Change(text) for text in before.patches.found(before.roots)),
     ]
 
 
@@ -108,7 +112,7 @@ def _modules(before: ProcessState) -> Iterator[Change]:
     added = [
         name
         for name in sys.modules.keys() - before.modules.keys()
-        if name.isidentifier() and not _is_own(name, before) and _lies_in(sys.modules[name], before.root)
+        if name.isidentifier() and not _is_own(name, before) and _lies_in(sys.modules[name], before.roots)
     ]
     if added:
         yield Change(f"sys.modules: {_listed(added)} of its own under a name that others may import")
@@ -118,9 +122,9 @@ def _is_own(name: str, before: ProcessState) -> bool:
     return any(name == own or name.startswith(f"{own}.") for own in before.own)
 
 
-def _lies_in(module: ModuleType, root: str) -> bool:
+def _lies_in(module: ModuleType, roots: tuple[str, ...]) -> bool:
     file = getattr(module, "__file__", None)
-    return isinstance(file, str) and (file == root or file.startswith(root + os.sep))
+    return isinstance(file, str) and is_below(file, roots)
 
 
 def _filters(before: ProcessState) -> Iterator[Change]:

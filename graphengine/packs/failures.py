@@ -8,6 +8,7 @@ from pathlib import Path
 from graphengine.errors import PackError
 from graphengine.packs.discover import Pack, source_root
 from graphengine.packs.missing_modules import advice
+from graphengine.packs.source import source_files
 from graphengine.packs.stand_ins import StandInFinder
 
 _LARGEST = 64 * 2**20
@@ -71,10 +72,11 @@ def place_in_pack(pack: Pack, error: BaseException) -> str | None:
 
 def place(root: Path, file: str, line: int | None) -> str | None:
     """A line of a pack's file for a message, None for a file that is not the pack's."""
-    if file != str(root) and not file.startswith(f"{root}{os.sep}"):
-        return None
-    inside = Path(file).relative_to(root.parent).as_posix()
-    return inside if not line else f"{inside}, line {line}"
+    for start in (root, root.resolve()):
+        if file == str(start) or file.startswith(f"{start}{os.sep}"):
+            inside = (Path(root.name) / Path(file).relative_to(start)).as_posix()
+            return inside if not line else f"{inside}, line {line}"
+    return None
 
 
 def _at(pack: Pack, error: BaseException) -> str:
@@ -85,6 +87,8 @@ def _at(pack: Pack, error: BaseException) -> str:
 def _no_python(pack: Pack, error: SyntaxError) -> PackError:
     """What to tell of a file that is no Python: where, and whether it is another encoding."""
     root, file, line = source_root(pack), error.filename or "", error.lineno
+    if not file and root is not None:  # Python does not say in which file it found bytes that are 0
+        file = next((name for name in source_files(root) if name.endswith(".py") and _has_null_bytes(name)), "")
     bad = _undecodable(file)
     reason = error.msg
     if bad is not None:
@@ -96,6 +100,11 @@ def _no_python(pack: Pack, error: SyntaxError) -> PackError:
         if bad is not None
         else "the pack may need another version of Python, or the file is damaged; its author can tell",
     )
+
+
+def _has_null_bytes(file: str) -> bool:
+    with open(file, "rb") as opened:
+        return b"\0" in opened.read(_LARGEST)
 
 
 def _undecodable(file: str) -> tuple[int, str] | None:

@@ -30,7 +30,7 @@ def guarded(pack: Pack, policy: ImportPolicy, shared: Sequence[str]) -> Iterator
         yield problems
         return
     with output_as_errors(root) as printed:
-        before = take_state(import_names(pack), str(root), shared)
+        before = take_state(import_names(pack), root, shared)
         try:
             with time_limit(policy.timeout):
                 yield problems

@@ -67,8 +67,8 @@ class Patches:
         watched = {(module, cls): _values(module, cls, names) for module, cls, names in _present()}
         return cls(prefixes, modules, watched)
 
-    def found(self, root: str) -> Iterator[str]:
-        """What stands for something else now, in words; `root` is the folder or file of the pack."""
+    def found(self, roots: tuple[str, ...]) -> Iterator[str]:
+        """What stands for something else now, in words; `roots` are the paths of the pack."""
         for name, module in _shared_modules(self.shared):
             public = _public(name, self.shared)
             before = self.modules.get(name, {})
@@ -76,13 +76,13 @@ class Patches:
                 known = before.get(owner)
                 for key, value in values.items():
                     was = _ABSENT if known is None else known.get(key, _ABSENT)
-                    if _is_replaced(was, value, root, owner_known=known is not None):
+                    if _is_replaced(was, value, roots, owner_known=known is not None):
                         yield _told(public, owner, key)
         for module_name, owner, names in _present():
             known = self.watched.get((module_name, owner))
             for key, value in _values(module_name, owner, names).items():
                 was = _ABSENT if known is None else known[key]
-                if value is not _ABSENT and value is not was and (known is not None or _is_of(value, root)):
+                if value is not _ABSENT and value is not was and (known is not None or _is_of(value, roots)):
                     yield _told(module_name, owner, key)
 
 
@@ -90,10 +90,10 @@ def _told(*names: str) -> str:
     return f"{'.'.join(filter(None, names))} for everybody"
 
 
-def _is_replaced(was: Any, value: Any, root: str, *, owner_known: bool) -> bool:
+def _is_replaced(was: Any, value: Any, roots: tuple[str, ...], *, owner_known: bool) -> bool:
     """Of what was imported with the pack, only functions and classes count that were written in its files."""
     if was is _ABSENT:
-        return not owner_known and _is_of(value, root)
+        return not owner_known and _is_of(value, roots)
     return value is not was and not isinstance(value, ModuleType) and callable(was)
 
 
@@ -128,7 +128,7 @@ def _values(module: str, owner: str, names: str) -> _Values:
     return {name: own.get(name, _ABSENT) for name in names.split()}
 
 
-def _is_of(value: Any, root: str) -> bool:
+def _is_of(value: Any, roots: tuple[str, ...]) -> bool:
     """Whether a function or class was written in the files of a pack."""
     function = getattr(value, "__func__", value)
     code = getattr(function, "__code__", None)
@@ -137,4 +137,9 @@ def _is_of(value: Any, root: str) -> bool:
     else:
         module = sys.modules.get(getattr(value, "__module__", None) or "") if isinstance(value, type) else None
         file = getattr(module, "__file__", None)
-    return isinstance(file, str) and (file == root or file.startswith(root + os.sep))
+    return isinstance(file, str) and is_below(file, roots)
+
+
+def is_below(file: str, roots: tuple[str, ...]) -> bool:
+    """Whether a file is one of the roots or lies in one."""
+    return file in roots or file.startswith(tuple(root + os.sep for root in roots))
