@@ -246,7 +246,7 @@ def refused_by(tool: str, ended: Ended, wanted: Iterable[str], stage: Path) -> I
     reason = ended.reason().replace(f"{stage}{os.sep}", "")
     text = reason.lower()
     hint = "another version of the pack may fit; graphengine nodes isolate gives it packages of its own"
-    if "no matching distribution" in text or ("no solution" in text and "wheel" in text):
+    if "no matching distribution" in text or "was not found in" in text or "no wheels" in text:
         hint = (
             "it may be misspelt, missing from the index or wheelhouse, or have no wheel for this Python; "
             "--allow-build NAME builds it, which runs its code"

@@ -94,7 +94,7 @@ class Chaos:
 
     def freeze(self) -> str:
         """What `pip freeze` says of the environment."""
-        command = [self.python, "-B", "-m", "pip", "freeze", "--all"]
+        command: list[str | Path] = [self.python, "-B", "-m", "pip", "freeze", "--all"]
         return subprocess.run(command, check=True, capture_output=True, text=True, env=pip_environ()).stdout
 
     def run(self, scenario: Scenario) -> Outcome:
