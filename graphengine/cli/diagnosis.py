@@ -199,6 +199,13 @@ def _packs(facts: Facts) -> Iterator[Problem]:
     for pack in facts.packs:
         if pack.error is not None:
             yield Problem("broken_pack", pack.error, hint=f"install pack {pack.name!r} again, or remove it")
+        if pack.unkept:
+            yield Problem(
+                "limits_not_kept",
+                f"pack {pack.name!r} runs without these limits: {', '.join(pack.unkept)}",
+                hint="install bubblewrap (bwrap), and allow user namespaces",
+                severity="warning",
+            )
     if not any(pack.nodes for pack in facts.packs):
         yield Problem(
             "no_nodes", "no node types are installed", hint="install graphengine: pip install graphengine-comfy"

@@ -109,4 +109,7 @@ def _state(folder: FolderFacts) -> str:
 def _contents(pack: PackFacts) -> str:
     if pack.error:
         return "cannot be loaded"
-    return plural(pack.nodes, "node type") if pack.nodes is not None else "loaded by a run that names its nodes"
+    if pack.nodes is not None:
+        return plural(pack.nodes, "node type")
+    place = " in a process of its own" if pack.is_isolated else ""
+    return f"loaded{place} by a run that names its nodes" if pack.is_trusted else "not trusted by this project"

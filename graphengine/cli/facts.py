@@ -54,11 +54,18 @@ class FolderFacts:
 
 @dataclass(frozen=True, slots=True)
 class PackFacts:
-    """A node pack: how many node types it gives, or why it cannot be loaded. None: it is loaded only by a run."""
+    """A node pack: how many node types it gives, or why it cannot be loaded. None: it is loaded only by a run.
+
+    `is_trusted` says whether a run may load it, `is_isolated` whether in a process of its own; `unkept` are limits
+    of that process that this machine cannot keep.
+    """
 
     name: str
     nodes: int | None = None
     error: str | None = None
+    is_trusted: bool = True
+    is_isolated: bool = False
+    unkept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from graphengine.cli.facts import DriverFacts, Facts, FolderFacts, PackageFacts, PackFacts, TorchFacts, Version
 from graphengine.errors import PackError
+from graphengine.isolation.limits import not_enforced
 from graphengine.packs.discover import custom_packs, installed_packs
 from graphengine.packs.load import load_pack
+from graphengine.packs.trust import Trust
 from graphengine.settings import Settings
 
 #: Distributions in the order of the report, each with the module whose import shows that it works.
@@ -174,4 +176,10 @@ def _packs(settings: Settings) -> Iterator[PackFacts]:
             yield PackFacts(pack.name, nodes=len(load_pack(pack).definitions))
         except PackError as error:
             yield PackFacts(pack.name, error=error.message)
-    yield from (PackFacts(pack.name) for pack in custom_packs(settings.custom_nodes))
+    trust = Trust(settings.trust)
+    for pack in custom_packs(settings.custom_nodes):
+        options = settings.project.options(pack.name)
+        unkept = tuple(not_enforced(options)) if options.isolate else ()
+        yield PackFacts(
+            pack.name, is_trusted=trust.refusal(pack) is None, is_isolated=options.isolate, unkept=unkept
+        )

@@ -203,3 +203,10 @@ def test_a_machine_without_node_types_is_told() -> None:
 def test_errors_come_before_warnings() -> None:
     facts = replace(HEALTHY, driver=H200, folders=(replace(OUTPUT, writable=False),))
     assert [problem.severity for problem in diagnose(facts)] == ["error", "warning"]
+
+
+def test_limits_of_an_isolated_pack_that_are_not_kept_are_told() -> None:
+    pack = PackFacts("theirs", is_isolated=True, unkept=("network = false",))
+    problem = only(replace(HEALTHY, packs=(HEALTHY.packs[0], pack)))
+    assert (problem.code, problem.severity) == ("limits_not_kept", "warning")
+    assert problem.message == "pack 'theirs' runs without these limits: network = false"

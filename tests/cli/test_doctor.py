@@ -129,6 +129,11 @@ def test_the_facts_are_reported() -> None:
     assert "  NVIDIA driver 570.86, up to CUDA 12.8" in lines
     assert "  output  writable, 100.0 GB free  /data/output" in lines
     assert lines[-2:] == ["  core    14 node types", "  theirs  loaded by a run that names its nodes"]
+    others = (PackFacts("alone", is_isolated=True), PackFacts("strange", is_trusted=False))
+    assert list(fact_lines(replace(WITH_CUDA, packs=others)))[-2:] == [
+        "  alone    loaded in a process of its own by a run that names its nodes",
+        "  strange  not trusted by this project",
+    ]
 
 
 @pytest.fixture
