@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphengine.node.api import CONTEXT, NodeContext
 
@@ -44,6 +44,10 @@ class StableCascade_StageC_VAEEncode:
 class StableCascade_SuperResolutionControlnet:
     """A picture as the ControlNet for larger pictures takes it, and empty latents of twice its size."""
 
+    GRAPHENGINE_CHECKS_OFF: ClassVar[dict[str, str]] = {
+        "out_of_range": "the picture is a latent, as its ControlNet takes it",
+        "wrong_type": "the latents of pictures below 32 pixels are empty, as in ComfyUI",
+    }
     CATEGORY = "_for_testing/stable_cascade"
     RETURN_TYPES = ("IMAGE", "LATENT", "LATENT")
     RETURN_NAMES = ("controlnet_input", "stage_c", "stage_b")
