@@ -21,9 +21,12 @@ from graphengine.cli import (
     draw,
     explain,
     fmt,
+    git_drivers,
+    merge,
     models,
     nodes_group,
     plan,
+    resolve,
     run,
     schema,
     serve,
@@ -109,6 +112,9 @@ def build_app() -> typer.Typer:
     app.command("draw", epilog=draw.EXAMPLES)(draw.command)
     app.command("diff", epilog=diff.EXAMPLES)(diff.command)
     app.command("fmt", epilog=fmt.EXAMPLES)(fmt.command)
+    app.command("merge", epilog=merge.EXAMPLES)(merge.command)
+    app.command("resolve", epilog=resolve.EXAMPLES)(resolve.command)
+    _group(app, "git", "Drivers that make git understand workflows.", git_drivers.COMMANDS)
     _group(app, "nodes", "Node types that can run, and the packs that bring them.", nodes_group.COMMANDS)
     _group(
         app,

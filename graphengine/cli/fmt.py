@@ -100,7 +100,7 @@ def _formatted(file: Path, layout: LayoutChoice) -> Mapping[Path, str]:
     Raises:
         WorkflowFormatError: the file cannot be read or is no workflow.
     """
-    data = _read(file)
+    data = read_bytes(file)
     with collector_paused():
         if file.name.endswith(".layout.json") and is_layout(raw := parse_json(data, as_written=True).value):
             assert isinstance(raw, dict)
@@ -131,7 +131,12 @@ def _some_are_new(document: Json) -> bool:
     return any("pos" not in node for node in document["nodes"])
 
 
-def _read(file: Path) -> bytes:
+def read_bytes(file: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        WorkflowFormatError: it cannot be read or is too large for a workflow.
+    """
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)

@@ -226,8 +226,8 @@ def _slot(slot: Any) -> Any:
         return slot
     computed = {"slot_index", "pos"} if slot.get("widget") is not None else {"slot_index"}
     made = _ordered({key: value for key, value in slot.items() if key not in computed}, _SLOT_KEYS)
-    if isinstance(made.get("links"), list):
-        made["links"] = sorted(made["links"], key=id_order)
+    if "links" in made:
+        made["links"] = sorted(made["links"] or [], key=id_order)
     return made
 
 

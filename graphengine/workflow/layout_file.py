@@ -159,3 +159,40 @@ def _place_new(nodes: Any) -> None:
     new = [index for index, node in enumerate(nodes) if "pos" not in node]
     for step, index in enumerate(new):
         nodes[index] = {**nodes[index], "pos": [_FIRST + step * _STEP, -_STEP * 4], "size": [210, 46]}
+
+
+def merge_layouts(base: Json, ours: Json, theirs: Json) -> Json:
+    """Both sides' layouts in one, item by item; where both moved one, ours counts."""
+    made: Json = {}
+    for key in dict.fromkeys((*ours, *theirs)):
+        before, mine, other = (each.get(key) for each in (base, ours, theirs))
+        if key == "subgraphs":
+            names = dict.fromkeys((*_object(mine), *_object(other)))
+            made[key] = {
+                name: _merge_graphs(*(_object(_object(each).get(name)) for each in (before, mine, other)))
+                for name in names
+            }
+        else:
+            made |= _merge_graphs(*({key: each} if each is not None else {} for each in (before, mine, other)))
+    return made
+
+
+def _merge_graphs(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Json:
+    made: Json = {}
+    for kind in dict.fromkeys((*ours, *theirs)):
+        before, mine, other = (each.get(kind) for each in (base, ours, theirs))
+        if isinstance(mine, dict) and isinstance(other, dict):
+            made[kind] = _merge_items(_object(before), mine, other)
+        else:
+            made[kind] = other if mine == before or mine is None else mine
+    return made
+
+
+def _merge_items(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Json:
+    made: Json = {}
+    for name in sorted({*ours, *theirs}, key=id_order):
+        before, mine, other = base.get(name), ours.get(name), theirs.get(name)
+        chosen = other if mine == before else mine
+        if chosen is not None:
+            made[name] = chosen
+    return made

@@ -196,6 +196,19 @@ def values_of(node: UiNode, definition: DefinitionLike | None) -> dict[str, Json
     return {f"widget {number}": value for number, value in enumerate(values, 1)}
 
 
+def names_of_values(node: UiNode, definition: DefinitionLike | None) -> dict[int, str]:
+    """The names of the values in a node's list, by their places."""
+    names: dict[int, str] = {}
+    values = node.widgets_values if isinstance(node.widgets_values, list) else []
+    at = 0
+    for name, value in values_of(node, definition).items() if values else ():
+        while at < len(values) and values[at] is not value:
+            at += 1
+        names[at] = name
+        at += 1
+    return names
+
+
 def _promoted(node: UiNode) -> list[str]:
     """The names of widgets inside that an instance of a subgraph shows; the ids with them may be renumbered."""
     match node.properties:

@@ -1,0 +1,1 @@
+"""Merging two edits of one workflow, node by node and input by input."""
