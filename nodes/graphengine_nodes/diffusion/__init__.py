@@ -11,6 +11,7 @@ from . import (
     conditioning_property_nodes,
     control_nodes,
     custom_sampling_nodes,
+    diffsynth_nodes,
     dit_text_nodes,
     gligen_nodes,
     guidance_formula_nodes,
@@ -35,6 +36,7 @@ from . import (
     video_conditioning_nodes,
     vision_conditioning_nodes,
     vision_nodes,
+    wan_fun_nodes,
 )
 
 __all__ = [
@@ -68,9 +70,11 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **clip_nodes.NODE_CLASS_MAPPINGS,
     **split_loader_nodes.NODE_CLASS_MAPPINGS,
     **stable_cascade_nodes.NODE_CLASS_MAPPINGS,
+    **diffsynth_nodes.NODE_CLASS_MAPPINGS,
     **dit_text_nodes.NODE_CLASS_MAPPINGS,
     **video_conditioning_nodes.NODE_CLASS_MAPPINGS,
     **ltx_guide_nodes.NODE_CLASS_MAPPINGS,
+    **wan_fun_nodes.NODE_CLASS_MAPPINGS,
     **sampler_nodes.NODE_CLASS_MAPPINGS,
     **custom_sampling_nodes.NODE_CLASS_MAPPINGS,
     **sampler_option_nodes.NODE_CLASS_MAPPINGS,
@@ -105,6 +109,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **dit_text_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **video_conditioning_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **ltx_guide_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **wan_fun_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **sampler_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **custom_sampling_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **sampler_option_nodes.NODE_DISPLAY_NAME_MAPPINGS,

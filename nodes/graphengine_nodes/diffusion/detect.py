@@ -33,7 +33,6 @@ _OTHER_KINDS: tuple[tuple[str, str], ...] = (
     (r"(^|\.)vace_blocks\.", "a Wan VACE model"),
     (r"(^|\.)(face_adapter|motion_encoder)\.", "a Wan Animate model"),
     (r"(^|\.)(casual_audio_encoder|audio_injector|audio_proj)\.", "a Wan model that follows sound"),
-    (r"(^|\.)(control_adapter|ref_conv)\.", "a Wan Fun Control or Camera model"),
     (r"(^|\.)blocks\.block0\.blocks\.", "a Cosmos 1 model"),
     (r"(^|\.)blocks\.0\.adaln_modulation_cross_attn\.", "a Cosmos Predict2 model"),
     (r"(^|\.)byt5_in\.", "a HunyuanImage or HunyuanVideo 1.5 model"),

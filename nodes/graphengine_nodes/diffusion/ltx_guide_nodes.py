@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphengine.node.api import CONTEXT, NodeContext
 
+from .video_conditioning_nodes import THREE, THREE_NAMES
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -15,15 +17,13 @@ if TYPE_CHECKING:
 # Any: ComfyUI's form, see `video_conditioning_nodes`. Imports of torch stand inside the methods.
 
 _SIDES: dict[str, Any] = {"positive": ("CONDITIONING", {}), "negative": ("CONDITIONING", {})}
-_THREE: tuple[str, ...] = ("CONDITIONING", "CONDITIONING", "LATENT")
-_THREE_NAMES: tuple[str, ...] = ("positive", "negative", "latent")
 
 
 class LTXVAddGuide:
     """Shows LTX-Video pictures that its video has at a chosen time."""
 
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = _THREE
-    RETURN_NAMES: ClassVar[tuple[str, ...]] = _THREE_NAMES
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = THREE
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = THREE_NAMES
     FUNCTION: ClassVar[str] = "generate"
     CATEGORY: ClassVar[str] = "conditioning/video_models"
 
@@ -65,8 +65,8 @@ class LTXVAddGuide:
 class LTXVCropGuides:
     """Takes the guides of LTXVAddGuide away again: the video is left."""
 
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = _THREE
-    RETURN_NAMES: ClassVar[tuple[str, ...]] = _THREE_NAMES
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = THREE
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = THREE_NAMES
     FUNCTION: ClassVar[str] = "crop"
     CATEGORY: ClassVar[str] = "conditioning/video_models"
 

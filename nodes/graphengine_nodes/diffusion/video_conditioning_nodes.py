@@ -19,27 +19,37 @@ if TYPE_CHECKING:
 _Spec = tuple[str, dict[str, Any]]
 
 _CONDITIONING: _Spec = ("CONDITIONING", {})
-_IMAGE: _Spec = ("IMAGE", {})
-_VISION: _Spec = ("CLIP_VISION_OUTPUT", {})
+IMAGE: _Spec = ("IMAGE", {})
+"""A picture or several."""
+
+VISION: _Spec = ("CLIP_VISION_OUTPUT", {})
+"""What CLIP vision saw."""
+
 _VAE: _Spec = ("VAE", {})
 _BATCH: _Spec = ("INT", {"default": 1, "min": 1, "max": 4096})
 _SIDES = {"positive": _CONDITIONING, "negative": _CONDITIONING}
-_THREE: tuple[str, ...] = ("CONDITIONING", "CONDITIONING", "LATENT")
-_THREE_NAMES: tuple[str, ...] = ("positive", "negative", "latent")
+
+THREE: tuple[str, ...] = ("CONDITIONING", "CONDITIONING", "LATENT")
+"""The outputs of most of these nodes."""
+
+THREE_NAMES: tuple[str, ...] = ("positive", "negative", "latent")
+"""Their names."""
 
 
-def _number(default: int, least: int, step: int) -> _Spec:
+def number(default: int, least: int, step: int) -> _Spec:
+    """A whole number, at most 16384."""
     return ("INT", {"default": default, "min": least, "max": 16384, "step": step})
 
 
-def _wan_inputs(**optional: _Spec) -> dict[str, Any]:
+def wan_inputs(**optional: _Spec) -> dict[str, Any]:
+    """The inputs that the nodes for Wan have alike, and optional ones."""
     return {
         "required": {
             **_SIDES,
             "vae": _VAE,
-            "width": _number(832, 16, 16),
-            "height": _number(480, 16, 16),
-            "length": _number(81, 1, 4),
+            "width": number(832, 16, 16),
+            "height": number(480, 16, 16),
+            "length": number(81, 1, 4),
             "batch_size": _BATCH,
         },
         "optional": optional,
@@ -50,15 +60,15 @@ def _wan_inputs(**optional: _Spec) -> dict[str, Any]:
 class WanImageToVideo:
     """Conditions Wan on the pictures that a video begins with."""
 
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = _THREE
-    RETURN_NAMES: ClassVar[tuple[str, ...]] = _THREE_NAMES
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = THREE
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = THREE_NAMES
     FUNCTION: ClassVar[str] = "encode"
     CATEGORY: ClassVar[str] = "conditioning/video_models"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, in ComfyUI's form; sizes in pixels and frames."""
-        return _wan_inputs(clip_vision_output=_VISION, start_image=_IMAGE)
+        return wan_inputs(clip_vision_output=VISION, start_image=IMAGE)
 
     def encode(
         self,
@@ -88,16 +98,16 @@ class WanImageToVideo:
 class WanFirstLastFrameToVideo:
     """Conditions Wan on the pictures that a video begins and ends with."""
 
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = _THREE
-    RETURN_NAMES: ClassVar[tuple[str, ...]] = _THREE_NAMES
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = THREE
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = THREE_NAMES
     FUNCTION: ClassVar[str] = "encode"
     CATEGORY: ClassVar[str] = "conditioning/video_models"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, in ComfyUI's form; sizes in pixels and frames."""
-        vision = {"clip_vision_start_image": _VISION, "clip_vision_end_image": _VISION}
-        return _wan_inputs(**vision, start_image=_IMAGE, end_image=_IMAGE)
+        vision = {"clip_vision_start_image": VISION, "clip_vision_end_image": VISION}
+        return wan_inputs(**vision, start_image=IMAGE, end_image=IMAGE)
 
     def encode(
         self,
@@ -130,15 +140,15 @@ class WanFirstLastFrameToVideo:
 class WanFunInpaintToVideo:
     """Conditions Wan Fun InP on the pictures that a video begins and ends with."""
 
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = _THREE
-    RETURN_NAMES: ClassVar[tuple[str, ...]] = _THREE_NAMES
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = THREE
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = THREE_NAMES
     FUNCTION: ClassVar[str] = "encode"
     CATEGORY: ClassVar[str] = "conditioning/video_models"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, in ComfyUI's form; sizes in pixels and frames."""
-        return _wan_inputs(clip_vision_output=_VISION, start_image=_IMAGE, end_image=_IMAGE)
+        return wan_inputs(clip_vision_output=VISION, start_image=IMAGE, end_image=IMAGE)
 
     def encode(
         self, *, clip_vision_output: VisionOutput | None = None, **inputs: Any
@@ -160,12 +170,12 @@ class Wan22ImageToVideoLatent:
         return {
             "required": {
                 "vae": _VAE,
-                "width": _number(1280, 32, 32),
-                "height": _number(704, 32, 32),
-                "length": _number(49, 1, 4),
+                "width": number(1280, 32, 32),
+                "height": number(704, 32, 32),
+                "length": number(49, 1, 4),
                 "batch_size": _BATCH,
             },
-            "optional": {"start_image": _IMAGE},
+            "optional": {"start_image": IMAGE},
             "hidden": {"context": CONTEXT},
         }
 
@@ -214,8 +224,8 @@ class LTXVConditioning:
 class LTXVImgToVideo:
     """A latent for LTX-Video whose video begins with a picture."""
 
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = _THREE
-    RETURN_NAMES: ClassVar[tuple[str, ...]] = _THREE_NAMES
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = THREE
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = THREE_NAMES
     FUNCTION: ClassVar[str] = "encode"
     CATEGORY: ClassVar[str] = "conditioning/video_models"
 
@@ -226,10 +236,10 @@ class LTXVImgToVideo:
             "required": {
                 **_SIDES,
                 "vae": _VAE,
-                "image": _IMAGE,
-                "width": _number(768, 64, 32),
-                "height": _number(512, 64, 32),
-                "length": _number(97, 9, 8),
+                "image": IMAGE,
+                "width": number(768, 64, 32),
+                "height": number(512, 64, 32),
+                "length": number(97, 9, 8),
                 "batch_size": _BATCH,
                 "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0}),
             },

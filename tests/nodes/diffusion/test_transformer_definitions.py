@@ -11,10 +11,11 @@ from graphengine_nodes.diffusion import (
     ltx_guide_nodes,
     split_loader_nodes,
     video_conditioning_nodes,
+    wan_fun_nodes,
 )
 from tests.nodes.core.described import described
 
-MODULES = (split_loader_nodes, dit_text_nodes, video_conditioning_nodes, ltx_guide_nodes)
+MODULES = (split_loader_nodes, dit_text_nodes, video_conditioning_nodes, ltx_guide_nodes, wan_fun_nodes)
 EXPECTED: dict[str, Any] = json.loads(Path(__file__).with_name("transformer_definitions.json").read_text())
 DESCRIBED = {
     name: entry

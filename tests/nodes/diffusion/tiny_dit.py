@@ -148,6 +148,15 @@ def wan(
     return shapes | {"head.modulation": (1, 2, width)} | linear("head.head", 4 * out, width)
 
 
+def wan_camera(width: int = 128, blocks: int = 1, *, pixels: int = 8) -> Shapes:
+    """What Wan Fun Camera has beside; pixels: per cell of the latent."""
+    shapes = linear("control_adapter.conv", width, 24 * pixels**2, 2, 2)
+    for number in range(blocks):
+        for part in ("conv1", "conv2"):
+            shapes |= linear(f"control_adapter.residual_blocks.{number}.{part}", width, width, 3, 3)
+    return shapes
+
+
 def linear(name: str, *shape: int) -> Shapes:
     """A linear layer or convolution with a bias; a norm when only one size is given."""
     return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}

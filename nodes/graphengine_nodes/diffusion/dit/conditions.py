@@ -54,12 +54,24 @@ def given_text_mask(call: NetworkCall) -> Tensor:
     return torch.ones_like(call.context[..., 0]) if mask is None else mask
 
 
-def beside(options: Options, job: Job) -> Tensor:
-    """The latent that is shown beside x, on the model's scale and at its size; a latent of zeros without one."""
-    image = options.get("concat_latent_image")
+def beside(options: Options, job: Job, count: int = 1) -> Tensor:
+    """The latent that is shown beside x, on the model's scale and at its size; a latent of zeros without one.
+
+    count: how many latents are shown, one behind the other along the channels.
+
+    Raises:
+        ValueError: the conditioning holds another number of them.
+    """
+    image, channels = options.get("concat_latent_image"), job.latent_format.channels
     if image is None:
-        image = torch.zeros(1, *job.shape[1:], device=job.device)
-    return fitted(job.latent_format.process_in(image.to(job.device, torch.float32)), job.shape)
+        image = torch.zeros(1, channels * count, *job.shape[2:], device=job.device)
+    if image.shape[1] != channels * count:
+        raise ValueError(
+            f"the conditioning shows {image.shape[1]} channels beside the latent, but the model takes "
+            f"{channels * count}: encode the pictures with the VAE of the model, in the node that is made for it"
+        )
+    parts = image.to(job.device, torch.float32).split(channels, dim=1)
+    return fitted(torch.cat([job.latent_format.process_in(part) for part in parts], dim=1), job.shape)
 
 
 def pixel_mask(options: Options, job: Job) -> Tensor:

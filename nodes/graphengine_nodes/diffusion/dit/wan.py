@@ -1,4 +1,4 @@
-"""Wan 2.1 and 2.2: text and image to video (Wan team, 2025)."""
+"""Wan 2.1 and 2.2: text and image to video (Wan team, 2025), with a camera or a control video (Fun series)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampli
 
 from . import latent_formats
 from .architecture import Architecture, Config
-from .conditions import beside, frame_times, kept_frames, video_mask
+from .conditions import beside, fitted, frame_times, kept_frames, video_mask
 from .layout import Destination, Reader, any_name, destinations
 from .modules import diffusers_class, on_meta
 from .packing import cropped, padded
+from .wan_patches import CameraAdapter, FunPatches
 
 _HEAD = 128
 _FREQUENCIES = "time_embedding.0.weight"
+_CAMERA, _REFERENCE = "control_adapter.conv.weight", "ref_conv.weight"
+_OWN = frozenset({"camera", "camera_blocks", "reference"})  # sizes of `FunPatches`
+_FUN_RENAMES = (
+    (r"^patch_embedding\.", "patch_embedding.video."),
+    (r"^control_adapter\.", "patch_embedding.camera."),
+    (r"^ref_conv\.", "patch_embedding.reference."),
+)
 _RENAMES = (
     (r"^time_embedding\.0", "condition_embedder.time_embedder.linear_1"),
     (r"^time_embedding\.2", "condition_embedder.time_embedder.linear_2"),
@@ -53,9 +61,7 @@ class Wan(Architecture):
 
     def matches(self, names: Collection[str]) -> bool:
         """A modulated head, and none of the parts that variants have beside."""
-        variant = any_name(
-            names, r"^(vace_blocks|face_adapter|motion_encoder|casual_audio_encoder|control_adapter|ref_conv)"
-        )
+        variant = any_name(names, r"^(vace_blocks|face_adapter|motion_encoder|casual_audio_encoder)")
         return "head.modulation" in names and "patch_embedding.weight" in names and not variant
 
     def config(self, read: Reader) -> Config:
@@ -78,15 +84,21 @@ class Wan(Architecture):
             "image_dim": image,
             "added_kv_proj_dim": None if image is None else width,
             "pos_embed_seq_len": places,
+            "camera": read.shape(_CAMERA, 4)[1] if read.has(_CAMERA) else None,
+            "camera_blocks": read.count(r"control_adapter\.residual_blocks\.(\d+)\."),
+            "reference": read.shape(_REFERENCE, 4)[1] if read.has(_REFERENCE) else None,
         }
 
     def destinations(self, read: Reader, config: Config) -> dict[str, tuple[Destination, ...]]:
         """Each tensor is a parameter."""
-        return destinations(read.shapes, _RENAMES)
+        return destinations(read.shapes, _RENAMES + (_FUN_RENAMES if _is_fun(config) else ()))
 
     def module(self, config: Config) -> nn.Module:
         """WanTransformer3DModel, its table of positions with values."""
-        module = on_meta(diffusers_class("WanTransformer3DModel"), **config)
+        sizes = {name: size for name, size in config.items() if name not in _OWN}
+        module = on_meta(diffusers_class("WanTransformer3DModel"), **sizes)
+        if _is_fun(config):
+            module.patch_embedding = on_meta(_patches, video=module.patch_embedding, config=config)
         module.rope = type(module.rope)(
             config["attention_head_dim"], config["patch_size"], module.rope.max_seq_len
         )
@@ -117,21 +129,21 @@ class Wan(Architecture):
             values["image"] = vision.penultimate_hidden_states
         missing = config["in_channels"] - job.latent_format.channels
         if missing > 0:
-            shown = beside(options, job)
-            more = missing - shown.shape[1]
-            if more > 0:
-                shown = torch.cat(
-                    [video_mask(options, job, more).expand(len(shown), -1, -1, -1, -1), shown], dim=1
-                )
-            spatial["concat"] = shown[:, :missing]
+            spatial["concat"] = _shown(options, job, missing)
+        if config["camera"] is not None and options.get("camera_conditions") is not None:
+            spatial["camera"] = _rays(options["camera_conditions"], config["camera"], job)
+        if config["reference"] is not None:
+            spatial["reference"] = _reference(options, job)
         return Extras(values, spatial)
 
     def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
         """timestep: sigma * 1000, for the 5B model one per token where frames are kept."""
-        x, timestep, concat = call.x, frame_times(call), call.extra.get("concat")
-        if concat is not None:
-            x = torch.cat([x, concat], dim=1)
-        x = padded(x, config["patch_size"])
+        timestep, reference = frame_times(call), call.extra.get("reference")
+        beside_x = (call.extra[name] for name in ("concat", "camera") if name in call.extra)
+        x = padded(torch.cat([call.x, *beside_x], dim=1), config["patch_size"])
+        if reference is not None:
+            x = _with_first(x, padded(reference, config["patch_size"]))
+            timestep = timestep if timestep.ndim == 1 else torch.cat([timestep[:, -1:], timestep], dim=1)
         if timestep.ndim == 2:
             _, height, width = (
                 size // patch for size, patch in zip(x.shape[2:], config["patch_size"], strict=True)
@@ -144,4 +156,65 @@ class Wan(Architecture):
             encoder_hidden_states_image=call.extra.get("image"),
             return_dict=False,
         )[0]
-        return cropped(output, call.x)
+        return cropped(output if reference is None else output[:, :, 1:], call.x)
+
+
+def _is_fun(config: Config) -> bool:
+    return config["camera"] is not None or config["reference"] is not None
+
+
+def _patches(video: nn.Conv3d, config: Config) -> FunPatches:
+    """The first layer, without weights."""
+    width, patch = video.out_channels, config["patch_size"]
+    camera, reference = config["camera"], config["reference"]
+    return FunPatches(
+        video,
+        None if camera is None else CameraAdapter(camera, width, patch, config["camera_blocks"]),
+        None if reference is None else nn.Conv2d(reference, width, kernel_size=patch[1:], stride=patch[1:]),
+    )
+
+
+def _shown(options: Mapping[str, Any], job: Job, channels: int) -> Tensor:
+    """So many channels beside x: one or more latents, and before the last one its mask where there is room."""
+    each = job.latent_format.channels
+    count, rest = divmod(channels, each)
+    latents = beside(options, job, count)
+    if not rest:
+        return latents
+    mask = video_mask(options, job, rest).expand(len(latents), -1, -1, -1, -1)
+    return torch.cat([latents[:, : (count - 1) * each], mask, latents[:, (count - 1) * each :]], dim=1)
+
+
+def _rays(embedding: Tensor, channels: int, job: Job) -> Tensor:
+    """The rays of a camera, (1, 24, T, pixels), as channels of the latent's cells, (1, channels, T, H, W).
+
+    Raises:
+        ValueError: they are those of a video of another size.
+    """
+    pixels = job.latent_format.downscale
+    frames, height, width = job.shape[-3:]
+    if tuple(embedding.shape[2:]) != (frames, height * pixels, width * pixels):
+        raise ValueError(
+            f"the conditioning's camera is that of {embedding.shape[2]} latent frames of {embedding.shape[4]}x"
+            f"{embedding.shape[3]} pixels, the latent has {frames} of {width * pixels}x{height * pixels}: give "
+            "WanCameraEmbedding the size of the video"
+        )
+    rays = nn.functional.pixel_unshuffle(embedding.transpose(1, 2), pixels).transpose(1, 2)
+    if rays.shape[1] != channels:
+        raise ValueError(f"the camera has {rays.shape[1]} numbers per cell, but the model takes {channels}")
+    return rays
+
+
+def _reference(options: Mapping[str, Any], job: Job) -> Tensor:
+    """The latent of a picture that the video is like, (1, C, 1, H, W): the last one; zeros without one."""
+    given = options.get("reference_latents")
+    if not given:
+        return torch.zeros(1, job.latent_format.channels, 1, *job.shape[-2:])
+    latent = job.latent_format.process_in(given[-1].to(job.device, torch.float32))
+    return fitted(latent[:, :, :1], job.shape)
+
+
+def _with_first(x: Tensor, reference: Tensor) -> Tensor:
+    """x (B, C, T, H, W) with the reference picture (B, c, 1, H, W) as its first frame, in the first channels."""
+    more = x.new_zeros(len(x), x.shape[1] - reference.shape[1], 1, *x.shape[-2:])
+    return torch.cat([torch.cat([reference, more], dim=1), x], dim=2)
