@@ -31,6 +31,7 @@ MODEL_KINDS = (
     "gligen",
     "hypernetworks",
     "loras",
+    "model_patches",
     "style_models",
     "text_encoders",
     "tokenizers",

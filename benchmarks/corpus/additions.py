@@ -12,7 +12,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tests.nodes.diffusion import control_cases, test_hypernetworks, test_upscale, tiny_cascade, tiny_dit
+from tests.nodes.diffusion import (
+    control_cases,
+    test_diffsynth,
+    test_hypernetworks,
+    test_upscale,
+    tiny_cascade,
+    tiny_dit,
+)
 
 from .checkpoints import GLIGEN_TEXT
 from .encoders import CLIP_G, CLIP_L, T5
@@ -90,6 +97,11 @@ def gligen(path: Path) -> None:
 def hypernetwork(path: Path) -> None:
     """A hypernetwork for text states as wide as those of CLIP-L."""
     save_file(test_hypernetworks.tensors(CLIP_L, 32), path)
+
+
+def diffsynth(path: Path) -> None:
+    """A ControlNet of DiffSynth for Qwen-Image, its states 64 wide."""
+    tiny_dit.write(path, test_diffsynth.shapes())
 
 
 def embedding(path: Path) -> None:

@@ -126,6 +126,7 @@ _BY_KIND: dict[str, Make] = {
     "gligen": additions.gligen,
     "hypernetworks": additions.hypernetwork,
     "embeddings": additions.embedding,
+    "model_patches": additions.diffsynth,
 }
 
 

@@ -68,3 +68,29 @@ def _parts(state: Mapping[str, Any], length: int, *, single: bool) -> tuple[Tens
     if single:
         return state["img"][:, :length], state["img"][:, length:]
     return state["txt"], state["img"]
+
+
+@contextmanager
+def patched_after(call: NetworkCall, blocks: Sequence[nn.Module]) -> Iterator[None]:
+    """While it is entered, the patches of the call's options "patches" under "double_block" run after each block.
+
+    A patch is called with {"img", "txt", "x", "block_index", "transformer_options"} and gives a table with the new
+    "img" and "txt", or without those that stay. Blocks give (text, picture).
+    """
+    patches = call.options.get("patches", {}).get("double_block", ())
+    with ExitStack() as stack:
+        for number, block in enumerate(blocks if patches else ()):
+            stack.callback(block.register_forward_hook(_after(patches, call, number)).remove)
+        yield
+
+
+def _after(
+    patches: Sequence[Callable[..., Mapping[str, Any]]], call: NetworkCall, number: int
+) -> Callable[..., Any]:
+    def hook(block: nn.Module, given: Any, made: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        state = {"txt": made[0], "img": made[1], "x": call.x}
+        for patch in patches:
+            state |= patch({**state, "block_index": number, "transformer_options": call.options})
+        return state["txt"], state["img"]
+
+    return hook

@@ -13,7 +13,7 @@ from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampli
 
 from . import latent_formats
 from .architecture import Architecture, Config
-from .block_patches import after_blocks, replaced_blocks
+from .block_patches import after_blocks, patched_after, replaced_blocks
 from .conditions import given_references, references
 from .layout import Destination, Reader, any_name, destinations
 from .modules import diffusers_class, on_meta
@@ -83,7 +83,7 @@ class QwenImage(Architecture):
         pictures = [x, *(padded(_picture(latent)) for latent in given_references(call.extra)[1])]
         sizes = [(1, *(size // PATCH for size in picture.shape[-2:])) for picture in pictures]
         blocks = module.transformer_blocks
-        with replaced_blocks(call, {"double_block": blocks}):
+        with replaced_blocks(call, {"double_block": blocks}), patched_after(call, blocks):
             output = module(
                 torch.cat([packed(picture) for picture in pictures], dim=1),
                 encoder_hidden_states=call.context,
