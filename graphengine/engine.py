@@ -50,8 +50,10 @@ from graphengine.packs.load import LoadedPack
 from graphengine.packs.pack_problems import (
     indexed_class,
     pack_problem,
+    told_once,
     unless_outdated,
     unless_provided,
+    unless_trusted,
     untrusted_packs,
 )
 from graphengine.packs.records import Records
@@ -96,7 +98,7 @@ class Engine:
             SettingsError: the cache folder cannot be used.
             PackError: an installed pack cannot be loaded.
         """
-        installed, custom = installed_packs(), custom_packs(settings.custom_nodes)
+        installed, custom = installed_packs(), settings.project.ordered(custom_packs(settings.custom_nodes))
         records = Records(settings.packs)
         packs = PackDefinitions([*installed, *custom], records, Trust(settings.trust, records))
         packs.elsewhere = isolated_packs(settings, custom)
@@ -138,8 +140,7 @@ class Engine:
         """
         found = validate(workflow, self.registry, self.folders, targets)
         problems = with_sources(found, workflow, self.folders)
-        unknown = {p.class_type for p in problems if p.code == "unknown_node" and p.class_type is not None}
-        providers = {name: pack for pack, names in self._named(unknown).items() for name in names}
+        providers = self._providers(problems)
         problems = [unless_outdated(problem, self.registry) for problem in problems]
         if providers:
             problems = [unless_provided(problem, providers, self.packs.trust) for problem in problems]
@@ -148,6 +149,11 @@ class Engine:
     def _untrusted(self, class_types: Iterable[str]) -> list[Problem]:
         """The packs known from an index that may not be imported."""
         return untrusted_packs(dict.fromkeys(class_types), self.registry, self.packs.trust)
+
+    def _providers(self, problems: Iterable[Problem]) -> dict[str, Pack]:
+        """The custom packs that seem to define unknown nodes, by node type."""
+        unknown = {p.class_type for p in problems if p.code == "unknown_node" and p.class_type is not None}
+        return {name: pack for pack, names in self._named(unknown).items() for name in names}
 
     def _named(self, class_types: Collection[str]) -> dict[Pack, set[str]]:
         """The custom packs whose source names any of these node types, with those it names."""
@@ -172,7 +178,7 @@ class Engine:
         found = self.validate(workflow, targets)
         if self._load_doubted(found):
             found = self.validate(workflow, targets)
-        problems = [*broken, *found]
+        problems = told_once(broken, found)
         good = self._runnable(workflow, targets, problems)
         return [*problems, *check_by_nodes(self.plan(workflow, good))] if good else problems
 
@@ -257,7 +263,10 @@ class Engine:
         try:
             plan = self._current_plan(workflow, targets)
         except ValidationFailed as failed:
-            raise ValidationFailed([*broken, *with_sources(failed.problems, workflow, self.folders)]) from failed
+            found = with_sources(failed.problems, workflow, self.folders)
+            providers = self._providers(found)
+            found = [unless_trusted(problem, providers, self.packs.trust) for problem in found]
+            raise ValidationFailed(told_once(broken, found)) from failed
         definitions = (plan.graph.definitions[node_id].class_type for node_id in plan.steps)
         if problems := self._untrusted(definitions) or check_by_nodes(plan):
             raise ValidationFailed(problems)
@@ -358,10 +367,11 @@ class Engine:
 
     def _load(self, packs: Iterable[Pack]) -> list[Problem]:
         """Import packs; those that are imported already define nothing new."""
+        around = self.packs.surroundings or Surroundings(self.folders, SeenByPacks(self.registry))
         problems: list[Problem] = []
         for pack in packs:
             try:
-                loaded = self.packs.load(pack, Surroundings(self.folders, SeenByPacks(self.registry)))
+                loaded = self.packs.load(pack, around)
             except PackError as error:
                 problems.append(pack_problem(error))
                 continue

@@ -145,7 +145,7 @@ def proposal_lines(proposal: "Proposal") -> Iterator[str]:
         yield f"{proposal.name}{commit}: {counted}{': ' + nodes if nodes else ''}"
     for node, packs in proposal.collisions.items():
         others = " and ".join(map(repr, packs))
-        yield f"warning: node type {node!r} is in {others} too: the first by name has it"
+        yield f"warning: node type {node!r} is in {others} too; first = true in graphengine.toml chooses"
     yield from (f"note: {note}" for note in plan.notes)
     if plan.changes:
         yield f"{plural(len(plan.missing), 'requirement')} of {proposal.name} missing; {plan.tool} would install"

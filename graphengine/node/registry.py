@@ -34,7 +34,7 @@ class NodeRegistry(Mapping[str, NodeDefinition]):
             raise PackError(
                 f"node type {definition.class_type!r} of {definition.module or 'a pack'} is already defined by "
                 f"{taken.module or 'another pack'}",
-                hint="remove or rename one of the two packs",
+                hint="the earlier has it: write first = true for the other in graphengine.toml, or disable one",
             )
         self._definitions[definition.class_type] = definition
 

@@ -8,6 +8,7 @@ memory = "4GB"         # and with these limits
 network = false
 read_only = true
 timeout = 600
+first = true           # its nodes come before those of the same name in other packs
 ```
 """
 
@@ -23,6 +24,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
 from graphengine.errors import SettingsError
+from graphengine.packs.discover import Pack
 
 PROJECT_FILE = "graphengine.toml"
 _LARGEST = 2**20
@@ -37,7 +39,8 @@ class PackOptions(BaseModel):
 
     `trusted` is a digest of the code that may be imported. With `isolate` its nodes run in a process of their own,
     where a call may take `timeout` seconds and use `memory` bytes, and is kept from the `network` or, with
-    `read_only`, from writing beyond the folders of the run.
+    `read_only`, from writing beyond the folders of the run. With `first` it comes before packs without: of two
+    packs with one node type, the earlier has it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +51,7 @@ class PackOptions(BaseModel):
     network: bool = True
     read_only: bool = False
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,10 @@ class Project:
     def options(self, pack: str) -> PackOptions:
         """What it says of a pack."""
         return self.packs.get(pack) or PackOptions()
+
+    def ordered(self, packs: Iterable[Pack]) -> list[Pack]:
+        """The packs in the order in which they are asked for a node type: those with `first` before the others."""
+        return sorted(packs, key=lambda pack: not self.options(pack.name).first)
 
     def trust(self, named: Iterable[str] = (), *, changed: bool = False) -> TrustPolicy:
         """The policy that trusts the packs it lists, and those named."""
