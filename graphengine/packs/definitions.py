@@ -23,7 +23,7 @@ from graphengine.packs.load import ClassReference, LoadedPack, load_pack, node_c
 from graphengine.packs.project import TrustPolicy
 from graphengine.packs.records import Records
 from graphengine.packs.source import PackSource, SourceReader
-from graphengine.packs.stand_ins import Surroundings
+from graphengine.packs.stand_ins import Surroundings, in_place
 from graphengine.packs.trust import Trust
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,12 @@ class PackDefinitions(Mapping[str, NodeDefinition]):
         self._lock = RLock()
         self.surroundings: Surroundings | None = None
         self.elsewhere: Mapping[Pack, PackElsewhere] = {}
+
+    def connect(self, surroundings: Surroundings) -> None:
+        """Have packs, those that are imported too, find these surroundings from here on."""
+        self.surroundings = surroundings
+        if (finder := in_place()) is not None:
+            finder.connect(surroundings)
 
     def __getitem__(self, class_type: str) -> NodeDefinition:
         with self._lock:

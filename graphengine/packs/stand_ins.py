@@ -24,7 +24,7 @@ from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
@@ -52,6 +52,25 @@ class Surroundings:
     folders: Folders = field(default_factory=Folders)
     definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
     send: Callable[[str | int, Any, str | None], None] = _unheard
+
+
+class PackRoute(Protocol):
+    """A path that a pack wants to answer: `handler` takes an aiohttp request; with the method "STATIC" it is a
+    folder whose files lie below the path.
+    """
+
+    @property
+    def method(self) -> str:
+        """GET, POST, …"""
+
+    @property
+    def path(self) -> str:
+        """As aiohttp writes it: `/thing/{name}`."""
+
+    # Any: handlers are the packs'.
+    @property
+    def handler(self) -> Any:
+        """What answers."""
 
 
 class StandInFinder(MetaPathFinder, Loader):
@@ -97,6 +116,11 @@ class StandInFinder(MetaPathFinder, Loader):
             if connect is not None and surroundings is not None:
                 connect(surroundings)
 
+    def routes(self) -> list[PackRoute]:
+        """What packs want to answer, as the packages of stand-ins that have a function `routes` tell."""
+        asked = (getattr(sys.modules.get(package), "routes", None) for package in self.packages)
+        return [route for routes in asked if routes is not None for route in routes()]
+
     def loaded(self) -> None:
         """Tell the packages of stand-ins that have a function `loaded` that a pack is loaded, or could not be."""
         for package in self.packages:
@@ -122,7 +146,7 @@ def put_in_place(packages: Iterable[str] | None = None) -> StandInFinder:
 
     `packages` are the packages that hold them, by default those that installed distributions announce.
     """
-    finder = next((finder for finder in sys.meta_path if isinstance(finder, StandInFinder)), None)
+    finder = in_place()
     if finder is None:
         finder = StandInFinder({})
         # The front: a checkout has a folder `nodes`, which the path finder would take for a package.
@@ -135,6 +159,11 @@ def put_in_place(packages: Iterable[str] | None = None) -> StandInFinder:
                 finder.names[top] = f"{package}.{top}"
                 _make_way(top)
     return finder
+
+
+def in_place() -> StandInFinder | None:
+    """What finds the stand-ins, None while they are not in place."""
+    return next((finder for finder in sys.meta_path if isinstance(finder, StandInFinder)), None)
 
 
 def _announced() -> list[str]:

@@ -11,6 +11,7 @@ from graphengine.server import (
     jobs,
     messages,
     openapi,
+    pack_routes,
     prompts,
     queue_handlers,
     safety,
@@ -39,7 +40,9 @@ def make_app(engine: Engine, settings: ServerSettings) -> web.Application:
         SettingsError: the settings would let anybody on the network in.
     """
     app = web.Application(
-        middlewares=safety.middlewares(settings), client_max_size=settings.max_upload_bytes, logger=logger
+        middlewares=(*safety.middlewares(settings), pack_routes.answer_by_packs),
+        client_max_size=settings.max_upload_bytes,
+        logger=logger,
     )
     database, hub = Database(settings.database), SocketHub()
     queue = PromptQueue(database, settings.max_queue)
@@ -53,6 +56,7 @@ def make_app(engine: Engine, settings: ServerSettings) -> web.Application:
     app.add_routes(static_files.ROUTES)  # last: the editor's files may have any name
     app[openapi.DOCUMENT] = openapi.as_bytes(description())
     services.prepare(app)
+    pack_routes.prepare(app)
     app.cleanup_ctx.append(_life)
     app.on_shutdown.append(_shut_down)
     return app
