@@ -32,6 +32,7 @@ from graphengine.cli import (
     serve,
     test,
     validate,
+    watch,
 )
 from graphengine.cli.console import complain, report, say
 from graphengine.cli.options import DebugOption, examples
@@ -103,6 +104,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     app.command("run", epilog=run.EXAMPLES)(run.command)
+    app.command("watch", epilog=watch.EXAMPLES)(watch.command)
     app.command("plan", epilog=plan.EXAMPLES)(plan.command)
     app.command("explain", epilog=explain.EXAMPLES)(explain.command)
     app.command("serve", epilog=serve.EXAMPLES)(serve.command)

@@ -72,7 +72,7 @@ def _estimates(engine: "Engine", foresight: "Foresight", file: Path) -> Mapping[
     }
 
 
-def _reasons(foresight: "Foresight") -> dict[str, str]:
+def reasons_of(foresight: "Foresight") -> dict[str, str]:
     """What changed in nodes themselves, in words."""
     from graphengine.provenance.words import cause_text  # as above
 
@@ -104,7 +104,7 @@ def _report(
     file: Path, foresight: "Foresight", workflow: Workflow, estimates: Mapping[NodeId, "Estimate"]
 ) -> "PlanReport":
     nodes: list[PlannedNode] = []
-    reasons = _reasons(foresight)
+    reasons = reasons_of(foresight)
     for node_id, foreseen in foresight.of.items():
         estimate = estimates.get(node_id)
         nodes.append(

@@ -1,0 +1,1 @@
+"""Keeps the results of workflows true while their files are edited."""
