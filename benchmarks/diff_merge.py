@@ -5,6 +5,9 @@
 For each document of the editor: it is moved, reordered and renumbered in ways that do not change its meaning, and
 the difference must be empty; then one edit that means something is made, alone and on top of those, and the
 difference must name exactly that.
+
+Then pairs of edit scripts are merged: of different things, the merge must be clean and equal to applying both; of
+the same thing, it must tell a conflict there. Whatever comes out must convert without a new error.
 """
 
 import argparse
@@ -13,14 +16,18 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from graphengine.cli.definitions import read_definitions
 from graphengine.errors import GraphEngineError
-from graphengine.workflow.canonical import is_ui, read_raw
+from graphengine.workflow.canonical import canonical, is_ui, read_raw, text_of
 from graphengine.workflow.difference.changes import Difference, compare
 from graphengine.workflow.difference.sheets import sheets_of_ui
+from graphengine.workflow.documents import document_from_json
+from graphengine.workflow.formats import to_workflow
+from graphengine.workflow.merging.documents import merge_documents
 from graphengine.workflow.ui_models import parse_ui
 from graphengine.workflow.widgets import DefinitionLike
 
@@ -220,6 +227,137 @@ def check_differences(files: Mapping[str, Json], known: Definitions, rounds: int
     return unchanged == of_unchanged and exact == of_edits
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One edit of the graph outside of subgraphs: what is done, to which node, and the nodes that it touches."""
+
+    kind: str
+    node: str
+    place: int
+    value: Any
+    touches: frozenset[str]
+
+    def apply(self, raw: Json) -> None:
+        """Make the edit."""
+        node = next(node for node in raw["nodes"] if str(node["id"]) == self.node)
+        match self.kind:
+            case "value":
+                node["widgets_values"][self.place] = self.value
+            case "title" | "mode" | "pos":
+                node[self.kind] = self.value
+            case "cut":
+                cut(raw, node, self.place)
+            case _:
+                for other in raw["nodes"]:
+                    for at, slot in enumerate(other.get("inputs") or []):
+                        link = slot.get("link")
+                        if any(row[0] == link and str(row[1]) == self.node for row in raw["links"]):
+                            cut(raw, other, at)
+                for at in range(len(node.get("inputs") or [])):
+                    cut(raw, node, at)
+                raw["nodes"].remove(node)
+
+
+def cut(raw: Json, node: Json, at: int) -> None:
+    """Take a link away, at both ends."""
+    id_ = node["inputs"][at].get("link")
+    node["inputs"][at]["link"] = None
+    raw["links"] = [row for row in raw["links"] if row[0] != id_]
+    for other in raw["nodes"]:
+        for slot in other.get("outputs") or []:
+            slot["links"] = [each for each in slot.get("links") or [] if each != id_]
+
+
+def edits_of(raw: Json, chance: random.Random) -> list[Edit]:
+    """Edits that can be made to a document, in a random order."""
+    found: list[Edit] = []
+    near: dict[str, set[str]] = {str(node["id"]): {str(node["id"])} for node in raw["nodes"]}
+    for row in raw["links"]:
+        for one, other in ((str(row[1]), str(row[3])), (str(row[3]), str(row[1]))):
+            near.setdefault(one, set()).add(other)
+    for node in raw["nodes"]:
+        id_ = str(node["id"])
+        own = frozenset({id_})
+        values = node.get("widgets_values")
+        for at, value in enumerate(values if isinstance(values, list) else ()):
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                found.append(Edit("value", id_, at, value + 7919, own))
+        found.append(Edit("title", id_, 0, f"{node.get('title') or ''} renamed", own))
+        found.append(Edit("mode", id_, 0, 0 if node.get("mode") == 2 else 2, own))
+        found.append(Edit("pos", id_, 0, [chance.randrange(999), 5], own))
+        found += [
+            Edit("cut", id_, at, None, own)
+            for at, slot in enumerate(node.get("inputs") or [])
+            if slot.get("link") is not None
+        ]
+        found.append(Edit("delete", id_, 0, None, frozenset(near[id_])))
+    chance.shuffle(found)
+    return found
+
+
+def script(edits: list[Edit], taken: set[str], count: int) -> list[Edit]:
+    """Some edits that touch nothing that is taken, which they take."""
+    chosen: list[Edit] = []
+    for edit in edits:
+        if len(chosen) < count and not edit.touches & taken:
+            chosen.append(edit)
+            taken |= edit.touches
+    return chosen
+
+
+def edited(raw: Json, *scripts: list[Edit]) -> Json:
+    """A copy of a document with edits made."""
+    made = copy.deepcopy(raw)
+    for each in scripts:
+        for edit in each:
+            edit.apply(made)
+    return made
+
+
+def errors(raw: Json, known: Definitions) -> set[str]:
+    """The errors of a document."""
+    conversion = to_workflow(document_from_json(text_of(raw).encode()), known)
+    return {str(problem) for problem in conversion.problems if problem.severity == "error"}
+
+
+def check_merges(files: Mapping[str, Json], known: Definitions, count: int, chance: random.Random) -> bool:
+    """Print how many merges came out right; says whether all did."""
+    plain = {name: canonical(raw) for name, raw in files.items()}
+    fit = [name for name, raw in plain.items() if all(isinstance(row, list) for row in raw.get("links") or [])]
+    clean = clashes = clean_right = clash_right = valid = 0
+    spent = 0.0
+    for _ in range(count):
+        name = chance.choice(fit)
+        raw = plain[name]
+        edits, taken = edits_of(raw, chance), set[str]()
+        mine, others = script(edits, taken, chance.randint(1, 4)), script(edits, taken, chance.randint(1, 4))
+        contested = [edit for edit in mine if edit.kind in ("value", "title")]
+        is_clash = bool(contested) and chance.random() < 0.5
+        if is_clash:
+            edit = chance.choice(contested)
+            others.append(replace(edit, value=f"{edit.value}!" if edit.kind == "title" else edit.value + 1))
+        ours, theirs = edited(raw, mine), edited(raw, others)
+        start = time.process_time()
+        merged = merge_documents(raw, ours, theirs, known)
+        spent += time.process_time() - start
+        new = errors(merged.document, known) - errors(raw, known) - errors(ours, known) - errors(theirs, known)
+        valid += not new
+        if is_clash:
+            clashes += 1
+            right = [conflict.node for conflict in merged.conflicts] == [edit.node]
+            clash_right += right
+        else:
+            clean += 1
+            right = not merged.conflicts and not difference(merged.document, edited(raw, mine, others), known)
+            clean_right += right
+        if new or not right:
+            told = [conflict.to_json() for conflict in merged.conflicts]
+            print(f"{name}: {mine} and {others}: {told} {new}"[:600])
+    print(f"merged clean and equal to both: {clean_right} of {clean}; conflicts told: {clash_right} of {clashes}")
+    print(f"valid: {valid} of {count}; one merge takes {1000 * spent / max(count, 1):.1f} ms of CPU")
+    return clean_right == clean and clash_right == clashes and valid == count
+
+
 def read_folder(folder: Path) -> dict[str, Json]:
     """The editor's documents below a folder."""
     found: dict[str, Json] = {}
@@ -239,15 +377,19 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--definitions", type=Path)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--merges", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     known = read_definitions(options.definitions) if options.definitions else {}
     files = read_folder(options.folder)
-    print(
-        f"{len(files)} documents, {sum(len(graph['nodes']) for raw in files.values() for graph in graphs(raw))} nodes"
-    )
+    nodes = sum(len(graph["nodes"]) for raw in files.values() for graph in graphs(raw))
+    print(f"{len(files)} documents, {nodes} nodes")
     chance = random.Random(options.seed)
-    return 0 if check_differences(files, known, options.rounds, chance) else 1
+    right = [
+        check_differences(files, known, options.rounds, chance),
+        check_merges(files, known, options.merges, chance),
+    ]
+    return 0 if all(right) else 1
 
 
 if __name__ == "__main__":
