@@ -11,6 +11,7 @@ from graphengine.cli.installing_options import InstallingOptions, chosen_folder
 from graphengine.cli.nodes_install import MirrorOption, carry_out
 from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import BaseDirOption, CustomNodesOption, DebugOption, JsonOption, examples
+from graphengine.cli.pack_recovery import undo_killed_installs
 from graphengine.errors import InstallRefused
 from graphengine.settings import load_settings
 
@@ -171,12 +172,9 @@ def _version(state: "PackState") -> str:
 
 def _folder(base_dir: Path | None, custom_nodes: list[Path] | None) -> Path:
     """The folder of packs, after what killed installs left half done was undone."""
-    from graphengine.packs.installing.staging import recover
-
     settings = load_settings(
         base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, environ=os.environ
     )
     folder = chosen_folder(settings, base_dir)
-    if undone := recover(folder):
-        complain(f"{plural(undone, 'install')} that was killed half done is undone")
+    undo_killed_installs([folder])
     return folder

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphengine.cli.pack_recovery import undo_killed_installs
 from graphengine.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def examples(*lines: str) -> str:
 
 def open_engine(settings: Settings) -> "Engine":
     """The engine for the settings."""
+    undo_killed_installs(settings.custom_nodes)
     from graphengine.engine import Engine  # brings networkx (0.2 s), which help, schema and doctor do not need
 
     return Engine.from_settings(settings)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphengine.cli.console import plural, table
+from graphengine.cli.pack_recovery import undo_killed_installs
 
 if TYPE_CHECKING:
     from graphengine.packs.installing.upkeep import PackState
@@ -87,9 +88,7 @@ def pack_json(state: "PackState", workflows: Workflows) -> dict[str, Any]:
 
 def packs_of(folders: tuple[Path, ...]) -> "list[PackState]":
     """The packs of all folders, after what killed installs left half done was undone."""
-    from graphengine.packs.installing.staging import recover
     from graphengine.packs.installing.upkeep import list_packs
 
-    for folder in folders:
-        recover(folder)
+    undo_killed_installs(folders)
     return [state for folder in folders for state in list_packs(folder)]

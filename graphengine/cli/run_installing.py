@@ -84,10 +84,7 @@ def _lacking(
         return
     from graphengine.packs.installing.environment import open_environment
     from graphengine.packs.installing.needs import missing_needs, read_needs
-    from graphengine.packs.installing.staging import recover
 
-    for folder in {pack.path.parent for pack in packs if pack.path is not None}:
-        recover(folder)
     environment = open_environment()
     for pack in packs:
         if pack.path is None:
