@@ -8,6 +8,7 @@ import pytest
 
 from graphengine_nodes.diffusion import (
     dit_text_nodes,
+    hunyuan_nodes,
     ltx_guide_nodes,
     split_loader_nodes,
     video_conditioning_nodes,
@@ -15,7 +16,14 @@ from graphengine_nodes.diffusion import (
 )
 from tests.nodes.core.described import described
 
-MODULES = (split_loader_nodes, dit_text_nodes, video_conditioning_nodes, ltx_guide_nodes, wan_fun_nodes)
+MODULES = (
+    split_loader_nodes,
+    dit_text_nodes,
+    video_conditioning_nodes,
+    ltx_guide_nodes,
+    wan_fun_nodes,
+    hunyuan_nodes,
+)
 EXPECTED: dict[str, Any] = json.loads(Path(__file__).with_name("transformer_definitions.json").read_text())
 DESCRIBED = {
     name: entry

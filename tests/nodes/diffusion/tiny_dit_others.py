@@ -105,9 +105,11 @@ def _swiglu(name: str, width: int, inner: int) -> Shapes:
     return shapes | {f"{name}.w2.weight": (width, inner)}
 
 
-def hunyuan_video(width: int = 64, *, text: int = 48, pooled: int = 40, guided: bool = True) -> Shapes:
-    """HunyuanVideo with heads of 32."""
-    shapes = linear("img_in.proj", width, 16, 1, 2, 2)
+def hunyuan_video(
+    width: int = 64, *, channels: int = 16, text: int = 48, pooled: int = 40, guided: bool = True
+) -> Shapes:
+    """HunyuanVideo with heads of 32; channels: of the input, 33 for the first model of image to video."""
+    shapes = linear("img_in.proj", width, channels, 1, 2, 2)
     for name in ("time_in", *(["guidance_in"] if guided else [])):
         shapes |= mlp(f"{name}.mlp", "0", "2", 256, width, width)
     shapes |= mlp("vector_in", "in_layer", "out_layer", pooled, width, width)

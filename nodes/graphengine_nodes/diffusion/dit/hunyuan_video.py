@@ -1,11 +1,14 @@
-"""HunyuanVideo (Kong et al., 2024): text to video."""
+"""HunyuanVideo (Kong et al., 2024): text to video, and from a first picture on."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from graphengine_nodes.diffusion.model import Extras, Job, LatentFormat, NetworkCall
 from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampling
@@ -13,11 +16,12 @@ from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampli
 from . import latent_formats
 from .architecture import Architecture, Config
 from .block_patches import replaced_blocks
-from .conditions import given_text_mask, guidance, pooled, text_mask
+from .conditions import beside, given_text_mask, guidance, pooled, text_mask, video_mask
 from .flux import single_block_parts
 from .layout import Destination, Reader, any_name, destinations
 from .modules import ShiftFirst, diffusers_class, on_meta
 from .packing import cropped, padded, rotary_axes
+from .token_replace import first_frame_given
 
 _GUIDANCE = 6.0
 _RENAMES = (
@@ -60,7 +64,11 @@ _RENAMES = (
 
 
 class HunyuanVideo(Architecture):
-    """HunyuanVideo, with or without a guidance that is told; models that start from a picture are not known."""
+    """HunyuanVideo, with or without a guidance that is told.
+
+    Models that take more channels than they give are shown the latent of a first picture, or that and its mask.
+    Others can be given a first frame in the latent itself, which a conditioning's "guiding_frame_index" tells.
+    """
 
     family, title = "hunyuan_video", "a HunyuanVideo model"
 
@@ -74,10 +82,8 @@ class HunyuanVideo(Architecture):
         width, channels, time, patch, _ = read.shape("img_in.proj.weight", 5)
         head = read.shape("double_blocks.0.img_attn_q_norm.weight", 1)[0]
         out = read.shape("final_layer.linear.weight", 2)[0] // (time * patch**2)
-        if out != channels:
-            raise read.impossible(
-                f"it takes {channels} channels and gives {out}, as models that start from a picture"
-            )
+        if channels not in (out, 2 * out, 2 * out + 1):
+            raise read.impossible(f"it takes {channels} channels and gives {out}")
         return {
             "in_channels": channels,
             "out_channels": out,
@@ -119,23 +125,27 @@ class HunyuanVideo(Architecture):
         return int(config["text_embed_dim"])
 
     def extras(self, config: Config, options: Mapping[str, Any], job: Job) -> Extras:
-        """The pooled state of CLIP-L, the guidance, and which tokens of the text count."""
+        """The pooled state of CLIP-L, the guidance, which tokens of the text count, and the first picture."""
         values = {
             "y": pooled(options, job, config["pooled_projection_dim"], self.title),
             **text_mask(options, job),
         }
         if config["guidance_embeds"]:
             values["guidance"] = guidance(options, job, _GUIDANCE)
-        return Extras(values)
+        shown = config["in_channels"] - config["out_channels"]
+        return Extras(
+            values, {"concat": _first_picture(options, job, shown)} if shown else _first_frame(options, job)
+        )
 
     def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
         """timestep: sigma * 1000."""
         told = call.extra.get("guidance")
         patch = (config["patch_size_t"], config["patch_size"], config["patch_size"])
         blocks = {"double_block": module.transformer_blocks, "single_block": module.single_transformer_blocks}
-        with replaced_blocks(call, blocks):
+        given = "first" in call.extra
+        with first_frame_given(module) if given else nullcontext(), replaced_blocks(call, blocks):
             output: Tensor = module(
-                padded(call.x, patch),
+                padded(_seen(call), patch),
                 timestep=call.timestep,
                 encoder_hidden_states=call.context,
                 encoder_attention_mask=given_text_mask(call),
@@ -144,3 +154,36 @@ class HunyuanVideo(Architecture):
                 return_dict=False,
             )[0]
         return cropped(output, call.x)
+
+
+def _first_picture(options: Mapping[str, Any], job: Job, channels: int) -> Tensor:
+    """The latent of the picture, zeros behind it, and where there is room a mask that is 1 where it is given."""
+    latent = beside(options, job)[:, :, : job.shape[2]]
+    latent = pad(latent, (0, 0, 0, 0, 0, job.shape[2] - latent.shape[2]))
+    if options.get("concat_latent_image") is None:
+        latent = torch.zeros_like(latent)
+    mask = video_mask(options, job, 1).expand(len(latent), -1, -1, -1, -1)
+    return torch.cat([latent, mask], dim=1)[:, :channels]
+
+
+def _first_frame(options: Mapping[str, Any], job: Job) -> dict[str, Tensor]:
+    """The frame that the latent holds already, (B, C, 1, H, W), where the conditioning says that there is one.
+
+    Raises:
+        ValueError: it is another one than the first.
+    """
+    index = options.get("guiding_frame_index")
+    if index is None or job.latent is None:
+        return {}
+    if index != 0:
+        raise ValueError(
+            f"the conditioning's guiding_frame_index is {index}; only the first frame, 0, can be given"
+        )
+    return {"first": job.latent[:, :, :1]}
+
+
+def _seen(call: NetworkCall) -> Tensor:
+    """x with what is shown beside it, or with the first frame as it is."""
+    if "first" in call.extra:
+        return torch.cat([call.extra["first"], call.x[:, :, 1:]], dim=2)
+    return torch.cat([call.x, call.extra["concat"]], dim=1) if "concat" in call.extra else call.x
