@@ -119,14 +119,20 @@ class Consent:
             self.write(line)
         if self.dry_run:
             return False
+        agreed = self._agreed(proposal)
+        if agreed and proposal.plan.changes:
+            complain("trying the packages beside the environment, then installing them")
+        return agreed
+
+    def _agreed(self, proposal: "Proposal") -> bool:
         if self.yes or (not proposal.plan.changes and proposal.script is None):
             return True
-        if not sys.stdin.isatty():
-            if proposal.script is not None:
-                complain("the script is not run without --yes, as nobody can be asked")
-                return False
-            return True
-        return typer.confirm("go on?", err=True)
+        if sys.stdin.isatty():
+            return typer.confirm("go on?", err=True)
+        if proposal.script is not None:
+            complain("the script is not run without --yes, as nobody can be asked")
+            return False
+        return True
 
 
 if TYPE_CHECKING:
