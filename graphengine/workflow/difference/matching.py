@@ -49,24 +49,47 @@ def match_nodes(old: Nodes, new: Nodes, cost: Callable[[Pairs], int]) -> Pairs:
 
 
 def _exchanged(matching: "_Matching", cost: Callable[[Pairs], int]) -> Pairs:
-    """The pairs with partners exchanged among nodes of one type, as long as that leaves fewer differences."""
-    pairs, least = dict(matching.pairs), cost(matching.pairs)
+    """The pairs with partners exchanged among nodes of one type, as long as that leaves fewer differences.
+
+    What reads the two nodes is exchanged with them, and what reads that, or what they read; so are whole chains.
+    """
+    pairs, least = matching.pairs, cost(matching.pairs)
     tries = 0
     is_better = True
-    while is_better and tries < _MOST_TRIES:
+    while is_better:
         is_better = False
         unclear = [key for key in pairs if matching.disagrees(key, pairs)]
         for one, other in combinations(unclear, 2):
-            if matching.new[one].type != matching.new[other].type or tries >= _MOST_TRIES:
+            if matching.new[one].type != matching.new[other].type:
                 continue
-            tries += 1
-            pairs[one], pairs[other] = pairs[other], pairs[one]
-            found = cost(pairs)
-            if found < least:
-                least, is_better = found, True
+            for step in (None, matching.alike_readers, matching.alike_sources):
+                tries += 1
+                if tries > _MOST_TRIES:
+                    return pairs
+                changed = _with_exchange(pairs, one, other, step)
+                found = cost(changed)
+                if found < least:
+                    pairs, least, is_better = changed, found, True
+                    break
+            if is_better:
                 break
-            pairs[one], pairs[other] = pairs[other], pairs[one]
     return pairs
+
+
+def _with_exchange(
+    pairs: Pairs, one: str, other: str, step: Callable[[str, str], Iterable[tuple[str, str]]] | None
+) -> Pairs:
+    made = dict(pairs)
+    seen: set[str] = set()
+    waiting = [(one, other)]
+    while waiting:
+        first, second = waiting.pop()
+        if first == second or first in seen or second in seen or first not in made or second not in made:
+            continue
+        seen |= {first, second}
+        made[first], made[second] = made[second], made[first]
+        waiting.extend(step(first, second) if step is not None else ())
+    return made
 
 
 @dataclass(slots=True)
@@ -178,6 +201,23 @@ class _Matching:
         ours = {(reader, name) for reader, name, _ in self.looks.readers[0].get(before.id, ())}
         theirs = {(pairs.get(reader, ""), name) for reader, name, _ in self.looks.readers[1].get(key, ())}
         return ours != theirs or _own(node) != _own(before)
+
+    def alike_readers(self, one: str, other: str) -> Iterator[tuple[str, str]]:
+        """Nodes of the new graph that read two nodes in the same way."""
+        theirs: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+        for reader, name, output in self.looks.readers[1].get(other, ()):
+            theirs[name, str(output), self.new[reader].type].append(reader)
+        for reader, name, output in self.looks.readers[1].get(one, ()):
+            found = theirs.get((name, str(output), self.new[reader].type), [])
+            if len(found) == 1:
+                yield reader, found[0]
+
+    def alike_sources(self, one: str, other: str) -> Iterator[tuple[str, str]]:
+        """Nodes of the new graph that two nodes read in the same way."""
+        for name, given in _links(self.new[one]):
+            its = self.new[other].inputs.get(name)
+            if isinstance(its, Source) and given.node in self.new and its.node in self.new:
+                yield given.node, its.node
 
     def _left(self, side: Nodes) -> list[str]:
         gone: Mapping[str, str] | set[str] = self.pairs if side is self.new else self.taken
