@@ -100,7 +100,8 @@ class Engine:
         """
         installed, custom = installed_packs(), settings.project.ordered(custom_packs(settings.custom_nodes))
         records = Records(settings.packs)
-        packs = PackDefinitions([*installed, *custom], records, Trust(settings.trust, records))
+        trust = Trust(settings.trust, records)
+        packs = PackDefinitions([*installed, *custom], records, trust, settings.importing)
         packs.elsewhere = isolated_packs(settings, custom)
         known = [packs.readable(pack) or packs.load(pack) for pack in installed]
         loaded = (pack for pack in known if isinstance(pack, LoadedPack))

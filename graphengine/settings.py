@@ -19,6 +19,7 @@ from graphengine.cache.remote_place import RemotePlace, remote_place
 from graphengine.errors import SettingsError
 from graphengine.execution.numerics import AS_IMPORTED, Numerics, read_numerics
 from graphengine.node.folders import Folders
+from graphengine.packs.import_policy import ImportPolicy
 from graphengine.packs.project import Project, TrustPolicy, read_project
 
 #: Kinds of models that are looked for although their folder is not there yet, so that a hint can name the folder.
@@ -58,7 +59,8 @@ class Settings:
     models count little. `remote` is a cache shared with other machines, behind the disk store. `numerics` is how
     torch computes. `trust` says which packs of `custom_nodes` may be imported, by default none; `project` is
     what `graphengine.toml` says of packs, `environments` the folder of the environments of isolated ones.
-    `model_memory` is how many bytes loaded models may take on a device, None what the device allows.
+    `importing` is how packs are imported. `model_memory` is how many bytes loaded models may take on a device,
+    None what the device allows.
     """
 
     folders: Folders = field(default_factory=Folders)
@@ -74,10 +76,15 @@ class Settings:
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     project: Project = field(default_factory=Project)
     environments: Path = Path("environments")
+    importing: ImportPolicy = field(default_factory=ImportPolicy)
 
     def trusting(self, packs: Iterable[str], *, changed: bool = False) -> "Settings":
         """The same with these custom packs trusted as they are now, `changed` with listed ones that changed."""
         return replace(self, trust=self.project.trust(packs, changed=changed))
+
+    def importing_with(self, prestartup: Iterable[str], timeout: float | None) -> "Settings":
+        """The same with the start scripts of these packs allowed, and so many seconds for each import."""
+        return replace(self, importing=self.project.importing(prestartup, timeout))
 
 
 def load_settings(
@@ -138,6 +145,7 @@ def load_settings(
         model_memory=None if model_memory is None else _bytes(model_memory, "model memory"),
         trust=project.trust(),
         project=project,
+        importing=project.importing(),
         environments=_absolute(cache_root) / "environments",
     )
 

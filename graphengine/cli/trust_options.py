@@ -1,4 +1,4 @@
-"""Options that say which packs of custom_nodes may be imported."""
+"""Options that say which packs of custom_nodes may be imported, and how."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,15 +21,32 @@ TrustChangedOption = Annotated[
     bool,
     typer.Option("--trust-changed", help="Let listed packs run although their code has changed since then."),
 ]
+PrestartupOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prestartup",
+        metavar="PACK",
+        help="Run the prestartup_script.py of this pack before it is imported. Repeatable.",
+    ),
+]
+ImportTimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--import-timeout", metavar="SECONDS", min=0.1, help="Longest time for importing a pack. Default: 300."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
 class TrustOptions(OptionGroup):
-    """Which packs may be imported beside those that the project lists."""
+    """Which packs may be imported beside those that the project lists, and how."""
 
     trust: TrustOption = None
     trust_changed: TrustChangedOption = False
+    prestartup: PrestartupOption = None
+    import_timeout: ImportTimeoutOption = None
 
     def applied(self, settings: Settings) -> Settings:
-        """The settings with these packs trusted."""
-        return settings.trusting(self.trust or (), changed=self.trust_changed)
+        """The settings with these packs trusted, and imported in that way."""
+        trusting = settings.trusting(self.trust or (), changed=self.trust_changed)
+        return trusting.importing_with(self.prestartup or (), self.import_timeout)

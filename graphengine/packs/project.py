@@ -9,6 +9,7 @@ network = false
 read_only = true
 timeout = 600
 first = true           # its nodes come before those of the same name in other packs
+prestartup = true      # its prestartup_script.py is run before it is imported
 ```
 """
 
@@ -16,7 +17,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
 from graphengine.errors import SettingsError
 from graphengine.packs.discover import Pack
+from graphengine.packs.import_policy import ImportPolicy
 
 PROJECT_FILE = "graphengine.toml"
 _LARGEST = 2**20
@@ -40,7 +42,7 @@ class PackOptions(BaseModel):
     `trusted` is a digest of the code that may be imported. With `isolate` its nodes run in a process of their own,
     where a call may take `timeout` seconds and use `memory` bytes, and is kept from the `network` or, with
     `read_only`, from writing beyond the folders of the run. With `first` it comes before packs without: of two
-    packs with one node type, the earlier has it.
+    packs with one node type, the earlier has it. With `prestartup` its `prestartup_script.py` is run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +54,7 @@ class PackOptions(BaseModel):
     read_only: bool = False
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     first: bool = False
+    prestartup: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,12 @@ class Project:
     def ordered(self, packs: Iterable[Pack]) -> list[Pack]:
         """The packs in the order in which they are asked for a node type: those with `first` before the others."""
         return sorted(packs, key=lambda pack: not self.options(pack.name).first)
+
+    def importing(self, prestartup: Iterable[str] = (), timeout: float | None = None) -> ImportPolicy:
+        """How packs are imported: with the scripts of the packs it names and those given, in so many seconds."""
+        listed = [name for name, options in self.packs.items() if options.prestartup]
+        policy = ImportPolicy(prestartup=frozenset([*listed, *prestartup]))
+        return policy if timeout is None else replace(policy, timeout=timeout)
 
     def trust(self, named: Iterable[str] = (), *, changed: bool = False) -> TrustPolicy:
         """The policy that trusts the packs it lists, and those named."""

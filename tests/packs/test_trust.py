@@ -210,3 +210,11 @@ def test_sizes_are_written_as_people_write_them(tmp_path: Path) -> None:
     (tmp_path / "graphengine.toml").write_text('[packs.a]\nmemory = "4GB"\n')
     assert read_project(tmp_path).options("a").memory == 4 * 10**9
     assert read_project(tmp_path / "none") == Project(tmp_path / "none" / "graphengine.toml")
+
+
+def test_the_project_says_whose_start_scripts_run(tmp_path: Path) -> None:
+    (tmp_path / "graphengine.toml").write_text("[packs.early]\nprestartup = true\n[packs.late]\n")
+    policy = read_project(tmp_path).importing(["named"], 5)
+    assert [policy.runs_prestartup(name) for name in ("early", "late", "named")] == [True, False, True]
+    assert policy.timeout == 5
+    assert read_project(tmp_path).importing().timeout == 300
