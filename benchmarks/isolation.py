@@ -84,9 +84,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _, host = isolated(Path(folder))
         same, first = (host.node_class(name, None)() for name in ("Same", "First"))
-        print(
-            f"a call with an integer                     {seconds(lambda: same.run(value=1), args.calls) * 1e6:8.0f} µs"
-        )
+        call = seconds(lambda: same.run(value=1), args.calls)
+        print(f"a call with an integer                     {call * 1e6:8.0f} µs")
         first.run(value=torch.zeros(1))  # the worker imports torch
         for megabytes in args.megabytes:
             tensor, size = torch.rand(megabytes * 2**18), megabytes * 2**20 / 1e9

@@ -24,14 +24,15 @@ FromOption = Annotated[
 
 
 def read_workflow(
-    engine: "Engine", file: Path, *, load_packs: bool, wanted: DocumentKind | None = None
+    engine: "Engine", file: Path, *, load_packs: bool, wanted: DocumentKind | None = None, runs: bool = False
 ) -> "Conversion":
     """The workflow in the file; with `load_packs` after the custom packs that it names are imported.
 
     `wanted` says which of two documents to take; without it, it is the API document.
 
     A document of the editor can be converted only with the definitions of its nodes, so it is read again when
-    packs brought some. What is wrong with a pack is written to stderr.
+    packs brought some. What is wrong with a pack is written to stderr; when the workflow `runs` next, that tells
+    what stops it.
 
     Raises:
         WorkflowFormatError: the file is no workflow that can be read, or does not hold the wanted document.
@@ -41,6 +42,7 @@ def read_workflow(
         return conversion
     named = {node.class_type for node in conversion.workflow.nodes.values()}
     missing = {name for name in named if name not in engine.registry}
-    for line in problem_lines(engine.load_packs(missing)):
+    problems = engine.load_packs(missing)
+    for line in problem_lines(each for each in problems if not runs or each.severity != "error"):
         complain(line)
     return engine.read(file, wanted) if any(name in engine.registry for name in missing) else conversion

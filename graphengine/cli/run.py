@@ -237,7 +237,7 @@ def _prepare(
         ValidationFailed: the document cannot be converted.
         SettingsError: a change names what is not there.
     """
-    conversion = read_workflow(engine, file, load_packs=True, wanted=wanted)
+    conversion = read_workflow(engine, file, load_packs=True, wanted=wanted, runs=True)
     if any(problem.severity == "error" for problem in conversion.problems):
         raise ValidationFailed(conversion.problems)
     for line in problem_lines(conversion.problems):

@@ -1,6 +1,6 @@
 """What a workflow's problems are when packs are behind them: not loaded yet, not trusted, indexed long ago."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from graphengine.errors import PackError, Problem, UntrustedPack
@@ -62,9 +62,8 @@ def unless_provided(problem: Problem, providers: Mapping[str, Pack], trust: Trus
     pack = providers.get(problem.class_type or "")
     if problem.code != "unknown_node" or pack is None:
         return problem
-    refusal = trust.refusal(pack)
-    if refusal is not None:
-        return replace(problem, code="untrusted_pack", message=refusal.message, hint=refusal.hint)
+    if trust.refusal(pack) is not None:
+        return unless_trusted(problem, providers, trust)
     return replace(
         problem,
         code="pack_not_loaded",
@@ -72,3 +71,19 @@ def unless_provided(problem: Problem, providers: Mapping[str, Pack], trust: Trus
         hint="run the workflow, or add --load-packs to run the pack's code now",
         severity="warning",
     )
+
+
+def unless_trusted(problem: Problem, providers: Mapping[str, Pack], trust: Trust) -> Problem:
+    """An unknown node that an untrusted pack seems to define is a matter of trust."""
+    pack = providers.get(problem.class_type or "")
+    refusal = trust.refusal(pack) if pack is not None and problem.code == "unknown_node" else None
+    if refusal is None:
+        return problem
+    return replace(problem, code="untrusted_pack", message=refusal.message, hint=refusal.hint)
+
+
+def told_once(packs: Iterable[Problem], found: Iterable[Problem]) -> list[Problem]:
+    """Problems of packs and of a workflow, without those of packs that a node of the workflow tells as well."""
+    found = list(found)
+    told = {problem.message for problem in found}
+    return [*(problem for problem in packs if problem.message not in told), *found]
