@@ -14,8 +14,7 @@ from graphengine.cli.fmt import read_bytes
 from graphengine.cli.options import DebugOption, examples
 from graphengine.cli.rewriting import rewrite
 from graphengine.errors import GraphEngineError, SettingsError
-from graphengine.workflow.formats import read_document
-from graphengine.workflow.outline import outline
+from graphengine.workflow.outline import outline_of
 
 SETUP_EXAMPLES = examples("graphengine git setup", "graphengine git setup --pattern 'flows/*.json'")
 REMOVE_EXAMPLES = examples("graphengine git remove")
@@ -23,6 +22,9 @@ TEXTCONV_EXAMPLES = examples("graphengine git textconv flow.json")
 
 _BEGIN, _END = "# graphengine: begin", "# graphengine: end"
 _ATTRIBUTES = "merge=graphengine diff=graphengine"
+_TEXTCONV = (
+    "import sys; from graphengine.workflow.outline import write_outline as w; w(sys.argv[1], sys.stdout.buffer)"
+)
 _SECTIONS = ("diff.graphengine", "merge.graphengine")
 
 
@@ -48,8 +50,10 @@ def setup_command(
     lines = [_BEGIN, *(f"{pattern} {_ATTRIBUTES}" for pattern in chosen), _END]
     rewrite(file, "\n".join([*_others(file), *lines]) + "\n")
     program = shlex.join([sys.executable, "-m", "graphengine.cli"])
+    # without the command line: git starts a process for each version of each file
+    convert = shlex.join([sys.executable, "-c", _TEXTCONV])
     settings = {
-        "diff.graphengine.textconv": f"{program} git textconv",
+        "diff.graphengine.textconv": convert,
         "diff.graphengine.cachetextconv": "false",
         "merge.graphengine.name": "workflows, node by node",
         "merge.graphengine.driver": f"{program} merge --driver --path %P %O %A %B",
@@ -76,13 +80,13 @@ def textconv_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Any file.")], debug: DebugOption = False
 ) -> None:
     """Write a workflow as lines of text, one for each node and input; any other file as it is."""
-    try:
-        text = "\n".join(outline(read_document(file)))
-    except GraphEngineError:
-        sys.stdout.buffer.write(read_bytes(file))
-        sys.stdout.flush()
+    data = read_bytes(file)
+    lines = outline_of(data)
+    if lines is not None:
+        say("\n".join(lines))
         return
-    say(text)
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
 
 
 def _attributes() -> Path:
