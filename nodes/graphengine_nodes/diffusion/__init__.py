@@ -38,6 +38,7 @@ from . import (
     vision_conditioning_nodes,
     vision_nodes,
     wan_fun_nodes,
+    wan_vace_nodes,
 )
 
 __all__ = [
@@ -77,6 +78,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **ltx_guide_nodes.NODE_CLASS_MAPPINGS,
     **hunyuan_nodes.NODE_CLASS_MAPPINGS,
     **wan_fun_nodes.NODE_CLASS_MAPPINGS,
+    **wan_vace_nodes.NODE_CLASS_MAPPINGS,
     **sampler_nodes.NODE_CLASS_MAPPINGS,
     **custom_sampling_nodes.NODE_CLASS_MAPPINGS,
     **sampler_option_nodes.NODE_CLASS_MAPPINGS,
@@ -113,6 +115,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **ltx_guide_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **hunyuan_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **wan_fun_nodes.NODE_DISPLAY_NAME_MAPPINGS,
+    **wan_vace_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **sampler_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **custom_sampling_nodes.NODE_DISPLAY_NAME_MAPPINGS,
     **sampler_option_nodes.NODE_DISPLAY_NAME_MAPPINGS,

@@ -13,6 +13,7 @@ from graphengine_nodes.diffusion import (
     split_loader_nodes,
     video_conditioning_nodes,
     wan_fun_nodes,
+    wan_vace_nodes,
 )
 from tests.nodes.core.described import described
 
@@ -23,6 +24,7 @@ MODULES = (
     ltx_guide_nodes,
     wan_fun_nodes,
     hunyuan_nodes,
+    wan_vace_nodes,
 )
 EXPECTED: dict[str, Any] = json.loads(Path(__file__).with_name("transformer_definitions.json").read_text())
 DESCRIBED = {

@@ -157,6 +157,18 @@ def wan_camera(width: int = 128, blocks: int = 1, *, pixels: int = 8) -> Shapes:
     return shapes
 
 
+def wan_vace(width: int = 128, blocks: int = 1) -> Shapes:
+    """What Wan VACE has beside."""
+    own = wan(width, blocks)
+    shapes = {f"vace_{name}": shape for name, shape in own.items() if name.startswith("blocks.")}
+    shapes |= linear("vace_patch_embedding", width, 96, 1, 2, 2) | linear(
+        "vace_blocks.0.before_proj", width, width
+    )
+    for number in range(blocks):
+        shapes |= linear(f"vace_blocks.{number}.after_proj", width, width)
+    return shapes
+
+
 def linear(name: str, *shape: int) -> Shapes:
     """A linear layer or convolution with a bias; a norm when only one size is given."""
     return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}

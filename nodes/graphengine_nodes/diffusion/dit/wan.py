@@ -18,6 +18,7 @@ from .layout import Destination, Reader, any_name, destinations
 from .modules import diffusers_class, on_meta
 from .packing import cropped, padded
 from .wan_patches import CameraAdapter, FunPatches
+from .wan_vace import VACE_RENAMES, vace_extras, vace_inputs, vace_sizes
 
 _HEAD = 128
 _FREQUENCIES = "time_embedding.0.weight"
@@ -61,13 +62,14 @@ class Wan(Architecture):
 
     def matches(self, names: Collection[str]) -> bool:
         """A modulated head, and none of the parts that variants have beside."""
-        variant = any_name(names, r"^(vace_blocks|face_adapter|motion_encoder|casual_audio_encoder)")
+        variant = any_name(names, r"^(face_adapter|motion_encoder|casual_audio_encoder)")
         return "head.modulation" in names and "patch_embedding.weight" in names and not variant
 
     def config(self, read: Reader) -> Config:
         """Sizes of WanTransformer3DModel."""
         width, channels, *patch = read.shape("patch_embedding.weight", 5)
         out = read.shape("head.head.weight", 2)[0] // (patch[0] * patch[1] * patch[2])
+        blocks = read.count(r"blocks\.(\d+)\.")
         image = read.shape("img_emb.proj.0.weight", 1)[0] if read.has("img_emb.proj.0.weight") else None
         places = read.shape("img_emb.emb_pos", 3)[1] if read.has("img_emb.emb_pos") else None
         return {
@@ -79,7 +81,7 @@ class Wan(Architecture):
             "text_dim": read.shape("text_embedding.0.weight", 2)[1],
             "freq_dim": read.shape(_FREQUENCIES, 2)[1],
             "ffn_dim": read.shape("blocks.0.ffn.0.weight", 2)[0],
-            "num_layers": read.count(r"blocks\.(\d+)\."),
+            "num_layers": blocks,
             "cross_attn_norm": read.has("blocks.0.norm3.weight"),
             "image_dim": image,
             "added_kv_proj_dim": None if image is None else width,
@@ -87,16 +89,18 @@ class Wan(Architecture):
             "camera": read.shape(_CAMERA, 4)[1] if read.has(_CAMERA) else None,
             "camera_blocks": read.count(r"control_adapter\.residual_blocks\.(\d+)\."),
             "reference": read.shape(_REFERENCE, 4)[1] if read.has(_REFERENCE) else None,
+            **vace_sizes(read, blocks),
         }
 
     def destinations(self, read: Reader, config: Config) -> dict[str, tuple[Destination, ...]]:
         """Each tensor is a parameter."""
-        return destinations(read.shapes, _RENAMES + (_FUN_RENAMES if _is_fun(config) else ()))
+        return destinations(read.shapes, _RENAMES + VACE_RENAMES + (_FUN_RENAMES if _is_fun(config) else ()))
 
     def module(self, config: Config) -> nn.Module:
         """WanTransformer3DModel, its table of positions with values."""
         sizes = {name: size for name, size in config.items() if name not in _OWN}
-        module = on_meta(diffusers_class("WanTransformer3DModel"), **sizes)
+        kind = "WanVACETransformer3DModel" if "vace_layers" in config else "WanTransformer3DModel"
+        module = on_meta(diffusers_class(kind), **sizes)
         if _is_fun(config):
             module.patch_embedding = on_meta(_patches, video=module.patch_embedding, config=config)
         module.rope = type(module.rope)(
@@ -134,6 +138,9 @@ class Wan(Architecture):
             spatial["camera"] = _rays(options["camera_conditions"], config["camera"], job)
         if config["reference"] is not None:
             spatial["reference"] = _reference(options, job)
+        if "vace_layers" in config:
+            vace = vace_extras(options, job, config["vace_in_channels"])
+            return Extras({**values, **vace.values}, {**spatial, **vace.spatial})
         return Extras(values, spatial)
 
     def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
@@ -149,12 +156,14 @@ class Wan(Architecture):
                 size // patch for size, patch in zip(x.shape[2:], config["patch_size"], strict=True)
             )
             timestep = timestep.repeat_interleave(height * width, dim=1)
+        more = vace_inputs(call, config["vace_layers"], config["patch_size"]) if "vace_layers" in config else {}
         output: Tensor = module(
             x,
             timestep=timestep,
             encoder_hidden_states=call.context,
             encoder_hidden_states_image=call.extra.get("image"),
             return_dict=False,
+            **more,
         )[0]
         return cropped(output if reference is None else output[:, :, 1:], call.x)
 
