@@ -155,15 +155,13 @@ def command(
 
 def _renewing(
     settings: Callable[[], Settings],
-) -> "Callable[[Engine, Collection[Pack], Collection[str]], tuple[Engine, Sequence[Problem]]]":
+) -> "Callable[[Engine, Collection[Pack]], tuple[Engine, Sequence[Problem]]]":
     """Takes in changed packs as the project file trusts them by then."""
 
-    def renew(
-        engine: "Engine", changed: "Collection[Pack]", class_types: Collection[str]
-    ) -> "tuple[Engine, Sequence[Problem]]":
+    def renew(engine: "Engine", changed: "Collection[Pack]") -> "tuple[Engine, Sequence[Problem]]":
         from graphengine.watch.code import renewed  # as above
 
-        return renewed(engine, settings(), changed, class_types)
+        return renewed(engine, settings(), changed)
 
     return renew
 

@@ -10,6 +10,7 @@ from graphengine.engine import Engine
 from graphengine.errors import PackError, Problem
 from graphengine.packs.discover import Pack
 from graphengine.packs.importing import read_source
+from graphengine.packs.pack_problems import pack_problem
 from graphengine.packs.source import PackSource
 from graphengine.settings import Settings
 from graphengine.watch.changes import Place
@@ -62,13 +63,11 @@ def _source(pack: Pack) -> PackSource:
         return _NO_SOURCE
 
 
-def renewed(
-    engine: Engine, settings: Settings, changed: Collection[Pack], class_types: Collection[str]
-) -> tuple[Engine, Sequence[Problem]]:
+def renewed(engine: Engine, settings: Settings, changed: Collection[Pack]) -> tuple[Engine, Sequence[Problem]]:
     """An engine that knows packs as they are now, with the results, models and node objects of the old one.
 
-    Where one of the changed packs, which define these node types among others, cannot be loaded, it is the old
-    engine, whose code goes on to be used, and the problems say why.
+    Where one of the changed packs cannot be loaded, or is not trusted as it is now, it is the old engine, whose
+    code goes on to be used, and the problems say why.
     """
     fresh = Engine.from_settings(replace(settings, cache=None, remote=None))  # the stores are those of the old one
     fresh = replace(
@@ -80,7 +79,7 @@ def renewed(
         memory=engine.memory,
     )
     before = {name: module for name, module in sys.modules.items() if _is_of(name, changed)}
-    problems = [problem for problem in fresh.load_packs(class_types) if problem.severity == "error"]
+    problems = list(_failures(fresh, changed))
     if not problems:
         engine.packs.close()
         return fresh, ()
@@ -89,6 +88,16 @@ def renewed(
         del sys.modules[name]
     sys.modules.update(before)
     return engine, problems
+
+
+def _failures(engine: Engine, packs: Collection[Pack]) -> Iterator[Problem]:
+    """Import those of the packs that are still there."""
+    for pack in packs:
+        try:
+            if pack in engine.custom:
+                engine.packs.load(pack)
+        except PackError as error:
+            yield pack_problem(error)
 
 
 def _is_of(name: str, packs: Collection[Pack]) -> bool:

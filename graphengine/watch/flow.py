@@ -19,14 +19,13 @@ Contents = Mapping[Path, Content]
 class WatchedFlow:
     """A workflow file (an absolute path), the files that its nodes name, and what both held when last looked at.
 
-    `ran` is the workflow of the last good run with what its inputs held. `types` are the types of its nodes,
-    `packs` the custom packs that may define them. A flow that `is_stuck` has errors that a new file may mend, so
+    `ran` is the workflow of the last good run with what its inputs held. `packs` are the
+    custom packs that may define its nodes. A flow that `is_stuck` has errors that a new file may mend, so
     every change in its folders counts. `told` is the trouble that was told last.
     """
 
     file: Path
     inputs: frozenset[Path] = frozenset()
-    types: frozenset[str] = frozenset()
     packs: frozenset[Pack] = frozenset()
     seen: Contents | None = None
     ran: tuple[Workflow, Contents] | None = None

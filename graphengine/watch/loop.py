@@ -31,8 +31,8 @@ IDLE = 0.25
 
 #: Reads a workflow, and which nodes of it are wanted, None for all outputs.
 Reader = Callable[[Engine, Path], tuple[Workflow, Collection[NodeId] | None]]
-#: Takes in the changed packs, which define these node types among others; see `code.renewed`.
-Renew = Callable[[Engine, Collection[Pack], Collection[str]], tuple[Engine, Sequence[Problem]]]
+#: Takes in the changed packs; see `code.renewed`.
+Renew = Callable[[Engine, Collection[Pack]], tuple[Engine, Sequence[Problem]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class Watch:
         self._sources = PackSources()
         self._due: dict[Path, WatchedFlow] = {}
         self._code_due = False
+        self._refused: frozenset[Pack] = frozenset()
         self._last = clock()
         self._thread = threading.get_ident()
         self._running: WatchedFlow | None = None
@@ -192,8 +193,8 @@ class Watch:
 
     def _follow_packs(self, flow: WatchedFlow, workflow: Workflow) -> None:
         """Look after the custom packs whose source names node types of the workflow."""
-        flow.types = frozenset(node.class_type for node in workflow.nodes.values())
-        flow.packs = frozenset(self.engine.packs.mentioning(self.engine.custom, flow.types))
+        types = {node.class_type for node in workflow.nodes.values()}
+        flow.packs = frozenset(self.engine.packs.mentioning(self.engine.custom, types))
         self._sources.follow(flow.packs)
 
     def _run(self, flow: WatchedFlow, workflow: Workflow, targets: Collection[NodeId] | None) -> None:
@@ -236,15 +237,14 @@ class Watch:
     def _take_code(self) -> None:
         """Take in what changed of packs, and have the flows looked at that use them."""
         self._code_due = False
-        changed = self._sources.changed()
-        is_allowed_anew = self._project is not None and any(flow.is_stuck for flow in self.flows)
-        if self._renew is None or not (changed or is_allowed_anew):
+        changed = {*self._sources.changed(), *self._refused}
+        if self._renew is None or not (changed or any(flow.is_stuck for flow in self.flows)):
             return
-        flows = [flow for flow in self.flows if flow.is_stuck or flow.packs.intersection(changed)]
-        types = {name for flow in flows for name in flow.types}
-        self.engine, problems = self._renew(self.engine, changed, types)
+        flows = [flow for flow in self.flows if flow.is_stuck or not flow.packs.isdisjoint(changed)]
+        self.engine, problems = self._renew(self.engine, changed)
+        self._refused = frozenset(changed if problems else ())
         if changed:
-            self._audience.reloaded([pack.name for pack in changed], problems)
+            self._audience.reloaded(sorted(pack.name for pack in changed), problems)
         if not problems:
             for flow in flows:
                 flow.seen, flow.ran = None, None

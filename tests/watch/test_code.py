@@ -1,0 +1,116 @@
+"""The code of packs that are in use: a real folder of packs, edited between two runs."""
+
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import pytest
+
+from graphengine.engine import Engine
+from graphengine.settings import Settings, load_settings
+from graphengine.watch.code import renewed
+from graphengine.watch.loop import Watch, Wishes
+from graphengine.workflow.models import NodeId, Workflow
+from tests.watch.test_loop import Hand, Heard
+
+PACK = """
+class {name}:
+    RETURN_TYPES = ("INT",)
+    FUNCTION = "run"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {{"required": {{"value": ("INT", {{"default": 1}})}}}}
+
+    def run(self, value):
+        return {{"ui": {{"text": [str(value + {added})]}}, "result": (value + {added},)}}
+
+NODE_CLASS_MAPPINGS = {{"{name}": {name}}}
+"""
+
+
+class Place:
+    """A project with two packs of a node each, both trusted by name, and a workflow of both nodes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "custom_nodes").mkdir()
+        self.write("WatchedOne", 1)
+        self.write("WatchedTwo", 10)
+        self.file = folder / "flow.json"
+        nodes = {name: {"class_type": name, "inputs": {"value": 5}} for name in ("WatchedOne", "WatchedTwo")}
+        self.file.write_text(json.dumps(nodes))
+
+    def path(self, name: str) -> Path:
+        return self.folder / "custom_nodes" / f"{name}.py"
+
+    def write(self, name: str, added: int) -> list[Path]:
+        self.path(name).write_text(PACK.format(name=name, added=added))
+        return [self.path(name)]
+
+    def settings(self) -> Settings:
+        settings = load_settings(base_dir=self.folder, cache=self.folder / "cache", device="cpu", environ={})
+        return settings.trusting(["WatchedOne", "WatchedTwo"])
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr("graphengine.engine.installed_packs", list)
+    return Place(tmp_path)
+
+
+def read(engine: Engine, file: Path) -> tuple[Workflow, Collection[NodeId] | None]:
+    workflow = engine.read(file).workflow
+    engine.load_packs({node.class_type for node in workflow.nodes.values()})
+    return workflow, None
+
+
+def watched(place: Place, *actions: Callable[[], Collection[Path]]) -> list[str]:
+    hand, heard = Hand(list(actions)), Heard()
+    wishes = Wishes(stop=lambda: not hand.actions and not hand.ready and hand.now > 50)
+    watch = Watch(
+        Engine.from_settings(place.settings()), [place.file], read, hand, heard, wishes, clock=hand.clock,
+        renew=lambda engine, packs: renewed(engine, place.settings(), packs),
+    )  # fmt: skip
+    watch.go()
+    watch.engine.close()
+    return heard.lines
+
+
+FIRST = ["plan flow: WatchedOne WatchedTwo", "ran WatchedOne ['6']", "ran WatchedTwo ['15']", "finished"]
+
+
+def test_new_code_runs_the_nodes_of_its_pack_alone(place: Place) -> None:
+    lines = watched(place, lambda: place.write("WatchedOne", 2))
+    assert lines == [
+        *FIRST, "reloaded WatchedOne: 0 problems", "plan flow: WatchedOne", "ran WatchedOne ['7']", "finished"
+    ]  # fmt: skip
+
+
+def test_code_of_the_same_length_within_a_second_is_not_taken_for_the_old_one(place: Place) -> None:
+    lines = watched(place, *(lambda n=n: place.write("WatchedOne", n) for n in (2, 3, 4)))
+    assert [line for line in lines if line.startswith("ran WatchedOne")] == [
+        f"ran WatchedOne ['{5 + n}']" for n in (1, 2, 3, 4)
+    ]
+
+
+def test_code_that_cannot_be_loaded_is_told_and_the_old_code_runs_on(place: Place) -> None:
+    def break_it() -> list[Path]:
+        place.path("WatchedOne").write_text("def broken(:\n")
+        return [place.path("WatchedOne")]
+
+    def other_value() -> list[Path]:
+        place.file.write_text(place.file.read_text().replace("5", "6"))
+        return [place.file]
+
+    lines = watched(place, break_it, other_value, lambda: place.write("WatchedOne", 3))
+    assert lines[4] == "reloaded WatchedOne: 1 problems"
+    assert lines[5:9] == [FIRST[0], "ran WatchedOne ['7']", "ran WatchedTwo ['16']", "finished"]
+    assert lines[9:] == [
+        "reloaded WatchedOne: 0 problems", "plan flow: WatchedOne", "ran WatchedOne ['9']", "finished"
+    ]  # fmt: skip
+
+
+def test_saving_the_same_code_again_is_nothing(place: Place) -> None:
+    assert watched(place, lambda: place.write("WatchedOne", 1)) == FIRST
