@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from graphengine.errors import GraphEngineError
@@ -28,7 +28,7 @@ from graphengine.testing.watching import Watch, Watched, random_states, random_s
 from graphengine.workflow.models import NodeId, Workflow, WorkflowNode
 
 _SECONDS_OF_IS_CHANGED = 0.5
-_SECONDS_ONCE = 8.0  # a call that takes longer is not made again
+_SECONDS_ONCE = 8.0  # of the processor: a call that takes more is not made again
 _ROUNDING = 1e-4  # of the spread of numbers: sums in several threads add up in any order
 _COMPLAINTS = re.compile(r"\b(error|exception|traceback|failed|cannot|could not)\b", re.IGNORECASE)
 #: What Python raises by itself where code is wrong; a node that raises one on purpose says more.
@@ -124,7 +124,7 @@ class Trial:
         context = NodeContext(node_id="1", folders=self.folders, prompt_id="check")
         token = current_context.set(context)
         set_seeds(seed)
-        start = perf_counter()
+        start = process_time()
         try:
             with redirect_stdout(text), redirect_stderr(text), self.watch.watching() as called.watched:
                 called.answer = _invoke(self.definition, self._class()(), inputs, context)
@@ -132,7 +132,7 @@ class Trial:
             called.error = error
         finally:
             current_context.reset(token)
-        called.seconds = perf_counter() - start
+        called.seconds = process_time() - start
         called.random = random_states()
         called.printed = text.getvalue()
         called.changed = [name for name, value in case.inputs.items() if compare(value, inputs[name]).differences]
