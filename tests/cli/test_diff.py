@@ -1,7 +1,9 @@
 """`graphengine diff`: files, commits and pictures."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +132,15 @@ def test_a_drawn_document_equals_what_it_runs_as(graphengine: CommandLine, files
     graphengine("convert", "--to", "ui", "a.json", "--output", "drawn.json")
     assert graphengine("diff", "--exit-code", "drawn.json", "a.json").code == 0
     assert graphengine("diff", "--exit-code", "drawn.json", "b.json").code == 1
+
+
+def test_a_comparison_does_not_import_torch_or_the_graph_library(graphengine: CommandLine, files: Path) -> None:
+    graphengine("diff", "a.json", "b.json")  # writes the index of the packs
+    code = (
+        "import sys; from graphengine.cli import main; main(['diff', 'a.json', 'b.json']);"
+        "sys.exit(','.join({'torch', 'networkx', 'aiohttp'} & sys.modules.keys()) or 0)"
+    )
+    root = Path(__file__).parents[2]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(root / "nodes")))}
+    done = subprocess.run([sys.executable, "-c", code], cwd=files, env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -214,3 +214,20 @@ def test_resolve_asks_one_by_one(
     assert done.code == 1
     assert inputs(place / "out.json") == {"text": ["1", 0], "seed": 6, "steps": 1}
     assert done.out == "2.steps: ours 1, theirs 2\n"
+
+
+def test_two_drags_of_one_node_merge_in_the_layout_file(place: Path, graphengine: CommandLine) -> None:
+    for name, pos in (("base", 0), ("ours", 1), ("theirs", 2)):
+        nodes = {"1": {"pos": [pos, 0]}, "2": {"pos": [0, pos if name == "theirs" else 0]}}
+        (place / f"{name}.json").write_text(json.dumps({"format": "graphengine-layout", "nodes": nodes}))
+    assert graphengine("merge", "--driver", "base.json", "ours.json", "theirs.json").code == 0
+    assert json.loads((place / "ours.json").read_text())["nodes"] == {"1": {"pos": [1, 0]}, "2": {"pos": [0, 2]}}
+
+
+def test_a_missing_base_is_told_and_changes_nothing(place: Path, graphengine: CommandLine) -> None:
+    (place / "ours.json").write_text(flow())
+    (place / "theirs.json").write_text(flow(seed=3))
+    done = graphengine("merge", "none.json", "ours.json", "theirs.json", "-o", "ours.json")
+    assert done.code == 1
+    assert "none.json: cannot be read" in done.err
+    assert (place / "ours.json").read_text() == flow()
