@@ -78,8 +78,11 @@ class FolderChanges:
         A folder that went, came or was replaced is among them.
         """
         found = self._inbox.take(seconds)
-        if not found and seconds > 0:
-            return self._follow()
+        gone = [place for place in self._scheduled if place.folder in found]
+        for place in gone:  # a folder that takes its place may have its number, so `_identity` does not tell
+            self._drop(place)
+        if gone or (not found and seconds > 0):
+            found |= self._follow()
         return found
 
     def close(self) -> None:
