@@ -246,7 +246,9 @@ def refused_by(tool: str, ended: Ended, wanted: Iterable[str], stage: Path) -> I
     reason = ended.reason().replace(f"{stage}{os.sep}", "")
     text = reason.lower()
     hint = "another version of the pack may fit; graphengine nodes isolate gives it packages of its own"
-    if "no matching distribution" in text or "was not found in" in text or "no wheels" in text:
+    if "subprocess-exited-with-error" in text or "failed to build" in text or "download and build" in text:
+        hint = "its build failed; look for a version or a Python for which there is a wheel"
+    elif "no matching distribution" in text or "was not found in" in text or "no wheels" in text:
         hint = (
             "it may be misspelt, missing from the index or wheelhouse, or have no wheel for this Python; "
             "--allow-build NAME builds it, which runs its code"

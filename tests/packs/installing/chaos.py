@@ -197,9 +197,12 @@ def _zip(chaos: Chaos, name: str, content: bytes, cut: int | None = None) -> lis
 
 
 def _make_failing_sdist(path: Path) -> None:
+    build = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     files = {
         "setup.py": "raise SystemExit('this never builds')\n",
-        "PKG-INFO": "Name: unbuildable\nVersion: 1.0\n",
+        "backend.py": "import setup\n",  # so that no setuptools is needed to get as far as setup.py
+        "pyproject.toml": build,
+        "PKG-INFO": "Metadata-Version: 2.1\nName: unbuildable\nVersion: 1.0\n",
     }
     with tarfile.open(path, "w:gz") as file:
         for name, text in files.items():
