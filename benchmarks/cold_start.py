@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What a fully cached `graphengine run` costs in a new process, without custom packs and with many of them.
+"""What `graphengine` costs in a new process, without custom packs and with many of them.
 
-    python benchmarks/cold_start.py [WORKFLOW] [--packs 30] [--repeat 5]
+    python benchmarks/cold_start.py [WORKFLOW] [--packs 40] [--repeat 5]
 
 CPU seconds of whole processes (minimum and median), how many modules of packs were imported, and whether torch
-was. The last rows are of a workflow with nodes of every second pack.
+was. `validate`, a run and a fully cached run of a workflow that needs no pack take turns with and without packs;
+the last rows are of a workflow with nodes of every second pack.
 """
 
 import argparse
@@ -110,11 +111,35 @@ def row(title: str, runs: list[tuple[float, str]]) -> None:
     print(f"{title:<44}{min(seconds):>8.2f}{statistics.median(seconds):>8.2f}   {runs[-1][1]}", flush=True)
 
 
+def compare(
+    title: str,
+    command: list[str],
+    folder: Path,
+    names: dict[str, str],
+    repeat: int,
+    environment: dict[str, str],
+) -> None:
+    """Run a command in turns with each folder of packs, and print how much the last costs over the first.
+
+    The first turn, which indexes the packs, does not count.
+    """
+    runs: dict[str, list[tuple[float, str]]] = {packs: [] for packs in names}
+    for packs in names:
+        measure([*command, f"{folder}/{packs}"], environment)
+    for _ in range(repeat):
+        for packs, found in runs.items():
+            found.append(measure([*command, f"{folder}/{packs}"], environment))
+    for packs, name in names.items():
+        row(f"{title}, {name}", runs[packs])
+    few, many = (statistics.median(run[0] for run in found) for found in runs.values())
+    print(f"{'':<44}{(many / few - 1) * 100:>+15.1f} %", flush=True)
+
+
 def main() -> None:
     """Fill a cache, then run again and again, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workflow", type=Path, nargs="?", default=ROOT / "workflows" / "img2img.json")
-    parser.add_argument("--packs", type=int, default=30)
+    parser.add_argument("--packs", type=int, default=40)
     parser.add_argument("--repeat", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -129,9 +154,14 @@ def main() -> None:
         run_own = ["run", str(own), "--output", f"{folder}/output", *trusted, "--custom-nodes", f"{folder}/many"]
         print(f"{'CPU seconds':<44}{'min':>8}{'median':>8}")
         row("first run", [measure([*run, f"{folder}/none"], environment)])
-        for title, packs in (("no packs", "none"), (f"{args.packs} packs", "many")):
-            again = [measure([*run, f"{folder}/{packs}"], environment) for _ in range(args.repeat)]
-            row(f"cached run, {title}", again)
+        names = {"none": "no packs", "many": f"{args.packs} packs"}
+        commands = {
+            "validate": ["validate", str(args.workflow), "--custom-nodes"],
+            "run, nothing cached": [*run[:-1], "--no-cache", "--custom-nodes"],
+            "run, all cached": run,
+        }
+        for title, command in commands.items():
+            compare(title, command, folder, names, args.repeat, environment)
         row("nodes of packs: first run", [measure(run_own, environment)])
         row("nodes of packs: cached run", [measure(run_own, environment) for _ in range(args.repeat)])
         validate = ["validate", str(own), "--custom-nodes", f"{folder}/many"]

@@ -117,6 +117,7 @@ PARTLY = {
     "comfy.patcher_extension.CallbacksMP": "models call back before and after a run",
     "comfy.patcher_extension.WrappersMP": "models take wrappers of `apply_model` and `calc_cond_batch`",
     "comfy.sampler_helpers.convert_cond": "without the ids of hooks",
+    "comfy.sampler_helpers.get_additional_models": "always none: models of graphengine load themselves",
     "comfy.samplers.CFGGuider": "`predict_noise` of a derived class is not asked",
     "comfy.samplers.KSAMPLER": "a value that samples; the function sees noise levels and denoised latents only",
     "comfy.samplers.SCHEDULER_HANDLERS": "what packs add is known to packs, not to KSampler of graphengine",

@@ -50,7 +50,7 @@ class Works:
 
 class Fails(Works):
     def run(self, model):
-        return (comfy.ldm.flux.layers.timestep_embedding(model, 3),)
+        return (comfy.ldm.flux.layers.apply_mod(model, 3),)
 
 class Loads(LoraLoader):
     RETURN_TYPES = LoraLoader.RETURN_TYPES + ("STRING",)
@@ -84,7 +84,7 @@ def test_a_pack_loads_whatever_it_imports_and_its_other_nodes_run(pack: dict[str
 def test_a_node_that_uses_what_is_missing_is_told_its_name(pack: dict[str, Any], called: Called) -> None:
     with (
         called(NodeContext()),
-        pytest.raises(GraphEngineError, match=r"comfy\.ldm\.flux\.layers\.timestep_embedding"),
+        pytest.raises(GraphEngineError, match=r"comfy\.ldm\.flux\.layers\.apply_mod"),
     ):
         pack["Fails"]().run(1)
 
