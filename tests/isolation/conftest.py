@@ -10,6 +10,7 @@ import pytest
 from graphengine.engine import Engine
 from graphengine.execution.events import Event
 from graphengine.isolation.environments import environment_of, make_environment
+from graphengine.packs import index, stand_ins
 from graphengine.packs.discover import custom_packs
 from graphengine.settings import Settings, load_settings
 from graphengine.workflow.models import NodeId
@@ -268,6 +269,13 @@ def workers_of(root: Path) -> list[int]:
 
 
 NODE = NodeId("2")
+
+
+@pytest.fixture(autouse=True)
+def _forget_stand_ins() -> None:
+    """A worker reads the stand-ins as they are now; what this process remembers of them may be older."""
+    stand_ins.edited_stand_ins.cache_clear()
+    index._form.cache_clear()
 
 
 @pytest.fixture
