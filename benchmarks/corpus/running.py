@@ -68,7 +68,7 @@ def attempt(document: Document, shelf: Shelf, core: Collection[str] | None, step
 
 def _attempt(name: str, file: Path, shelf: Shelf, core: Collection[str] | None, steps: int) -> Outcome | None:
     with TemporaryDirectory(prefix="corpus-") as place:
-        engine = engine_in(Path(place))
+        engine = engine_in(Path(place), shelf.folder / "packs")
         workflow = read(engine, file)
         if workflow is None:
             return None
@@ -86,13 +86,13 @@ def _attempt(name: str, file: Path, shelf: Shelf, core: Collection[str] | None, 
     return Outcome(name, error=error, seconds=seconds, memory=resident_bytes())
 
 
-def engine_in(folder: Path) -> Engine:
-    """An engine whose folders lie in one, on the CPU, without a store on disk."""
+def engine_in(folder: Path, packs: Path) -> Engine:
+    """An engine whose folders lie in one, on the CPU, without a store on disk. packs: where packs are indexed."""
     for name in ("input", "output", "models"):
         (folder / name).mkdir(exist_ok=True)
     cache = folder / "cache"
     settings = load_settings(base_dir=folder, cache=cache, no_cache=True, device="cpu", environ={})
-    return Engine.from_settings(settings)
+    return Engine.from_settings(replace(settings, packs=packs))
 
 
 def run(engine: Engine, workflow: Workflow, shelf: Shelf, folder: Path, steps: int) -> str:

@@ -17,9 +17,14 @@ ASSETS = Path(__file__).parent / "assets"
 CROPPED, PORTRAIT = documents(ASSETS)
 
 
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return Shelf(tmp_path_factory.mktemp("shelf"))
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return engine_in(tmp_path)
+def engine(shelf: Shelf, tmp_path: Path) -> Engine:
+    return engine_in(tmp_path, shelf.folder / "packs")
 
 
 def workflow(engine: Engine, nodes: dict[str, tuple[str, dict[str, object]]], tmp_path: Path) -> Workflow:
@@ -39,15 +44,15 @@ def test_a_folder_holds_one_document_for_each_pair_of_files() -> None:
     ]
 
 
-def test_a_document_runs_on_a_model_a_lora_an_embedding_and_a_picture_made_for_it(tmp_path: Path) -> None:
-    outcome = attempt(PORTRAIT, Shelf(tmp_path), None, 2)
+def test_a_document_runs_on_a_model_a_lora_an_embedding_and_a_picture_made_for_it(shelf: Shelf) -> None:
+    outcome = attempt(PORTRAIT, shelf, None, 2)
     assert outcome is not None
     assert (outcome.error, outcome.missing, outcome.ran) == ("", (), True)
-    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+    assert len(list(shelf.folder.glob("*.safetensors"))) == 3
 
 
-def test_a_document_saved_before_an_input_runs_as_the_editor_opens_it(tmp_path: Path) -> None:
-    outcome = attempt(CROPPED, Shelf(tmp_path), None, 2)
+def test_a_document_saved_before_an_input_runs_as_the_editor_opens_it(shelf: Shelf) -> None:
+    outcome = attempt(CROPPED, shelf, None, 2)
     assert outcome is not None
     assert outcome.ran
     assert outcome.refused == "refused: node 2 (ImageCrop): input 'y' is not set"
@@ -94,14 +99,12 @@ def test_files_that_may_hold_code_get_the_ending_of_those_that_do_not(name: str,
     assert shrinking.as_safetensors(name) == expected
 
 
-def test_unknown_classes_and_families_are_named(tmp_path: Path) -> None:
+def test_unknown_classes_and_families_are_named(shelf: Shelf, tmp_path: Path) -> None:
     unknown, foreign = tmp_path / "unknown.json", tmp_path / "foreign.json"
     unknown.write_text('{"1": {"class_type": "NotBuilt", "inputs": {}}}')
     foreign.write_text(
         '{"1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "ace_step.safetensors"}}}'
     )
-    (tmp_path / "shelf").mkdir()
-    shelf = Shelf(tmp_path / "shelf")
     assert str(attempt(Document("unknown", unknown), shelf, None, 2)) == "unknown: missing NotBuilt"
     refused = attempt(Document("foreign", foreign), shelf, None, 2)
     assert refused is not None
