@@ -1,4 +1,4 @@
-"""Conditionings of Wan's Fun series: a camera, a control video, a reference picture."""
+"""Conditionings of Wan's Fun series and of Phantom: a camera, a control video, pictures to be like."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .autoencoder import VAE, Check
-from .conditioning import with_appended
+from .conditioning import with_appended, with_options
 from .dit.latent_formats import WAN21, WAN22
 from .model import Conditioning
 from .video_conditioning import VideoSize
@@ -59,3 +59,20 @@ def with_reference(
     latents: list[Any] = [vae.encode(size.fitted(picture[:1]), check)]
     positive, negative = (with_appended(side, "reference_latents", latents) for side in sides)
     return positive, negative
+
+
+def subjects_of_video(vae: VAE, size: VideoSize, pictures: Tensor, check: Check) -> Tensor:
+    """The latents (1, 16, N, H, W) of pictures (N, h, w, 3), each alone, for Phantom (Liu et al., 2025)."""
+    return torch.cat([vae.encode(size.fitted(picture[None]), check) for picture in pictures], dim=2)
+
+
+def told_of_subjects(
+    positive: Conditioning, negative: Conditioning, subjects: Tensor
+) -> tuple[Conditioning, Conditioning, Conditioning]:
+    """The positive one with the subjects, the negative one with them, and the negative one with empty ones."""
+    empty = WAN21.process_out(torch.zeros_like(subjects))
+    return (
+        with_options(positive, time_dim_concat=subjects),
+        with_options(negative, time_dim_concat=subjects),
+        with_options(negative, time_dim_concat=empty),
+    )

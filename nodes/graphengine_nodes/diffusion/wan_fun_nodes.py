@@ -1,4 +1,4 @@
-"""The nodes of Wan's Fun series: thin classes over `wan_fun` and `camera_rays`."""
+"""The nodes of Wan's Fun series and of Phantom: thin classes over `wan_fun` and `camera_rays`."""
 
 from __future__ import annotations
 
@@ -195,10 +195,53 @@ class Wan22FunControlToVideo:
         return (*with_reference(sides, vae, size, ref_image, check), {"samples": size.latent(batch_size)})
 
 
+class WanPhantomSubjectToVideo:
+    """Conditions Wan Phantom on pictures of what shall be seen in a video."""
+
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("CONDITIONING", *THREE)
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("positive", "negative_text", "negative_img_text", "latent")
+    FUNCTION: ClassVar[str] = "encode"
+    CATEGORY: ClassVar[str] = "conditioning/video_models"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs, in ComfyUI's form; sizes in pixels and frames."""
+        return wan_inputs(images=IMAGE)
+
+    def encode(
+        self,
+        *,
+        positive: Conditioning,
+        negative: Conditioning,
+        vae: VAE | None,
+        width: int,
+        height: int,
+        length: int,
+        batch_size: int,
+        context: NodeContext,
+        images: Tensor | None = None,
+    ) -> tuple[Conditioning, Conditioning, Conditioning, Latent]:
+        """Both conditionings with the pictures, the negative one with empty ones, and an empty latent.
+
+        The latent: (B, 16, T, H/8, W/8).
+        """
+        from .vae import require_vae
+        from .video_conditioning import wan_size
+        from .wan_fun import subjects_of_video, told_of_subjects
+
+        size = wan_size(width, height, length)
+        latent: Latent = {"samples": size.latent(batch_size)}
+        if images is None:
+            return positive, negative, negative, latent
+        subjects = subjects_of_video(require_vae(vae), size, images, context.check_cancelled)
+        return (*told_of_subjects(positive, negative, subjects), latent)
+
+
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "WanCameraEmbedding": WanCameraEmbedding,
     "WanCameraImageToVideo": WanCameraImageToVideo,
     "WanFunControlToVideo": WanFunControlToVideo,
     "Wan22FunControlToVideo": Wan22FunControlToVideo,
+    "WanPhantomSubjectToVideo": WanPhantomSubjectToVideo,
 }
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}

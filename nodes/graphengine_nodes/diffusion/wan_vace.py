@@ -23,8 +23,10 @@ _GREY = 0.5
 
 
 class Followed(NamedTuple):
-    """What VACE is shown: latents (1, 32, T, H, W), masks (1, 64, T, H, W), and how many latent frames of the
-    reference are before the video's."""
+    """What VACE is shown: latents (1, 32, T, H, W) and masks (1, 64, T, H, W).
+
+    before: how many frames of them are those of the reference.
+    """
 
     frames: Tensor
     masks: Tensor

@@ -22,6 +22,7 @@ from graphengine_nodes.diffusion.wan_fun_nodes import (
     WanCameraEmbedding,
     WanCameraImageToVideo,
     WanFunControlToVideo,
+    WanPhantomSubjectToVideo,
 )
 
 from . import tiny_dit, tiny_vae
@@ -230,3 +231,24 @@ def test_a_camera_or_pictures_of_another_size_are_refused(tmp_path: Path) -> Non
         answered(model, x, {"camera_conditions": camera("Static", width=48)})
     with pytest.raises(ValueError, match="shows 32 channels beside the latent, but the model takes 16"):
         answered(model, x, {"concat_latent_image": randn(1, 32, 3, 2, 4)})
+
+
+def test_subjects_are_shown_to_both_sides_and_taken_from_a_third(vae: VAE) -> None:
+    pictures, node = torch.rand(2, 16, 32, 3), WanPhantomSubjectToVideo()
+    positive, text, both, latent = node.encode(**SIDES, **SIZE, vae=vae, images=pictures)
+    subjects = positive[0][1]["time_dim_concat"]
+    assert torch.equal(subjects, torch.cat([vae.encode(picture[None]) for picture in pictures], dim=2))
+    assert text[0][1]["time_dim_concat"] is subjects
+    assert WAN21.process_in(both[0][1]["time_dim_concat"]).abs().max() < 1e-6
+    assert latent["samples"].shape == (1, 16, 3, 2, 4)
+    assert node.encode(**SIDES, **SIZE, vae=vae)[:3] == (TEXT, TEXT, TEXT)
+
+
+@torch.no_grad()
+def test_subjects_are_frames_behind_the_video(tmp_path: Path) -> None:
+    shapes, x, subjects = tiny_dit.wan(), randn(1, 16, 3, 2, 4), randn(1, 16, 2, 2, 4, seed=5)
+    seen = torch.cat([x, WAN21.process_in(subjects)], dim=2)
+    module_of_diffusers = plain(tiny_dit.random_weights(shapes), 16)
+    expected = module_of_diffusers(seen, torch.tensor([700.0]), TEXT[0][0]).sample[:, :, :3]
+    ours = answered(loaded(tmp_path, shapes), x, {"time_dim_concat": subjects})
+    assert (ours - expected).abs().max() <= 1e-4 * expected.abs().max()

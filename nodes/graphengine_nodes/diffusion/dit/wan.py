@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -138,6 +138,9 @@ class Wan(Architecture):
             spatial["camera"] = _rays(options["camera_conditions"], config["camera"], job)
         if config["reference"] is not None:
             spatial["reference"] = _reference(options, job)
+        if options.get("time_dim_concat") is not None:
+            subjects = options["time_dim_concat"].to(job.device, torch.float32)
+            spatial["subjects"] = fitted(job.latent_format.process_in(subjects), job.shape)
         if "vace_layers" in config:
             vace = vace_extras(options, job, config["vace_in_channels"])
             return Extras({**values, **vace.values}, {**spatial, **vace.spatial})
@@ -145,12 +148,7 @@ class Wan(Architecture):
 
     def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
         """timestep: sigma * 1000, for the 5B model one per token where frames are kept."""
-        timestep, reference = frame_times(call), call.extra.get("reference")
-        beside_x = (call.extra[name] for name in ("concat", "camera") if name in call.extra)
-        x = padded(torch.cat([call.x, *beside_x], dim=1), config["patch_size"])
-        if reference is not None:
-            x = _with_first(x, padded(reference, config["patch_size"]))
-            timestep = timestep if timestep.ndim == 1 else torch.cat([timestep[:, -1:], timestep], dim=1)
+        x, timestep = _joined(call, config["patch_size"])
         if timestep.ndim == 2:
             _, height, width = (
                 size // patch for size, patch in zip(x.shape[2:], config["patch_size"], strict=True)
@@ -165,7 +163,7 @@ class Wan(Architecture):
             return_dict=False,
             **more,
         )[0]
-        return cropped(output if reference is None else output[:, :, 1:], call.x)
+        return cropped(output[:, :, 1:] if "reference" in call.extra else output, call.x)
 
 
 def _is_fun(config: Config) -> bool:
@@ -223,7 +221,19 @@ def _reference(options: Mapping[str, Any], job: Job) -> Tensor:
     return fitted(latent[:, :, :1], job.shape)
 
 
-def _with_first(x: Tensor, reference: Tensor) -> Tensor:
-    """x (B, C, T, H, W) with the reference picture (B, c, 1, H, W) as its first frame, in the first channels."""
-    more = x.new_zeros(len(x), x.shape[1] - reference.shape[1], 1, *x.shape[-2:])
-    return torch.cat([torch.cat([reference, more], dim=1), x], dim=2)
+def _joined(call: NetworkCall, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """x with all that is shown beside it, before and behind it; the time (B,), or (B, T) of each of its frames."""
+    timestep = frame_times(call)
+    beside_x = (call.extra[name] for name in ("concat", "camera") if name in call.extra)
+    x = padded(torch.cat([call.x, *beside_x], dim=1), patch)
+    for name, before in (("reference", True), ("subjects", False)):
+        if name not in call.extra:
+            continue
+        frames = padded(call.extra[name], patch)
+        more = x.new_zeros(len(x), x.shape[1] - frames.shape[1], *frames.shape[2:])
+        frames = torch.cat([frames, more], dim=1)
+        x = torch.cat([frames, x] if before else [x, frames], dim=2)
+        if timestep.ndim == 2:
+            times = timestep[:, -1:].expand(-1, frames.shape[2])
+            timestep = torch.cat([times, timestep] if before else [timestep, times], dim=1)
+    return x, timestep
