@@ -34,6 +34,7 @@ from graphengine.cli.overrides import find_node
 from graphengine.cli.reading import FromOption
 from graphengine.cli.run import EventsOption, SeedOption, SetOption, TargetOption
 from graphengine.cli.trust_options import TrustChangedOption, TrustOption
+from graphengine.cli.watch_keys import pressed_keys
 from graphengine.cli.watch_lines import WatchLines
 from graphengine.errors import SettingsError
 from graphengine.settings import Settings, load_settings
@@ -139,13 +140,17 @@ def command(
         stack.callback(changes.close)
         listeners = [] if events is None else [stack.enter_context(event_lines(events))]
         write = complain if events == "-" else say
-        lines = WatchLines(engine.folders, write=write, listeners=listeners, after=after)
-        stop = stack.enter_context(cancel_on_signals())
+        live = sys.stderr if sys.stderr.isatty() else None
+        lines = WatchLines(engine.folders, write=write, listeners=listeners, after=after, live=live)
+        is_interrupted = stack.enter_context(cancel_on_signals())
+        keys = stack.enter_context(pressed_keys(sys.stdin))
+        wishes = Wishes(not queue, lambda: is_interrupted() or keys.quits(), keys.repeats)
         watch = Watch(
-            engine, files, runs.read, changes, lines, Wishes(not queue, stop),
+            engine, files, runs.read, changes, lines, wishes,
             renew=_renewing(lambda: runs.settings(files)), project=settings.project.file,
         )  # fmt: skip
-        complain(f"watching {', '.join(file.name for file in files)}; Ctrl-C ends it")
+        how = "r runs all again, q quits" if keys.descriptor is not None else "Ctrl-C ends it"
+        complain(f"watching {', '.join(file.name for file in files)}; {how}")
         try:
             with suppress(KeyboardInterrupt):
                 watch.go()

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from graphengine.cli.console import complain, plural, problem_lines, say
 from graphengine.cli.plan import node_text, reasons_of
-from graphengine.cli.progress import PlainProgress
+from graphengine.cli.progress import LiveProgress, PlainProgress
 from graphengine.cli.summary import RunRecord, file_lines
 from graphengine.errors import GraphEngineError, Problem, ValidationFailed, node_label
 from graphengine.execution.events import Event, Listener
@@ -29,7 +29,10 @@ def nothing_more(file: Path, files: Sequence[Path]) -> None:
 
 
 class WatchLines:
-    """Writes lines: results through `write`, all else through `tell`; `listeners` hear events as well."""
+    """Writes lines: results through `write`, all else through `tell`; `listeners` hear events as well.
+
+    The nodes that run are shown with bars on `live`, a terminal; without one as lines.
+    """
 
     def __init__(
         self,
@@ -40,12 +43,14 @@ class WatchLines:
         listeners: Iterable[Listener] = (),
         after: After = nothing_more,
         now: Callable[[], float] = time.time,
+        live: TextIO | None = None,
     ) -> None:
         self._folders, self._write, self._tell = folders, write, tell
         self._listeners = tuple(listeners)
         self._after, self._now = after, now
         self._record = RunRecord()
-        self._progress: Listener = PlainProgress(tell)
+        self._live = live
+        self._progress = self._new_progress()
 
     def waits(self, file: Path, why: str) -> None:
         """The file cannot be run as it is; the next save is waited for."""
@@ -70,7 +75,7 @@ class WatchLines:
         for line in plan_lines(foresight):
             self._tell(f"  {line}" if line[0] != "=" else f"{self._label(file)}: {line[1:]}")
         self._record = RunRecord()
-        self._progress = PlainProgress(self._tell)
+        self._progress = self._new_progress()
 
     def happened(self, event: Event) -> None:
         """The run goes on."""
@@ -103,6 +108,9 @@ class WatchLines:
         for line in problem_lines(problems):
             self._tell(line)
         self._tell(f"code of {names} changed and cannot be loaded; the code from before stays in use")
+
+    def _new_progress(self) -> Listener:
+        return PlainProgress(self._tell) if self._live is None else LiveProgress(self._live)
 
     def _label(self, file: Path) -> str:
         return f"{time.strftime('%H:%M:%S', time.localtime(self._now()))} {file.name}"

@@ -1,8 +1,13 @@
 """`graphengine watch`: the command line around the loop; the user presses Ctrl-C from within a workflow."""
 
 import json
+import os
+import pty
+import termios
+from io import StringIO
 from pathlib import Path
 
+from graphengine.cli.watch_keys import pressed_keys
 from tests.cli.conftest import CommandLine
 
 STEPS = {"class_type": "TrialSteps", "inputs": {"steps": 2, "interrupt_at": 2}}
@@ -35,3 +40,21 @@ def test_a_command_for_afterwards_must_be_one(graphengine: CommandLine, place: P
     done = graphengine("watch", "flow.json", "--exec", "'")
     assert done.code == 2
     assert "close the quotes" in done.err
+
+
+def test_keys_are_read_from_a_terminal_and_it_is_left_as_it_was() -> None:
+    outside, inside = pty.openpty()
+    with os.fdopen(outside, "wb", buffering=0) as user, os.fdopen(inside, "r") as terminal:
+        before = termios.tcgetattr(terminal)
+        with pressed_keys(terminal) as keys:
+            assert (keys.repeats(), keys.quits()) == (False, False)
+            user.write(b"xr")
+            assert (keys.repeats(), keys.repeats(), keys.quits()) == (True, False, False)
+            user.write(b"q")
+            assert keys.quits()
+        assert termios.tcgetattr(terminal) == before
+
+
+def test_where_nobody_types_no_key_is_pressed() -> None:
+    with pressed_keys(StringIO("q")) as keys:
+        assert not keys.quits()
