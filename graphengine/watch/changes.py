@@ -27,6 +27,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.observers.polling import PollingObserver
 
+from graphengine.errors import GraphEngineError
+
 _POLL_SECONDS = 0.5
 _WANTED: list[type[FileSystemEvent]] = [
     DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileClosedEvent, FileCreatedEvent, FileDeletedEvent,
@@ -66,7 +68,11 @@ class FolderChanges:
         self._observer.start()
 
     def watch(self, places: Collection[Place]) -> None:
-        """Observe these folders and no others; one that is not there is observed when it comes."""
+        """Observe these folders and no others; one that is not there is observed when it comes.
+
+        Raises:
+            GraphEngineError: the system observes no more folders.
+        """
         self._places = frozenset(places)
         for place in self._scheduled.keys() - self._places:
             self._drop(place)
@@ -110,8 +116,13 @@ class FolderChanges:
             watch = self._observer.schedule(
                 self._inbox, str(place.folder), recursive=place.recursive, event_filter=_WANTED
             )
-        except OSError:  # gone again, or may not be read: looked for once more at the next call
-            return False
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return False  # gone again, or may not be read: looked for once more at the next call
+        except OSError as error:
+            raise GraphEngineError(
+                f"cannot observe {place.folder}: {error.strerror}",
+                hint="use --poll, or raise fs.inotify.max_user_watches and max_user_instances",
+            ) from error
         self._scheduled[place] = (watch, identity)
         return True
 

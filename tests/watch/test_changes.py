@@ -1,11 +1,14 @@
 """Folders that are observed for real; a test waits for what the system reports."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from watchdog.observers.api import BaseObserver
 
+from graphengine.errors import GraphEngineError
 from graphengine.watch.changes import FolderChanges, Place
 
 LONG = 20.0  # seconds; a report comes at once, or on a busy machine a little later
@@ -67,3 +70,16 @@ def test_what_is_not_watched_any_more_is_not_reported(changes: FolderChanges, tm
     while tmp_path / "two" / "b" not in seen:
         seen |= changes.wait(LONG)
     assert tmp_path / "one" / "a" not in seen
+
+
+def test_a_system_that_observes_no_more_folders_is_told(
+    changes: FolderChanges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "inotify watch limit reached")
+
+    monkeypatch.setattr(BaseObserver, "schedule", refuse)
+    with pytest.raises(GraphEngineError, match=r"cannot observe .*: inotify watch limit reached") as caught:
+        changes.watch({Place(tmp_path)})
+    assert caught.value.hint is not None
+    assert "--poll" in caught.value.hint

@@ -114,3 +114,28 @@ def test_code_that_cannot_be_loaded_is_told_and_the_old_code_runs_on(place: Plac
 
 def test_saving_the_same_code_again_is_nothing(place: Place) -> None:
     assert watched(place, lambda: place.write("WatchedOne", 1)) == FIRST
+
+
+def test_results_and_loaded_models_are_those_of_before(place: Place) -> None:
+    engine = Engine.from_settings(place.settings())
+    read(engine, place.file)
+    place.write("WatchedOne", 2)
+    fresh, problems = renewed(
+        engine, place.settings(), [pack for pack in engine.custom if pack.name == "WatchedOne"]
+    )
+    assert not problems
+    assert fresh.registry is not engine.registry
+    assert (fresh.store, fresh.memory, fresh.executor) == (engine.store, engine.memory, engine.executor)
+    fresh.close()
+
+
+def test_a_pack_that_is_not_trusted_as_it_is_now_keeps_its_old_code(place: Place) -> None:
+    engine = Engine.from_settings(place.settings())
+    read(engine, place.file)
+    place.write("WatchedOne", 2)
+    none_trusted = load_settings(base_dir=place.folder, cache=place.folder / "cache", device="cpu", environ={})
+    kept, problems = renewed(engine, none_trusted, engine.custom[:1])
+    assert kept is engine
+    assert [problem.code for problem in problems] == ["untrusted_pack"]
+    assert engine.run(read(engine, place.file)[0]).ui[NodeId("WatchedOne")] == {"text": ["6"]}
+    engine.close()
