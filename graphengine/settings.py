@@ -114,8 +114,7 @@ def load_settings(
     `GRAPHENGINE_CACHE` and `GRAPHENGINE_REMOTE_CACHE`, the defaults of `cache` and `remote_cache`,
     `GRAPHENGINE_REMOTE_KEY`, and what `read_numerics` reads. With `no_cache` nothing is shared either;
     `runs_nothing` only opens no store of outputs. `extra_model_paths` is read in place of the base folder's
-    `extra_model_paths.yaml`. Custom packs are trusted that the base folder's `graphengine.toml` lists. Nothing
-    is created here.
+    `extra_model_paths.yaml`. Custom packs are trusted as `graphengine.toml` there lists them. Nothing is created.
 
     Raises:
         SettingsError: a folder, file, device, size, shared cache or variable that was named cannot be used.

@@ -143,11 +143,11 @@ def _in_assignment(
         if isinstance(target, ast.Name):
             continue
         name = dotted(place, names)
-        code = None if name is None else _changed(name)
-        if code is None and isinstance(target, ast.Attribute) and _is_of_module(target, names):
-            code = "patches_module"
-        if code is not None and name is not None:
-            yield code, name
+        found = None if name is None else _changed(name)
+        if found is None and isinstance(target, ast.Attribute) and _is_of_module(target, names):
+            found = "patches_module"
+        if found is not None and name is not None:
+            yield found, name
 
 
 def _changed(name: str) -> str | None:
