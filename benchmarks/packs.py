@@ -10,6 +10,7 @@ packs that you trust.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,7 @@ def load_elsewhere(folder: Path, pack: Pack, args: argparse.Namespace) -> Report
     """Load a pack in a process of its own; one that crashes or hangs is a report too."""
     command = [sys.executable, __file__, str(folder), "--one", pack.name, "--timeout", str(args.timeout)]
     with tempfile.TemporaryDirectory() as base:
+        ended = "did not end and was stopped"
         try:
             done = subprocess.run(
                 [*command, *(["--prestartup"] if args.prestartup else []), "--base", base],
@@ -81,16 +83,17 @@ def load_elsewhere(folder: Path, pack: Pack, args: argparse.Namespace) -> Report
                 capture_output=True,
                 timeout=args.timeout + 60,
             )
+            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+            ended = f"ended with code {done.returncode}: {''.join(last)}"
         except subprocess.TimeoutExpired:
-            return Report(pack.name, 0, args.timeout + 60, "its process did not end and was stopped")
+            pass  # what it had written until then counts
         file = Path(base) / "report.json"
         if file.is_file():
             found = json.loads(file.read_text())
             return Report(
                 **{**found, "unreadable": tuple(found["unreadable"]), "changes": tuple(found["changes"])}
             )
-    last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-    return Report(pack.name, 0, 0.0, f"its process ended with code {done.returncode}: {''.join(last)}")
+    return Report(pack.name, 0, 0.0, f"its process {ended}")
 
 
 def show(report: Report) -> None:
@@ -118,7 +121,7 @@ def main() -> int:
     if args.one is not None:
         report = load_here(args.folder, args.one, args.base, policy)
         (args.base / "report.json").write_text(json.dumps(asdict(report)))
-        return 0
+        os._exit(0)  # threads that the pack left behind are not waited for
     print(f"{'pack':<42}{'loads':<7}{'nodes':>5}{'seconds':>9}")
     reports = []
     for pack in custom_packs([args.folder]):
