@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphengine.node.api import ModelError
 from graphengine_nodes.image.scaling import resize
 
 from .conditioning import with_options
@@ -115,7 +116,7 @@ def wan22_latent(vae: VAE, size: VideoSize, batch: int, start: Tensor | None, ch
     latent = size.latent(1)
     if start is None:
         return {"samples": latent.repeat(batch, 1, 1, 1, 1)}
-    encoded = vae.encode(size.fitted(start), check)
+    encoded = _encoded_for(latent, vae, size.fitted(start), check)
     frames = encoded.shape[2]
     mask = torch.ones(1, 1, *latent.shape[2:])
     mask[:, :, :frames] = 0.0
@@ -124,13 +125,31 @@ def wan22_latent(vae: VAE, size: VideoSize, batch: int, start: Tensor | None, ch
     return {"samples": latent.repeat(batch, 1, 1, 1, 1), "noise_mask": mask.repeat(batch, 1, 1, 1, 1)}
 
 
+def _encoded_for(latent: Tensor, vae: VAE, pictures: Tensor, check: Check) -> Tensor:
+    """The pictures as the latent's VAE encodes them, (1, C, T, H, W).
+
+    Raises:
+        ModelError: the VAE is that of another family.
+    """
+    encoded = vae.encode(pictures, check)
+    if encoded.ndim != latent.ndim or (encoded.shape[1], *encoded.shape[3:]) != (
+        latent.shape[1],
+        *latent.shape[3:],
+    ):
+        raise ModelError(
+            f"the VAE gives a latent {tuple(encoded.shape)}, the video needs {tuple(latent.shape)}",
+            hint="connect the VAE of the video's family",
+        )
+    return encoded
+
+
 def ltx_latent(vae: VAE, size: VideoSize, batch: int, picture: Tensor, strength: float, check: Check) -> Latent:
     """The latent of LTX-Video, (batch, 128, T, H, W), that begins with a picture.
 
     strength: how much of the picture is kept, 0..1.
     """
     latent = size.latent(batch)
-    encoded = vae.encode(size.fitted(picture), check)
+    encoded = _encoded_for(latent, vae, size.fitted(picture), check)
     frames = encoded.shape[2]
     latent[:, :, :frames] = encoded
     mask = torch.ones(batch, 1, latent.shape[2], 1, 1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphengine.node.api import ModelError
 from graphengine_nodes.diffusion.model import LatentFormat
 
 
@@ -28,6 +29,11 @@ class ChannelLatentFormat(LatentFormat):
         return latent * std / self.scale_factor + mean
 
     def _over(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        if latent.shape[1] != len(self.mean):
+            raise ModelError(
+                f"the latent has {latent.shape[1]} channels, this family's have {len(self.mean)}",
+                hint="make it with the VAE of the same family",
+            )
         shape = (1, -1, *[1] * (latent.ndim - 2))
         mean, std = (torch.tensor(values, device=latent.device).view(shape) for values in (self.mean, self.std))
         return mean, std
