@@ -42,12 +42,15 @@ def replaced_blocks(call: NetworkCall, blocks: Mapping[str, Sequence[nn.Module]]
 def _replaced(block: Any, patch: Callable[..., Mapping[str, Any]], *, single: bool) -> Iterator[None]:
     inner = block.forward
 
-    def forward(hidden_states: Tensor, encoder_hidden_states: Tensor, temb: Tensor, **rest: Any) -> Any:
+    # Any: blocks of different families take different things behind the three that all of them take.
+    def forward(
+        hidden_states: Tensor, encoder_hidden_states: Tensor, temb: Tensor, *more: Any, **rest: Any
+    ) -> Any:
         length = encoder_hidden_states.shape[1]
 
         def original(state: Mapping[str, Any]) -> dict[str, Any]:
             text, picture = _parts(state, length, single=single)
-            text, picture = inner(hidden_states=picture, encoder_hidden_states=text, temb=state["vec"], **rest)
+            text, picture = inner(picture, text, state["vec"], *more, **rest)
             return {**state, **_states(text, picture, single=single)}
 
         state = {**_states(encoder_hidden_states, hidden_states, single=single), "vec": temb}
