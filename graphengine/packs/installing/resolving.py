@@ -113,7 +113,6 @@ class PipInstaller:
         words: list[str | Path] = [
             "install",
             "--dry-run",
-            "--quiet",
             "--report",
             report,
             "-r",
@@ -123,7 +122,7 @@ class PipInstaller:
         ]
         ended = self._pip([*words, *self.indexes.options()])
         if ended.code:
-            raise refused_by(self.name, ended, wanted, stage)
+            raise refused_by(self.name, _with_conflict(ended), wanted, stage)
         found = json.loads(report.read_text(encoding="utf-8"))
         return tuple(
             Pin(
@@ -257,6 +256,12 @@ def refused_by(tool: str, ended: Ended, wanted: Iterable[str], stage: Path) -> I
         hint = "the index cannot be reached: --index-url names a mirror, --no-index --find-links DIR a wheelhouse"
     asked = ", ".join(list(wanted)[:8])
     return InstallRefused(f"{tool} cannot install {asked}:\n{reason}", hint=hint)
+
+
+def _with_conflict(ended: Ended) -> Ended:
+    """What pip wrote, with what it says of a conflict, which it writes elsewhere than the error."""
+    _, found, cause = ended.output.partition("The conflict is caused by:")
+    return replace(ended, errors=f"{ended.errors}\n{found}{cause}") if found else ended
 
 
 def _line(pin: Pin) -> str:

@@ -47,13 +47,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Words of the command line, how it must end, and after how many seconds it is killed."""
+    """Words of the command line, how it must end, what it must say, after how many seconds it is killed."""
 
     name: str
     words: Callable[["Chaos"], list[str]]
     ending: Ending = "refused"
     kill_after: float | None = None
     kills_all: bool = False
+    says: str = ""
 
 
 @dataclass
@@ -111,6 +112,8 @@ class Chaos:
         wrong = []
         if ending != scenario.ending and not (scenario.ending == "killed" and ending == "installed"):
             wrong.append(f"it ended {ending}, not {scenario.ending}")
+        if scenario.says not in said:
+            wrong.append(f"it does not say {scenario.says!r}")
         if "Traceback" in said:
             wrong.append("a traceback was shown")
         wrong += self._left(ending, before, packs)
@@ -234,26 +237,44 @@ def _from_index(requirement: str, chaos: Chaos) -> list[str]:
 
 SCENARIOS = (
     Scenario("good", partial(_requiring, "shapes\n"), "installed"),
-    Scenario("numpy would be older", partial(_requiring, "numpy<2\n")),
-    Scenario("two requirements conflict", partial(_requiring, "colours>=3\ncolours<2\n")),
-    Scenario("a dependency conflicts", partial(_requiring, "strict\ncolours>=3\n")),
-    Scenario("a release breaks another package", partial(_requiring, "colours==2.0\n")),
-    Scenario("files of another package", partial(_requiring, "clash\n")),
-    Scenario("known malware", partial(_requiring, "ultralytics==8.3.41\n")),
-    Scenario("no such package", partial(_requiring, "shapes\nno-such-package\n")),
-    Scenario("no requirement at all", partial(_requiring, "shapes\n%%%\n")),
-    Scenario("setup.py fails", lambda c: [*_requiring("unbuildable\n", c), "--allow-build", "unbuildable"]),
-    Scenario("install.py fails after packages changed", _failing_script),
-    Scenario("zip cut off", lambda c: _zip(c, "a.py", os.urandom(5000), cut=3000)),
-    Scenario("zip leads outside", lambda c: _zip(c, "../../evil.py", b"evil")),
-    Scenario("zip is a bomb", lambda c: [*_zip(c, "large.bin", bytes(20 * 2**20)), "--max-size", "1"]),
-    Scenario("not UTF-8", _not_utf8),
-    Scenario("no nodes", _without_nodes),
-    Scenario("no such repository", lambda c: [f"file://{c.folder}/nothing"]),
+    Scenario(
+        "numpy would be older", partial(_requiring, "numpy<2\n"), says="numpy 2.1.0 is installed and protected"
+    ),
+    Scenario("two requirements conflict", partial(_requiring, "colours>=3\ncolours<2\n"), says="conflict"),
+    Scenario(
+        "a dependency conflicts",
+        partial(_requiring, "strict\ncolours>=3\n"),
+        says="strict 1.0 depends on colours<2",
+    ),
+    Scenario(
+        "a release breaks another package", partial(_requiring, "colours==2.0\n"), says="colours: RuntimeError"
+    ),
+    Scenario(
+        "files of another package", partial(_requiring, "clash\n"), says="would overwrite colours/__init__.py"
+    ),
+    Scenario("known malware", partial(_requiring, "ultralytics==8.3.41\n"), says="known to be malicious"),
+    Scenario("no such package", partial(_requiring, "shapes\nno-such-package\n"), says="no-such-package"),
+    Scenario("no requirement at all", partial(_requiring, "shapes\n%%%\n"), says="line 2: '%%%'"),
+    Scenario(
+        "setup.py fails",
+        lambda c: [*_requiring("unbuildable\n", c), "--allow-build", "unbuildable"],
+        says="this never builds",
+    ),
+    Scenario("install.py fails after packages changed", _failing_script, says="the install.py of"),
+    Scenario("zip cut off", lambda c: _zip(c, "a.py", os.urandom(5000), cut=3000), says="cannot be unpacked"),
+    Scenario("zip leads outside", lambda c: _zip(c, "../../evil.py", b"evil"), says="leads out of the folder"),
+    Scenario(
+        "zip is a bomb",
+        lambda c: [*_zip(c, "large.bin", bytes(20 * 2**20)), "--max-size", "1"],
+        says="unpacks to more than 1 MiB",
+    ),
+    Scenario("not UTF-8", _not_utf8, says="__init__.py, line 2"),
+    Scenario("no nodes", _without_nodes, says="has no nodes"),
+    Scenario("no such repository", lambda c: [f"file://{c.folder}/nothing"], says="cannot be fetched"),
     Scenario(
         "index cannot be reached", lambda c: [c.pack("shapes\n"), "--index-url", "http://127.0.0.1:9/simple"]
     ),
-    Scenario("network is lost in the middle", partial(_from_index, "shapes\n")),
+    Scenario("network is lost in the middle", partial(_from_index, "shapes\n"), says="is invalid"),
 )
 
 
