@@ -88,7 +88,7 @@ _PACKED: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: PackedConv2d, nn.L
 
 def can_pack(device: str, dtype: torch.dtype) -> bool:
     """Whether packed layers compute on this device in this dtype."""
-    available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
+    available = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
     return available and dtype == torch.float32 and torch.device(device).type == "cpu"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -41,20 +42,22 @@ def replaced_blocks(call: NetworkCall, blocks: Mapping[str, Sequence[nn.Module]]
 @contextmanager
 def _replaced(block: Any, patch: Callable[..., Mapping[str, Any]], *, single: bool) -> Iterator[None]:
     inner = block.forward
+    signature = inspect.signature(inner)
 
-    # Any: blocks of different families take different things behind the three that all of them take.
-    def forward(
-        hidden_states: Tensor, encoder_hidden_states: Tensor, temb: Tensor, *more: Any, **rest: Any
-    ) -> Any:
-        length = encoder_hidden_states.shape[1]
+    # Any: blocks of different families take different things, and their callers name them or do not.
+    def forward(*arguments: Any, **named: Any) -> Any:
+        given = signature.bind(*arguments, **named).arguments
+        length = given["encoder_hidden_states"].shape[1]
 
         def original(state: Mapping[str, Any]) -> dict[str, Any]:
             text, picture = _parts(state, length, single=single)
-            text, picture = inner(picture, text, state["vec"], *more, **rest)
+            changed = {"hidden_states": picture, "encoder_hidden_states": text, "temb": state["vec"]}
+            text, picture = inner(**{**given, **changed})
             return {**state, **_states(text, picture, single=single)}
 
-        state = {**_states(encoder_hidden_states, hidden_states, single=single), "vec": temb}
-        return _parts(patch(state, {"original_block": original}), length, single=single)
+        state = _states(given["encoder_hidden_states"], given["hidden_states"], single=single)
+        made = patch({**state, "vec": given["temb"]}, {"original_block": original})
+        return _parts(made, length, single=single)
 
     block.forward = forward
     try:
