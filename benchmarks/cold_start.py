@@ -164,7 +164,7 @@ def main() -> None:
             compare(title, command, folder, names, args.repeat, environment)
         row("nodes of packs: first run", [measure(run_own, environment)])
         row("nodes of packs: cached run", [measure(run_own, environment) for _ in range(args.repeat)])
-        validate = ["validate", str(own), "--custom-nodes", f"{folder}/many"]
+        validate = ["validate", str(own), *trusted, "--custom-nodes", f"{folder}/many"]
         row("nodes of packs: validate", [measure(validate, environment) for _ in range(args.repeat)])
 
 
