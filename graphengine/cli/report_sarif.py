@@ -1,6 +1,6 @@
 """What was found, as a SARIF 2.1.0 log: the format of code scanning in GitHub, GitLab and editors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
