@@ -128,7 +128,10 @@ def _data_start(path: Path, file: IO[bytes], member: zipfile.ZipInfo) -> int:
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
         raise _error(path, f"is damaged at its member {member.filename!r}")
     names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    return member.header_offset + 30 + names
+    start = member.header_offset + 30 + names
+    if start + member.file_size > path.stat().st_size:
+        raise _error(path, f"is damaged at its member {member.filename!r}")
+    return start
 
 
 def _read_row(path: Path, file: IO[bytes]) -> Any:
