@@ -8,36 +8,41 @@ broken YAML) is a failure.
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
-from graphengine.cli import (
-    cache,
-    convert,
-    diff,
-    doctor,
-    draw,
-    explain,
-    fmt,
-    git_drivers,
-    merge,
-    models,
-    nodes_group,
-    plan,
-    resolve,
-    run,
-    schema,
-    serve,
-    test,
-    validate,
-    watch,
-)
 from graphengine.cli.console import complain, report, say
 from graphengine.cli.options import DebugOption, examples
 from graphengine.cli.version import installed_version
 from graphengine.errors import GraphEngineError, SettingsError
+
+#: Each command in the order of the help → what it is for where it is a group of commands, else None. The module of
+#: a command has its name, with `command` and `EXAMPLES`; that of a group has `COMMANDS`.
+_COMMANDS: Mapping[str, str | None] = {
+    "run": None,
+    "watch": None,
+    "plan": None,
+    "explain": None,
+    "serve": None,
+    "validate": None,
+    "test": None,
+    "convert": None,
+    "draw": None,
+    "diff": None,
+    "fmt": None,
+    "merge": None,
+    "resolve": None,
+    "git": "Drivers that make git understand workflows.",
+    "nodes": "Node types that can run, and the packs that bring them.",
+    "cache": "Results kept between runs.",
+    "models": "Model files.",
+    "schema": None,
+    "doctor": None,
+}
+_MODULES: Mapping[str, str] = {"git": "git_drivers", "nodes": "nodes_group"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,9 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _invoke(args: list[str]) -> int:
-    command = typer.main.get_command(build_app())
+    # Only the command that is asked for is imported: all of them together take as long as a cached run.
+    asked = args[0] if args and args[0] in _COMMANDS else None
+    if asked == "serve":
+        args = _module("serve").with_values(args)
     try:
-        command.main(args=serve.with_values(args), prog_name="graphengine")
+        typer.main.get_command(build_app(asked)).main(args=args, prog_name="graphengine")
     except SystemExit as exit_:
         return exit_.code if exit_.code in (0, 2) else 1
     return 0
@@ -86,8 +94,11 @@ def _discard_stdout() -> None:
     os.close(devnull)
 
 
-def build_app() -> typer.Typer:
-    """The command line as a typer application; help is plain text, which spares the import of rich."""
+def build_app(only: str | None = None) -> typer.Typer:
+    """The command line as a typer application, or the part of it that one command or group needs.
+
+    Help is plain text, which spares the import of rich.
+    """
     app = typer.Typer(
         name="graphengine",
         help="Run saved ComfyUI workflows without ComfyUI.",
@@ -103,39 +114,20 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_root)
-    app.command("run", epilog=run.EXAMPLES)(run.command)
-    app.command("watch", epilog=watch.EXAMPLES)(watch.command)
-    app.command("plan", epilog=plan.EXAMPLES)(plan.command)
-    app.command("explain", epilog=explain.EXAMPLES)(explain.command)
-    app.command("serve", epilog=serve.EXAMPLES)(serve.command)
-    app.command("validate", epilog=validate.EXAMPLES)(validate.command)
-    app.command("test", epilog=test.EXAMPLES)(test.command)
-    app.command("convert", epilog=convert.EXAMPLES)(convert.command)
-    app.command("draw", epilog=draw.EXAMPLES)(draw.command)
-    app.command("diff", epilog=diff.EXAMPLES)(diff.command)
-    app.command("fmt", epilog=fmt.EXAMPLES)(fmt.command)
-    app.command("merge", epilog=merge.EXAMPLES)(merge.command)
-    app.command("resolve", epilog=resolve.EXAMPLES)(resolve.command)
-    _group(app, "git", "Drivers that make git understand workflows.", git_drivers.COMMANDS)
-    _group(app, "nodes", "Node types that can run, and the packs that bring them.", nodes_group.COMMANDS)
-    _group(
-        app,
-        "cache",
-        "Results kept between runs.",
-        [
-            ("info", cache.info_command, cache.INFO_EXAMPLES),
-            ("gc", cache.gc_command, cache.GC_EXAMPLES),
-            ("verify", cache.verify_command, cache.VERIFY_EXAMPLES),
-            ("clear", cache.clear_command, cache.CLEAR_EXAMPLES),
-            ("pin", cache.pin_command, cache.PIN_EXAMPLES),
-            ("unpin", cache.unpin_command, cache.UNPIN_EXAMPLES),
-            ("set", cache.set_command, cache.SET_EXAMPLES),
-        ],
-    )
-    _group(app, "models", "Model files.", [("list", models.list_command, models.LIST_EXAMPLES)])
-    app.command("schema", epilog=schema.EXAMPLES)(schema.command)
-    app.command("doctor", epilog=doctor.EXAMPLES)(doctor.command)
+    for name, purpose in _COMMANDS.items():
+        if only is not None and name != only:
+            continue
+        module = _module(name)
+        if purpose is None:
+            app.command(name, epilog=module.EXAMPLES)(module.command)
+        else:
+            _group(app, name, purpose, module.COMMANDS)
     return app
+
+
+# Any: a command's module.
+def _module(name: str) -> Any:
+    return import_module(f"graphengine.cli.{_MODULES.get(name, name)}")
 
 
 def _group(

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -307,3 +307,15 @@ def _store(cache: Path | None) -> Iterator["DiskStore"]:
         if not store.index.can_keep:
             raise SettingsError(store.index.why_closed or f"the cache folder {root} cannot be used")
         yield store
+
+
+#: The commands of the group: name, function, examples.
+COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("info", info_command, INFO_EXAMPLES),
+    ("gc", gc_command, GC_EXAMPLES),
+    ("verify", verify_command, VERIFY_EXAMPLES),
+    ("clear", clear_command, CLEAR_EXAMPLES),
+    ("pin", pin_command, PIN_EXAMPLES),
+    ("unpin", unpin_command, UNPIN_EXAMPLES),
+    ("set", set_command, SET_EXAMPLES),
+)

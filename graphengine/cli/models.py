@@ -1,7 +1,7 @@
 """`graphengine models`: which model files there are, by kind."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -78,3 +78,7 @@ def format_size(size: int) -> str:
         if size >= limit:
             return f"{size / limit:.1f} {unit}"
     return f"{size} B"
+
+
+#: The commands of the group: name, function, examples.
+COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (("list", list_command, LIST_EXAMPLES),)
