@@ -75,15 +75,18 @@ def test_nothing_is_run(graphengine: CommandLine, flow: Path) -> None:
 def test_planning_imports_neither_torch_nor_the_packs_it_knows(graphengine: CommandLine, flow: Path) -> None:
     nodes = {**FLOW, "3": {"class_type": "TrialSteps", "inputs": {"steps": 2}}}
     flow.write_text(json.dumps(nodes))
-    graphengine("run", "flow.json")
     code = (
         "import sys; from graphengine.cli import main; code = main(sys.argv[1:]);"
         "print(code, [name for name in sys.modules if name in ('torch', 'aiohttp', 'asyncio') or 'trial' in name])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "plan", "flow.json", "--device", "cpu", "--set", "3.steps=3"],
-        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+
+    def elsewhere(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", code, *arguments, "flow.json", "--device", "cpu"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+
+    elsewhere("run")
+    done = elsewhere("plan", "--set", "3.steps=3")
     assert "3     TrialSteps  runs" in done.stdout
     assert done.stdout.endswith("0 []\n")
 
