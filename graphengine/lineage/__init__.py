@@ -1,1 +1,1 @@
-"""Where a picture comes from: the graph, models, packs and licences that went into it, as statements others read."""
+"""Where a picture comes from: the graph, models, packs and licences, as statements that others can read."""

@@ -102,10 +102,11 @@ class PastRun:
     """A run. Times are seconds, `started` since 1970.
 
     `id` sorts by time and is unique. `file` is the workflow's, relative to the project's folder when it lies
-    below. `workflow` is the hash of its canonical API document without secrets, which the history holds under that hash;
-    `drawn` likewise of the editor's document, where there was one. `lock` is the hash of `graphengine.lock`.
-    `seeds` and `parameters` are by "NODE.INPUT": every seed, and what the command line changed. `environment` are
-    the settings of computing that stand in keys. `replay_of` is the run that this one repeats.
+    below. `workflow` is the hash of its canonical API document without secrets, which the history holds under
+    that hash; `drawn` likewise of the editor's document, where there was one. `lock` is the hash of
+    `graphengine.lock`. `seeds` and `parameters` are by "NODE.INPUT": every seed, and what the command line
+    changed. `environment` are the settings of computing that stand in keys. `replay_of` is the run that this
+    one repeats.
     """
 
     id: str
