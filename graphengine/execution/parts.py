@@ -13,8 +13,8 @@ from graphengine.execution.known import KnownNodes
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import NodeId
 
-#: Names of inputs that hold secrets.
-_SECRET = re.compile(r"api_?key|access_?key|(^|_)token$|secret|passw(or)?d|credential", re.IGNORECASE)
+#: Names of inputs that hold secrets, which are never written down.
+SECRET_INPUT = re.compile(r"api_?key|access_?key|(^|_)token$|secret|passw(or)?d|credential", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def shared_parts(known: KnownNodes) -> SharedParts:
             code,
             environment,
             definition.is_recipe,
-            tuple(name for name in definition.inputs if _SECRET.search(name)),
+            tuple(name for name in definition.inputs if SECRET_INPUT.search(name)),
             definition.cacheable,
         )
     return shared

@@ -100,7 +100,7 @@ class NodeRunner:
         outputs = engine.run(workflow, targets=[_NODE]).outputs(_NODE)
         if outputs is None:
             raise GraphEngineError(f"node {definition.class_type!r} was not called")
-        return _named(definition, outputs)
+        return named_outputs(definition, outputs)
 
     def definition(self, node: str | NodeClass) -> NodeDefinition:
         """What a node takes and gives.
@@ -171,7 +171,7 @@ def run_workflow(engine: Engine, document: Path | str | Mapping[str, Any] | Work
         definition = engine.registry.get(node.class_type)
         outputs = result.outputs(node_id) if definition is not None and definition.is_output else None
         if definition is not None and outputs is not None:
-            found[node_id] = _named(definition, outputs)
+            found[node_id] = named_outputs(definition, outputs)
     return found
 
 
@@ -250,7 +250,8 @@ def _unless_known(definition: NodeDefinition, engine: Engine) -> list[NodeDefini
     return [] if engine.registry.get(definition.class_type) is definition else [definition]
 
 
-def _named(definition: NodeDefinition, outputs: Outputs) -> NodeOutputs:
+def named_outputs(definition: NodeDefinition, outputs: Outputs) -> NodeOutputs:
+    """Outputs under the names that tests read them by."""
     specs = [definition.output(index) for index in range(len(outputs.slots))]
     names: list[str] = []
     for index, spec in enumerate(specs):
