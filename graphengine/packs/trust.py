@@ -58,8 +58,8 @@ class Trust:
         Raises:
             UntrustedPack: its files cannot be read.
         """
-        files = _files(pack)
-        digest = _digest(files)
+        files = pack_files(pack)
+        digest = files_digest(files)
         self._records.write(_record(pack, digest), _FILES.dump_json(files))
         self._answers.pop(pack, None)
         return digest
@@ -74,10 +74,10 @@ class Trust:
             told = f"pack {pack.name!r} is not trusted by this project, so its code is not run"
             return UntrustedPack(told, hint=hint + _command(pack, policy.file))
         try:
-            files = _files(pack)
+            files = pack_files(pack)
         except UntrustedPack as error:
             return error
-        if policy.changed or _digest(files) == listed:
+        if policy.changed or files_digest(files) == listed:
             return None
         differences = self._differences(pack, files)
         return UntrustedPack(
@@ -130,8 +130,12 @@ def code_files(root: Path) -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in sorted(files) if name.lower().endswith(_ENDINGS))
 
 
-def _files(pack: Pack) -> dict[str, str]:
-    """SHA-256 (hex) of each file, by path relative to the pack."""
+def pack_files(pack: Pack) -> dict[str, str]:
+    """SHA-256 (hex) of each file of a pack that something may run, by path relative to the pack.
+
+    Raises:
+        UntrustedPack: one cannot be read.
+    """
     root = pack.path or Path()
     base = root if root.is_dir() else root.parent
     try:
@@ -149,7 +153,8 @@ def _file_digest(name: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest(files: Mapping[str, str]) -> str:
+def files_digest(files: Mapping[str, str]) -> str:
+    """The digest (`sha256:` and 64 hex digits) that a pack with these files is listed with."""
     text = json.dumps(sorted(files.items()), separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
