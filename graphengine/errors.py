@@ -3,6 +3,8 @@
 * GraphEngineError            base: a message, and a hint the user can act on
   x WorkflowFormatError       the file is not a workflow we can read
   x ValidationFailed          the workflow does not fit the node definitions
+    x LockDiffers             something is not what the project's lock says
+  x LockError                 a lock file cannot be read or written
   x SettingsError             a folder, file or option the user gave cannot be used
   x PackError                 a node pack cannot be loaded
     x InstallRefused          a pack or what it requires was not installed, and nothing was changed
@@ -81,6 +83,19 @@ class ValidationFailed(GraphEngineError):
         noun = "problem" if len(errors) == 1 else "problems"
         super().__init__(f"{len(errors)} {noun} in the workflow")
         self.problems = tuple(problems)
+
+
+class LockDiffers(ValidationFailed):
+    """Something is not what the project's lock says; `problems` lists all differences."""
+
+    def __init__(self, problems: Sequence[Problem], lock: str) -> None:
+        super().__init__(problems)
+        errors = sum(problem.severity == "error" for problem in problems)
+        self.message = f"{errors} {'thing differs' if errors == 1 else 'things differ'} from {lock}"
+
+
+class LockError(GraphEngineError):
+    """A lock file cannot be read or written: damaged, cut off, of a newer version."""
 
 
 class SettingsError(GraphEngineError):
