@@ -15,6 +15,7 @@ from pathlib import Path
 from graphengine.engine import Engine
 from graphengine.errors import GraphEngineError, Problem, RunCancelled, WorkflowFormatError
 from graphengine.execution.hooks import never
+from graphengine.execution.policy import RunOptions
 from graphengine.packs.discover import Pack
 from graphengine.watch.audience import Audience
 from graphengine.watch.changes import Changes, Place
@@ -60,6 +61,7 @@ class Watch:
         *,
         renew: Renew | None = None,
         project: Path | None = None,
+        options: RunOptions | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
@@ -67,6 +69,7 @@ class Watch:
         self._read, self._changes, self._audience = read, changes, audience
         self._wishes = wishes or Wishes()
         self._renew, self._project, self._clock = renew, project, clock
+        self._options = options
         self._sources = PackSources()
         self._due: dict[Path, WatchedFlow] = {}
         self._code_due = False
@@ -101,8 +104,8 @@ class Watch:
                     flow.ran = None
                     self._due[flow.file] = flow
         first = self._clock()
-        while (left := QUIET - (self._clock() - self._last)) > 0 and self._clock() - first < LONGEST:
-            self._note(self._changes.wait(left))
+        while self._is_fresh() and 0 <= self._clock() - first < LONGEST:
+            self._note(self._changes.wait(QUIET - (self._clock() - self._last)))
         if self._code_due:
             self._take_code()
 
@@ -117,6 +120,10 @@ class Watch:
                 self._code_due = True
                 self._last = self._clock()
 
+    def _is_fresh(self) -> bool:
+        """Whether the last change is so new that others may follow; after a clock went back it is not."""
+        return 0 <= self._clock() - self._last < QUIET
+
     def _is_over(self) -> bool:
         """Whether the run that goes on is to end."""
         if self._wishes.stop() or self._overtaken:
@@ -126,7 +133,7 @@ class Watch:
             return False
         self._note(self._changes.wait(0))
         flow = self._running
-        if flow is None or flow.file not in self._due or self._clock() - self._last < QUIET:
+        if flow is None or flow.file not in self._due or self._is_fresh():
             return False
         if not self._is_newer(flow):
             del self._due[flow.file]
@@ -192,9 +199,9 @@ class Watch:
             self._run(flow, workflow, targets)
 
     def _follow_packs(self, flow: WatchedFlow, workflow: Workflow) -> None:
-        """Look after the custom packs whose source names node types of the workflow."""
+        """Look after the custom packs whose source names, or once named, node types of the workflow."""
         types = {node.class_type for node in workflow.nodes.values()}
-        flow.packs = frozenset(self.engine.packs.mentioning(self.engine.custom, types))
+        flow.packs |= frozenset(self.engine.packs.mentioning(self.engine.custom, types))
         self._sources.follow(flow.packs)
 
     def _run(self, flow: WatchedFlow, workflow: Workflow, targets: Collection[NodeId] | None) -> None:
@@ -206,6 +213,7 @@ class Watch:
                 targets=targets,
                 on_event=self._audience.happened,
                 is_cancelled=self._is_over,
+                options=self._options,
                 record_as=flow.file,
             )
         except RunCancelled:
@@ -213,6 +221,10 @@ class Watch:
                 self._audience.overtaken(flow.file)
         except GraphEngineError as error:
             self._audience.refused(flow.file, error)
+        except SystemExit as ended:  # by a node, which must not end the watch
+            hint = "take sys.exit() out of the node; it should raise an exception that says what is wrong"
+            told = f"a node ends the program: sys.exit({ended.code!r})"
+            self._audience.refused(flow.file, GraphEngineError(told, hint=hint))
         else:
             flow.ran = (workflow, flow.without_file())
             self._audience.finished(flow.file)

@@ -35,6 +35,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.import_timeout: float | None = None
         (folder / "custom_nodes").mkdir()
         self.write("WatchedOne", 1)
         self.write("WatchedTwo", 10)
@@ -51,7 +52,7 @@ class Place:
 
     def settings(self) -> Settings:
         settings = load_settings(base_dir=self.folder, cache=self.folder / "cache", device="cpu", environ={})
-        return settings.trusting(["WatchedOne", "WatchedTwo"])
+        return settings.trusting(["WatchedOne", "WatchedTwo"]).importing_with([], self.import_timeout)
 
 
 @pytest.fixture

@@ -114,9 +114,10 @@ def read(engine: Engine, file: Path) -> tuple[Workflow, Collection[NodeId] | Non
 def watched(
     engine: Engine, files: list[Path], *actions: Callable[[], Collection[Path]], restart: bool = True,
     during: Callable[[Hand, Event], None] | None = None, again: Callable[[], bool] = lambda: False,
+    kind: type[Hand] = Hand,
 ) -> list[str]:  # fmt: skip
     """What is told while the actions happen, each after the watch has come to rest."""
-    hand = Hand(list(actions))
+    hand = kind(list(actions))
     heard = Heard()
     if during is not None:
         heard.during = lambda event: during(hand, event)
