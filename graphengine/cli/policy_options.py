@@ -1,8 +1,12 @@
 """Options of how a run is carried out, shared by the commands that run workflows."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+
+from graphengine.cli.option_groups import OptionGroup
+from graphengine.execution.policy import RunOptions
 
 JobsOption = Annotated[
     int,
@@ -32,3 +36,17 @@ MemoryOption = Annotated[
         help="Memory for results that are kept in case they are needed again: 500MB, 4GiB, 0. Default: 2GiB.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOptions(OptionGroup):
+    """How much at once, how long a node may take, how often it is tried, and what is kept in memory."""
+
+    jobs: JobsOption = 1
+    node_timeout: TimeoutOption = None
+    retries: RetriesOption = 0
+    memory_budget: MemoryOption = None
+
+    def run_options(self) -> RunOptions:
+        """How runs are carried out."""
+        return RunOptions(self.jobs, self.node_timeout, self.retries)

@@ -1,6 +1,5 @@
 """`graphengine run`: one workflow, with progress, a summary, and a way to stop it."""
 
-import os
 import sys
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -17,25 +16,18 @@ from graphengine.cli.event_lines import event_lines
 from graphengine.cli.interrupt import cancel_on_signals
 from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
-    BaseDirOption,
-    CacheOption,
-    CustomNodesOption,
     DebugOption,
-    DeviceOption,
-    InputOption,
     JsonOption,
-    ModelsOption,
-    NoCacheOption,
-    OutputOption,
     examples,
     open_engine,
 )
 from graphengine.cli.overrides import apply_changes, find_node, read_changes, seed_changes
-from graphengine.cli.policy_options import JobsOption, MemoryOption, RetriesOption, TimeoutOption
+from graphengine.cli.policy_options import PolicyOptions
 from graphengine.cli.progress import show_progress
 from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.cli.remote_options import RemoteOptions
 from graphengine.cli.run_installing import MissingOptions
+from graphengine.cli.run_settings import PlaceOptions, run_settings
 from graphengine.cli.summary import RunRecord, file_lines, summary_json, summary_lines
 from graphengine.cli.sweep import HowToSweep, sweep_workflow, tell_result
 from graphengine.cli.sweep_options import SweepOptions
@@ -43,7 +35,6 @@ from graphengine.cli.trust_options import TrustOptions
 from graphengine.errors import GraphEngineError, RunCancelled, ValidationFailed, node_label
 from graphengine.execution.events import Event, Listener
 from graphengine.execution.policy import RunOptions
-from graphengine.settings import load_settings
 from graphengine.workflow.documents import DocumentKind
 from graphengine.workflow.models import Link, NodeId, Workflow
 
@@ -104,19 +95,9 @@ def command(
     sweeping: SweepOptions,
     purity: PurityOptions,
     wanted: FromOption = None,
-    base_dir: BaseDirOption = None,
-    input: InputOption = None,
-    output: OutputOption = None,
-    models: ModelsOption = None,
-    custom_nodes: CustomNodesOption = None,
-    cache: CacheOption = None,
-    no_cache: NoCacheOption = False,
+    places: PlaceOptions,
     sharing: RemoteOptions,
-    device: DeviceOption = None,
-    jobs: JobsOption = 1,
-    node_timeout: TimeoutOption = None,
-    retries: RetriesOption = 0,
-    memory_budget: MemoryOption = None,
+    policy: PolicyOptions,
     computing: ComputeOptions,
     trusting: TrustOptions,
     missing: MissingOptions,
@@ -131,28 +112,12 @@ def command(
     A node whose inputs have not changed since an earlier run is not run again. Results are written to stdout,
     progress and errors to stderr. Ctrl-C stops at the next step; what has finished stays in the cache.
     """
-    how = _How(RunOptions(jobs, node_timeout, retries), partial, events, quiet, as_json)
+    how = _How(policy.run_options(), partial, events, quiet, as_json)
     how.check()
     purity.check(how.options, is_sweep=sweeping.is_asked)
-    settings = load_settings(
-        base_dir=base_dir,
-        input=input,
-        output=output,
-        models=models or (),
-        custom_nodes=custom_nodes or (),
-        cache=cache,
-        no_cache=no_cache,
-        remote_cache=sharing.remote_cache,
-        remote_readonly=sharing.remote_readonly,
-        device=device,
-        memory_budget=memory_budget,
-        model_memory=computing.model_memory,
-        fast=computing.fast,
-        workflow=file,
-        environ=os.environ,
-    )
+    settings = run_settings(file, places, sharing, policy, computing, trusting)
     computing.tell(settings)
-    with open_engine(trusting.applied(settings)) as engine, missing.handled(engine, file, wanted):
+    with open_engine(settings) as engine, missing.handled(engine, file, wanted):
         _Request(engine, file, wanted, changes or [], seed, targets, sweeping, purity, how).carry_out()
 
 
