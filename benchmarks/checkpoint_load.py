@@ -61,12 +61,12 @@ def measure(path: Path, pixels: int, device: str) -> None:
 
     import torch
 
-    from graphengine_nodes.diffusion import ksampler
-    from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-    from graphengine_nodes.diffusion.families import load_clip, load_model
-    from graphengine_nodes.diffusion.model import Conditioning
-    from graphengine_nodes.diffusion.text_encode import require_clip
-    from graphengine_nodes.diffusion.vae import load_vae, require_vae
+    from graphengine_nodes.diffusion.families.families import load_clip, load_model
+    from graphengine_nodes.diffusion.model.model import Conditioning
+    from graphengine_nodes.diffusion.sampling import ksampler
+    from graphengine_nodes.diffusion.text.text_encode import require_clip
+    from graphengine_nodes.diffusion.vae.vae import load_vae, require_vae
+    from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
     checkpoint = table.step("open: read and check the header", lambda: open_checkpoint(path))
     model = table.step("load the UNet (mapped)", lambda: load_model(checkpoint, device))

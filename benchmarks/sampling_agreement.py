@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
-from graphengine_nodes.diffusion.noise import ancestral_noise, brownian_noise
-from graphengine_nodes.diffusion.samplers import SAMPLER_FUNCTIONS
-from graphengine_nodes.diffusion.sampling import Guided, no_callback
-from graphengine_nodes.diffusion.schedules import SCHEDULES, calculate_sigmas
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
+from graphengine_nodes.diffusion.sampling.noise import ancestral_noise, brownian_noise
+from graphengine_nodes.diffusion.sampling.samplers import SAMPLER_FUNCTIONS
+from graphengine_nodes.diffusion.sampling.sampling import Guided, no_callback
+from graphengine_nodes.diffusion.sampling.schedules import SCHEDULES, calculate_sigmas
 
 SAMPLER_LIMIT = 1e-4
 SCHEDULE_LIMIT = 1e-6

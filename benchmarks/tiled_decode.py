@@ -35,8 +35,8 @@ def measure(path: Path, device: str, pixels: int, tile: int) -> None:
     """Print megabytes at the peak and seconds of one decode."""
     import torch
 
-    from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-    from graphengine_nodes.diffusion.vae import load_vae_file
+    from graphengine_nodes.diffusion.vae.vae import load_vae_file
+    from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
     vae = load_vae_file(open_checkpoint(path), device)
     vae.decode(torch.zeros(1, vae.latent_channels, 2, 2))  # the weights are cast
@@ -80,8 +80,8 @@ def compare(path: Path, device: str, pixels: int) -> None:
     """Print how far tiles of half the picture differ from the whole, in levels of 255."""
     import torch
 
-    from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-    from graphengine_nodes.diffusion.vae import load_vae_file
+    from graphengine_nodes.diffusion.vae.vae import load_vae_file
+    from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
     vae = load_vae_file(open_checkpoint(path), device)
     latent = torch.randn(

@@ -47,8 +47,9 @@ def unet() -> nn.Module:
 
 def ways(module: nn.Module) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
     """The four ways to call it: x (B, 4, H, W), timestep (B,), context (B, 77, 768) → (B, 4, H, W)."""
-    from graphengine_nodes.diffusion import packing, unet
-    from graphengine_nodes.diffusion.model import NetworkCall
+    from graphengine_nodes.diffusion.model.model import NetworkCall
+    from graphengine_nodes.diffusion.unet import unet
+    from graphengine_nodes.diffusion.weights import packing
 
     packed, last = copy.deepcopy(module), copy.deepcopy(module).to(memory_format=torch.channels_last)
     packing.pack(packed, lambda name: lambda parameter: None)

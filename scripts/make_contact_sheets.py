@@ -22,12 +22,12 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "nodes")]
 
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # noqa: E402
-from graphengine_nodes.diffusion.families import load_checkpoint  # noqa: E402
-from graphengine_nodes.diffusion.ksampler import sample  # noqa: E402
-from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Latent  # noqa: E402
-from graphengine_nodes.diffusion.text_encode import TextEncoder, require_clip  # noqa: E402
-from graphengine_nodes.diffusion.vae import VAE, require_vae  # noqa: E402
+from graphengine_nodes.diffusion.families.families import load_checkpoint  # noqa: E402
+from graphengine_nodes.diffusion.model.model import Conditioning, DiffusionModel, Latent  # noqa: E402
+from graphengine_nodes.diffusion.sampling.ksampler import sample  # noqa: E402
+from graphengine_nodes.diffusion.text.text_encode import TextEncoder, require_clip  # noqa: E402
+from graphengine_nodes.diffusion.vae.vae import VAE, require_vae  # noqa: E402
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint  # noqa: E402
 
 CHECKPOINT = ROOT / "nodes/graphengine_nodes/models/checkpoints/graphengine_tiny.safetensors"
 PROMPTS = (

@@ -9,8 +9,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling, FlowSampling, exponential_shift, over
-from graphengine_nodes.diffusion.model_sampling_variants import ContinuousSampling, CosineSampling
+from graphengine_nodes.diffusion.model.model_sampling import (
+    DiscreteSampling,
+    FlowSampling,
+    exponential_shift,
+    over,
+)
+from graphengine_nodes.diffusion.model.model_sampling_variants import ContinuousSampling, CosineSampling
 
 # Any throughout: model_config is ComfyUI's object, of which "sampling_settings" are read.
 
@@ -179,7 +184,7 @@ class ModelSamplingDiscrete(_Levels):
     }
 
     def __init__(self, model_config: Any = None, zsnr: bool | None = None) -> None:
-        from graphengine_nodes.diffusion.model_sampling import linear_sigmas
+        from graphengine_nodes.diffusion.model.model_sampling import linear_sigmas
 
         super().__init__(model_config, **({} if zsnr is None else {"zsnr": zsnr}))
         settings = self.settings

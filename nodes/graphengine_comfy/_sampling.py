@@ -12,12 +12,12 @@ from torch import Tensor
 
 from graphengine.node.api import current_context
 from graphengine_comfy._node_classes import outside
-from graphengine_nodes.diffusion.custom_sampling import no_progress, sample_custom
-from graphengine_nodes.diffusion.guidance import GuidedDenoiser
-from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider
-from graphengine_nodes.diffusion.model import DiffusionModel, Latent, copied_options
-from graphengine_nodes.diffusion.samplers import Sampler
-from graphengine_nodes.diffusion.sampling import Callback, Denoiser, NoiseSampler, SamplerFunction, Step
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Latent, copied_options
+from graphengine_nodes.diffusion.sampling.custom_sampling import no_progress, sample_custom
+from graphengine_nodes.diffusion.sampling.guidance import GuidedDenoiser
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree, Guider
+from graphengine_nodes.diffusion.sampling.samplers import Sampler
+from graphengine_nodes.diffusion.sampling.sampling import Callback, Denoiser, NoiseSampler, SamplerFunction, Step
 
 #: Told of each step: its number, the denoised latent, the noisy one, how many there are. Latents in model scale.
 StepCallback = Callable[[int, Tensor, Tensor, int], object]

@@ -63,9 +63,11 @@ def _read_safe(path: Path, device: str) -> tuple[dict[str, Any], dict[str, str] 
 
 def _read_old(path: Path, device: str) -> dict[str, Any]:
     """A file of `torch.save`, read as data: what would run is left out."""
-    from graphengine_nodes.diffusion.checkpoint import Checkpoint  # brings torch when tensors are asked for
-    from graphengine_nodes.diffusion.torch_files import TensorInfo, read_torch_tree
-    from graphengine_nodes.diffusion.torch_program import Made
+    from graphengine_nodes.diffusion.weights.checkpoint import (
+        Checkpoint,
+    )  # brings torch when tensors are asked for
+    from graphengine_nodes.diffusion.weights.torch_files import TensorInfo, read_torch_tree
+    from graphengine_nodes.diffusion.weights.torch_program import Made
 
     file = Checkpoint(path, {})
 

@@ -61,15 +61,15 @@ class _Painter(LatentPreviewer):
 
     def decode_latent_to_preview(self, x0: "Tensor") -> "Image":
         """The picture of the first latent of (B, C, H, W)."""
-        from graphengine_nodes.diffusion.previews import as_image  # brings torch
+        from graphengine_nodes.diffusion.sampling.previews import as_image  # brings torch
 
         return as_image(self._paint(x0))
 
 
 def get_previewer(device: Any, latent_format: Any) -> LatentPreviewer | None:
     """What shows latents of a format: None where nothing is known that could."""
-    from graphengine_nodes.diffusion.model import LatentFormat  # brings torch
-    from graphengine_nodes.diffusion.previews import find_painter
+    from graphengine_nodes.diffusion.model.model import LatentFormat  # brings torch
+    from graphengine_nodes.diffusion.sampling.previews import find_painter
 
     factors = getattr(latent_format, "latent_rgb_factors", None)
     if factors is None:
@@ -102,7 +102,7 @@ def _shown(model: Any) -> Callable[["Tensor"], None] | None:
     context = current_context.get()
     if context is None or not hasattr(model, "latent_format"):
         return None
-    from graphengine_nodes.diffusion.previews import step_previews  # brings torch
+    from graphengine_nodes.diffusion.sampling.previews import step_previews  # brings torch
 
     return step_previews(model.latent_format, context)
 

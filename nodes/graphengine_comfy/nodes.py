@@ -162,7 +162,7 @@ def common_ksampler(
         ValueError: an unknown sampler or scheduler, a latent or conditioning that does not fit the model.
         RunCancelled: the run was asked to stop.
     """
-    from graphengine_nodes.diffusion.ksampler import sample  # brings torch
+    from graphengine_nodes.diffusion.sampling.ksampler import sample  # brings torch
 
     context = current_context.get() or outside()
     sampled = sample(

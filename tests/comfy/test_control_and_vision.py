@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.control import Control, ControlNet, T2IAdapter
-from graphengine_nodes.diffusion.control_network import StrengthType
-from graphengine_nodes.diffusion.vision import ClipVision, VisionOutput
+from graphengine_nodes.diffusion.control.control import Control, ControlNet, T2IAdapter
+from graphengine_nodes.diffusion.model.control_network import StrengthType
+from graphengine_nodes.diffusion.vision.vision import ClipVision, VisionOutput
 from tests.nodes.diffusion import control_cases as cases
 
 controlnet: Any = importlib.import_module("graphengine_comfy.comfy.controlnet")

@@ -10,7 +10,7 @@ from torch import Tensor
 from graphengine.errors import ModelError
 from graphengine_comfy.comfy import lora as comfy_lora
 from graphengine_comfy.comfy import sd
-from graphengine_nodes.diffusion.weights import Component, Place
+from graphengine_nodes.diffusion.weights.weights import Component, Place
 from tests.nodes.diffusion.weight_cases import clip, component, model, random, ready_weights
 
 FUSED = {"to_q.weight": (2, 4), "to_k.weight": (4, 4), "a.weight": (6, 4), "a.bias": (6,)}

@@ -18,13 +18,13 @@ from graphengine_comfy.comfy import (
     samplers,
     supported_models,
 )
-from graphengine_nodes.diffusion.custom_sampling import sample_custom
-from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider
-from graphengine_nodes.diffusion.model import DiffusionModel, LatentFormat, PlainNetwork
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
-from graphengine_nodes.diffusion.model_sampling_variants import ContinuousSampling, CosineSampling
-from graphengine_nodes.diffusion.noise import SeededNoise
-from graphengine_nodes.diffusion.samplers import find_sampler
+from graphengine_nodes.diffusion.model.model import DiffusionModel, LatentFormat, PlainNetwork
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
+from graphengine_nodes.diffusion.model.model_sampling_variants import ContinuousSampling, CosineSampling
+from graphengine_nodes.diffusion.sampling.custom_sampling import sample_custom
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree, Guider
+from graphengine_nodes.diffusion.sampling.noise import SeededNoise
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
 from tests.nodes.diffusion.sampling_cases import RecordingNetwork, text
 
 SIGMAS = torch.tensor([9.0, 3.0, 0.0])

@@ -14,7 +14,7 @@ from graphengine.settings import load_settings
 from graphengine_comfy import _surroundings, latent_preview, nodes
 from graphengine_comfy.comfy import sample, samplers, sd
 from graphengine_comfy.comfy_extras import nodes_mask, nodes_post_processing
-from graphengine_nodes.diffusion.control import Control
+from graphengine_nodes.diffusion.control.control import Control
 from tests.comfy.conftest import Called
 
 

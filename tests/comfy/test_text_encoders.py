@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from graphengine.errors import ModelError
 from graphengine_comfy.comfy import sd, sd1_clip, sdxl_clip
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling
 from tests.nodes.diffusion import tiny_models
 
 

@@ -17,7 +17,7 @@ from graphengine_comfy.comfy.ldm.modules.diffusionmodules.openaimodel import (
     UNetModel,
     Upsample,
 )
-from graphengine_nodes.diffusion.model import DiffusionModel
+from graphengine_nodes.diffusion.model.model import DiffusionModel
 from tests.nodes.diffusion.unet_models import CONTEXT, noise, small_model, told
 
 

@@ -21,8 +21,8 @@ def load(ckpt_path: str) -> Any:
     Raises:
         ModelError: the file is damaged, or holds no image encoder.
     """
-    from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # brings torch
-    from graphengine_nodes.diffusion.vision_loading import load_vision
+    from graphengine_nodes.diffusion.vision.loading import load_vision
+    from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint  # brings torch
 
     return load_vision(open_checkpoint(Path(ckpt_path)), (current_context.get() or outside()).device)
 
@@ -35,7 +35,7 @@ def clip_preprocess(
     crop: bool = True,
 ) -> "Tensor":
     """IMAGE (B, H, W, C) in 0..1 as an image encoder takes it: (B, 3, size, size), normalised."""
-    from graphengine_nodes.diffusion.vision import preprocess  # brings torch
+    from graphengine_nodes.diffusion.vision.vision import preprocess  # brings torch
 
     return preprocess(image, size, mean, std, crop=crop)
 
@@ -46,11 +46,11 @@ _missing = placeholders_of(__name__)
 def __getattr__(name: str) -> Any:
     """`Output` and `ClipVisionModel`, the types of our values, which bring torch; else a placeholder."""
     if name == "Output":
-        from graphengine_nodes.diffusion.vision import VisionOutput
+        from graphengine_nodes.diffusion.vision.vision import VisionOutput
 
         return VisionOutput
     if name == "ClipVisionModel":
-        from graphengine_nodes.diffusion.vision import ClipVision
+        from graphengine_nodes.diffusion.vision.vision import ClipVision
 
         return ClipVision
     return _missing(name)

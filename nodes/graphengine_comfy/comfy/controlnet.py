@@ -20,8 +20,8 @@ def load_controlnet(ckpt_path: str, model: Any = None, model_options: Any = None
     Raises:
         ModelError: the file is damaged, or holds no ControlNet of a kind that graphengine knows.
     """
-    from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # brings torch
-    from graphengine_nodes.diffusion.control_loading import load_control
+    from graphengine_nodes.diffusion.control.loading import load_control
+    from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint  # brings torch
 
     device = (current_context.get() or outside()).device
     return load_control(open_checkpoint(Path(ckpt_path)), device, model)
@@ -29,7 +29,7 @@ def load_controlnet(ckpt_path: str, model: Any = None, model_options: Any = None
 
 def broadcast_image_to(tensor: "Tensor", target_batch_size: int, batched_number: int) -> "Tensor":
     """Pictures (N, …) for a batch of equal groups: repeated in turn in each; a single one stays alone."""
-    from graphengine_nodes.diffusion.control_chain import for_batch  # brings torch
+    from graphengine_nodes.diffusion.control.chain import for_batch  # brings torch
 
     return for_batch(tensor, target_batch_size, batched_number)
 
@@ -40,11 +40,11 @@ _missing = placeholders_of(__name__)
 def __getattr__(name: str) -> Any:
     """The types of our values and of their settings, which bring torch; else a placeholder."""
     if name in ("ControlBase", "ControlNet", "T2IAdapter"):
-        from graphengine_nodes.diffusion import control
+        from graphengine_nodes.diffusion.control import control
 
         return control.Control if name == "ControlBase" else getattr(control, name)
     if name == "StrengthType":
-        from graphengine_nodes.diffusion.control_network import StrengthType
+        from graphengine_nodes.diffusion.model.control_network import StrengthType
 
         return StrengthType
     return _missing(name)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from graphengine_comfy._placeholders import placeholders_of
-from graphengine_nodes.diffusion import latent_colours
+from graphengine_nodes.diffusion.model import latent_colours
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Any throughout: keys and patches are what `add_patches` of a model takes.
 def model_lora_keys_unet(model: Any, key_map: dict[Any, Any] | None = None) -> dict[Any, Any]:
     """Stems of LoRA files → names of weights of a MODEL's inside (`model.model`), added to key_map."""
-    from graphengine_nodes.diffusion.lora_keys import model_keys  # brings torch
+    from graphengine_nodes.diffusion.model.lora_keys import model_keys  # brings torch
 
     key_map = {} if key_map is None else key_map
     component = model.component if hasattr(model, "component") else model.network.component
@@ -22,7 +22,7 @@ def model_lora_keys_unet(model: Any, key_map: dict[Any, Any] | None = None) -> d
 
 def model_lora_keys_clip(model: Any, key_map: dict[Any, Any] | None = None) -> dict[Any, Any]:
     """Stems of LoRA files → names of weights of a CLIP (`clip.cond_stage_model`), added to key_map."""
-    from graphengine_nodes.diffusion.lora_keys import clip_keys  # brings torch
+    from graphengine_nodes.diffusion.model.lora_keys import clip_keys  # brings torch
 
     return _added({} if key_map is None else key_map, clip_keys(model))
 
@@ -42,7 +42,7 @@ def load_lora(
     """
     import logging
 
-    from graphengine_nodes.diffusion.lora_formats import read_adapters  # brings torch
+    from graphengine_nodes.diffusion.lora.formats import read_adapters  # brings torch
 
     file = read_adapters("of a node pack", lora)
     patches = {}
@@ -78,7 +78,7 @@ def calculate_weight(
     """
     import torch  # packs of plain Python import this too
 
-    from graphengine_nodes.diffusion.weight_patches import patched_weight
+    from graphengine_nodes.diffusion.model.weight_patches import patched_weight
 
     return patched_weight(key, weight.to(intermediate_dtype or torch.float32), patches).to(weight.dtype)
 

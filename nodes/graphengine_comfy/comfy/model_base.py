@@ -23,7 +23,7 @@ _missing = placeholders_of(__name__)
 def __getattr__(name: str) -> Any:
     """A family's class; `ModelType`, which brings torch; else a placeholder."""
     if name == "ModelType":
-        from graphengine_nodes.diffusion.pack_model import ModelType
+        from graphengine_nodes.diffusion.model.pack_model import ModelType
 
         return ModelType
     return _CLASSES.get(name) or _missing(name)

@@ -15,12 +15,12 @@ class _PatcherType(type):
         """Whether the instance is made of the class, or is a MODEL value."""
         if super().__instancecheck__(instance):
             return True
-        patching = sys.modules.get("graphengine_nodes.diffusion.patching")  # not there: no MODEL is there
+        patching = sys.modules.get("graphengine_nodes.diffusion.model.patching")  # not there: no MODEL is there
         return cls is ModelPatcher and patching is not None and isinstance(instance, patching.PackMethods)
 
     def __call__(cls, model: Any, *args: Any, **options: Any) -> Any:
         """A patcher of a module; a clone of the MODEL whose inside is given."""
-        inside = sys.modules.get("graphengine_nodes.diffusion.pack_model")
+        inside = sys.modules.get("graphengine_nodes.diffusion.model.pack_model")
         if inside is not None and isinstance(model, inside.InnerModel):
             return model.patcher.clone()
         return super().__call__(model, *args, **options)
@@ -87,7 +87,7 @@ CoreModelPatcher = ModelPatcher
 
 def create_model_options_clone(orig_model_options: dict[str, Any]) -> dict[str, Any]:
     """The options with tables and lists of their own."""
-    from graphengine_nodes.diffusion.model import copied_options  # brings torch
+    from graphengine_nodes.diffusion.model.model import copied_options  # brings torch
 
     return copied_options(orig_model_options)
 
@@ -101,7 +101,7 @@ def set_model_options_patch_replace(
     transformer_index: int | None = None,
 ) -> dict[str, Any]:
     """The options with a function in place of a block's part; only their "transformer_options" are replaced."""
-    from graphengine_nodes.diffusion.patching import replace_patch  # brings torch
+    from graphengine_nodes.diffusion.model.patching import replace_patch  # brings torch
 
     inner = dict(model_options.get("transformer_options", {}))
     replace_patch(inner, patch, name, block_name, number, transformer_index)

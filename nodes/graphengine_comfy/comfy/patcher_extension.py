@@ -58,7 +58,7 @@ def add_wrapper_with_key(
     Raises:
         ValueError: steps of this kind cannot be wrapped.
     """
-    from graphengine_nodes.diffusion.pack_wrappers import check_wrappable  # brings torch
+    from graphengine_nodes.diffusion.model.pack_wrappers import check_wrappable  # brings torch
 
     check_wrappable(wrapper_type)
     _add("wrappers", wrapper_type, key, wrapper, options, is_model_options)
@@ -83,7 +83,7 @@ def add_callback_with_key(
     Raises:
         ValueError: nobody is told of this one.
     """
-    from graphengine_nodes.diffusion.pack_wrappers import check_called_back  # brings torch
+    from graphengine_nodes.diffusion.model.pack_wrappers import check_called_back  # brings torch
 
     check_called_back(call_type)
     _add("callbacks", call_type, key, callback, options, is_model_options)
@@ -125,7 +125,7 @@ _missing = placeholders_of(__name__)
 def __getattr__(name: str) -> Any:
     """`WrapperExecutor`, which lives with the sampler; else a placeholder."""
     if name == "WrapperExecutor":
-        from graphengine_nodes.diffusion.pack_wrappers import WrapperExecutor
+        from graphengine_nodes.diffusion.model.pack_wrappers import WrapperExecutor
 
         return WrapperExecutor
     return _missing(name)

@@ -15,7 +15,7 @@ def prepare_noise(latent_image: "Tensor", seed: int, noise_inds: Sequence[int] |
     Raises:
         ValueError: `noise_inds` does not hold one index per sample.
     """
-    from graphengine_nodes.diffusion.noise import prepare_noise as draw  # brings torch
+    from graphengine_nodes.diffusion.sampling.noise import prepare_noise as draw  # brings torch
 
     return draw(latent_image, seed, None if noise_inds is None else [int(index) for index in noise_inds])
 
@@ -31,7 +31,7 @@ def fix_empty_latent_channels(model: Any, latent_image: "Tensor", *scale: Any) -
 
 def prepare_mask(noise_mask: "Tensor", shape: Sequence[int], device: Any) -> "Tensor":
     """A mask at the size of a latent (B, C, H, W), on the device."""
-    from graphengine_nodes.diffusion.regions import resize_mask  # brings torch
+    from graphengine_nodes.diffusion.model.regions import resize_mask  # brings torch
 
     return resize_mask(noise_mask, shape).to(device)
 

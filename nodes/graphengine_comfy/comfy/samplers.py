@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphengine_comfy._placeholders import placeholders_of
-from graphengine_nodes.diffusion.names import SAMPLERS, SCHEDULERS
+from graphengine_nodes.diffusion.sampling.names import SAMPLERS, SCHEDULERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ class SchedulerHandler(NamedTuple):
 # Any throughout: MODEL, CONDITIONING and the sampling of a model are what our sampler takes.
 def _handler(scheduler: str) -> SchedulerHandler:
     def levels(model_sampling: Any, steps: int) -> "Tensor":
-        from graphengine_nodes.diffusion.schedules import calculate_sigmas as calculate  # brings torch
+        from graphengine_nodes.diffusion.sampling.schedules import calculate_sigmas as calculate  # brings torch
 
         return calculate(model_sampling, scheduler, steps)
 
@@ -59,7 +59,7 @@ def sampler_object(name: str) -> Any:
     Raises:
         ValueError: there is none.
     """
-    from graphengine_nodes.diffusion.samplers import find_sampler  # brings torch
+    from graphengine_nodes.diffusion.sampling.samplers import find_sampler  # brings torch
 
     return find_sampler(name)
 
@@ -72,7 +72,7 @@ def ksampler(
     Raises:
         ValueError: there is none.
     """
-    from graphengine_nodes.diffusion.samplers import with_options  # brings torch
+    from graphengine_nodes.diffusion.sampling.samplers import with_options  # brings torch
 
     return with_options(sampler_name, **extra_options) if extra_options else sampler_object(sampler_name)
 
@@ -84,7 +84,7 @@ def KSAMPLER(
 ) -> Any:
     """The SAMPLER for a function in the form of k-diffusion."""
     from graphengine_comfy._sampling import foreign  # brings torch
-    from graphengine_nodes.diffusion.samplers import Sampler
+    from graphengine_nodes.diffusion.sampling.samplers import Sampler
 
     name = getattr(sampler_function, "__name__", "sampler of a pack")
     return Sampler(name, foreign(sampler_function, dict(extra_options or {})))
@@ -149,7 +149,7 @@ class KSampler:
             RunCancelled: the run was asked to stop.
         """
         from graphengine_comfy._sampling import guided, run  # brings torch
-        from graphengine_nodes.diffusion.ksampler import cut_sigmas
+        from graphengine_nodes.diffusion.sampling.ksampler import cut_sigmas
 
         clean = latent_image if latent_image is not None else noise.new_zeros(noise.shape)
         levels = self.sigmas if sigmas is None else sigmas
@@ -212,7 +212,7 @@ def sampling_function(
     Raises:
         ValueError: no sampling run is going on.
     """
-    from graphengine_nodes.diffusion.pack_hooks import guided as guided_prediction  # brings torch
+    from graphengine_nodes.diffusion.model.pack_hooks import guided as guided_prediction  # brings torch
 
     options = model.model_options if model_options is None else model_options
     return guided_prediction(model.run, (uncond, cond), x, timestep, cond_scale, options)

@@ -59,10 +59,10 @@ def load_checkpoint_guess_config(
     Raises:
         ModelError: the file is damaged, no checkpoint, or of a family that graphengine does not know.
     """
-    from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # brings torch
-    from graphengine_nodes.diffusion.embeddings import embedding_files
-    from graphengine_nodes.diffusion.families import find_family, network_part
-    from graphengine_nodes.diffusion.vision_loading import load_vision_of_checkpoint
+    from graphengine_nodes.diffusion.families.families import find_family, network_part
+    from graphengine_nodes.diffusion.text.embeddings import embedding_files
+    from graphengine_nodes.diffusion.vision.loading import load_vision_of_checkpoint
+    from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint  # brings torch
 
     checkpoint = open_checkpoint(Path(ckpt_path))
     device, family = (current_context.get() or outside()).device, find_family(checkpoint)
@@ -90,7 +90,7 @@ def load_checkpoint(
         ModelError: the file is damaged, no checkpoint, or of a family that graphengine does not know.
         ValueError: no file is given.
     """
-    from graphengine_nodes.diffusion.configurations import configured  # brings torch
+    from graphengine_nodes.diffusion.families.configurations import configured  # brings torch
 
     if ckpt_path is None:
         raise ValueError("load_checkpoint is given no ckpt_path; graphengine loads checkpoints from files")
@@ -106,8 +106,8 @@ def load_diffusion_model(unet_path: str, model_options: Any = None) -> Any:
     Raises:
         ModelError: the file is damaged, or of a family that graphengine does not know.
     """
-    from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # brings torch
-    from graphengine_nodes.diffusion.families import load_model
+    from graphengine_nodes.diffusion.families.families import load_model
+    from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint  # brings torch
 
     return load_model(open_checkpoint(Path(unet_path)), (current_context.get() or outside()).device)
 
@@ -123,11 +123,11 @@ def load_clip(
     Raises:
         ModelError: the files are not those that the type needs, or it is of a family that is not known.
     """
-    from graphengine_nodes.diffusion.checkpoint import open_checkpoint  # brings torch
-    from graphengine_nodes.diffusion.clip_files import EncoderFiles
-    from graphengine_nodes.diffusion.clip_types import load_encoder
-    from graphengine_nodes.diffusion.embeddings import embedding_files
-    from graphengine_nodes.diffusion.text_towers.vocabularies import tokenizer_files
+    from graphengine_nodes.diffusion.text.clip_files import EncoderFiles
+    from graphengine_nodes.diffusion.text.clip_types import load_encoder
+    from graphengine_nodes.diffusion.text.embeddings import embedding_files
+    from graphengine_nodes.diffusion.text.text_towers.vocabularies import tokenizer_files
+    from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint  # brings torch
 
     context = current_context.get() or outside()
     checkpoints = tuple(open_checkpoint(Path(path)) for path in ckpt_paths)
@@ -144,8 +144,8 @@ def load_lora_for_models(
     Raises:
         ModelError: nothing fits, or the tensors change weights of other shapes.
     """
-    from graphengine_nodes.diffusion.lora import apply_lora  # brings torch
-    from graphengine_nodes.diffusion.lora_formats import read_adapters
+    from graphengine_nodes.diffusion.lora.formats import read_adapters
+    from graphengine_nodes.diffusion.lora.lora import apply_lora  # brings torch
 
     return apply_lora(read_adapters("of a node pack", lora), model, clip, strength_model, strength_clip)
 
@@ -164,11 +164,11 @@ _missing = placeholders_of(__name__)
 def __getattr__(name: str) -> Any:
     """`VAE` and `CLIP`, the types of our values, which bring torch; else a placeholder."""
     if name == "VAE":
-        from graphengine_nodes.diffusion.vae import VAE
+        from graphengine_nodes.diffusion.vae.vae import VAE
 
         return VAE
     if name == "CLIP":
-        from graphengine_nodes.diffusion.text_encode import TextEncoder
+        from graphengine_nodes.diffusion.text.text_encode import TextEncoder
 
         return TextEncoder
     return _missing(name)

@@ -4,7 +4,7 @@ from typing import Any
 
 from graphengine_comfy._placeholders import placeholders_of
 from graphengine_comfy._text_encoders import ByTowers
-from graphengine_nodes.diffusion import prompt
+from graphengine_nodes.diffusion.text import prompt
 
 
 class SD1ClipModel(metaclass=ByTowers):

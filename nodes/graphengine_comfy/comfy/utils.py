@@ -170,7 +170,7 @@ def reshape_mask(input_mask: "Tensor", output_shape: Sequence[int]) -> "Tensor":
 
 def get_tiled_scale_steps(width: int, height: int, tile_x: int, tile_y: int, overlap: int) -> int:
     """How many tiles `tiled_scale` computes for one picture."""
-    from graphengine_nodes.diffusion.tiling import positions  # brings torch
+    from graphengine_nodes.diffusion.vae.tiling import positions  # brings torch
 
     return len(positions(height, tile_y, overlap)) * len(positions(width, tile_x, overlap))
 
@@ -194,7 +194,7 @@ def tiled_scale_multidim(
     """
     import torch  # packs of plain Python import this module too
 
-    from graphengine_nodes.diffusion.tiling import in_tiles, scaled
+    from graphengine_nodes.diffusion.vae.tiling import in_tiles, scaled
 
     dims = len(tile)
     overlaps = [overlap] * dims if isinstance(overlap, int) else list(overlap)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import (
+from .nodes import (
     attention_guidance_nodes,
     attention_nodes,
     clip_nodes,

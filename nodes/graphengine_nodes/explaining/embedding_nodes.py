@@ -16,7 +16,7 @@ from .posterior_nodes import SEED
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from graphengine_nodes.diffusion.model import Conditioning, Latent
+    from graphengine_nodes.diffusion.model.model import Conditioning, Latent
 
     from .embeddings import ContrastivePair, Embeddings, HasImageEmbeds
 

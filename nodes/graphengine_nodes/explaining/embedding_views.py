@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphengine.node.api import GraphEngineError
-from graphengine_nodes.diffusion.model import Conditioning, Latent
+from graphengine_nodes.diffusion.model.model import Conditioning, Latent
 
 from . import contrastive, tables
 from .axes import Axis

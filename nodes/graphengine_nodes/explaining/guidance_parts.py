@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.combining import Guidance
-from graphengine_nodes.diffusion.custom_sampling import sample_custom
-from graphengine_nodes.diffusion.guidance import Point
-from graphengine_nodes.diffusion.guiders import Guider
-from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Latent
-from graphengine_nodes.diffusion.noise import SeededNoise
-from graphengine_nodes.diffusion.samplers import Sampler
-from graphengine_nodes.diffusion.sampling import Callback, Denoiser, NoiseSampler, Step
+from graphengine_nodes.diffusion.model.combining import Guidance
+from graphengine_nodes.diffusion.model.model import Conditioning, DiffusionModel, Latent
+from graphengine_nodes.diffusion.sampling.custom_sampling import sample_custom
+from graphengine_nodes.diffusion.sampling.guidance import Point
+from graphengine_nodes.diffusion.sampling.guiders import Guider
+from graphengine_nodes.diffusion.sampling.noise import SeededNoise
+from graphengine_nodes.diffusion.sampling.samplers import Sampler
+from graphengine_nodes.diffusion.sampling.sampling import Callback, Denoiser, NoiseSampler, Step
 
 from .noise_levels import visible
 

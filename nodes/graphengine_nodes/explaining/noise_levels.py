@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.ksampler import run_sigmas
-from graphengine_nodes.diffusion.model import DiffusionModel
-from graphengine_nodes.diffusion.model_sampling import ModelSampling
-from graphengine_nodes.diffusion.samplers import find_sampler
+from graphengine_nodes.diffusion.model.model import DiffusionModel
+from graphengine_nodes.diffusion.model.model_sampling import ModelSampling
+from graphengine_nodes.diffusion.sampling.ksampler import run_sigmas
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
 
 NO_NOISE = 0.0
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphengine.node.api import GraphEngineError, ModelError
-from graphengine_nodes.diffusion.vae import VAE, crop
+from graphengine_nodes.diffusion.vae.vae import VAE, crop
 
 from .gaussians import gaussian_log_likelihood, kl_to_standard_normal, reparameterised, standard_noise
 

@@ -13,8 +13,8 @@ from graphengine.node.api import CONTEXT, NodeContext
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from graphengine_nodes.diffusion.model import Latent
-    from graphengine_nodes.diffusion.vae import VAE
+    from graphengine_nodes.diffusion.model.model import Latent
+    from graphengine_nodes.diffusion.vae.vae import VAE
 
 # Any throughout: INPUT_TYPES is ComfyUI's open-ended form.
 
@@ -80,7 +80,7 @@ class ExplainVAEPosterior:
         context: NodeContext,
     ) -> tuple[Latent, Latent, Latent, float, str]:
         """LATENTs (B, C, h, w); the KL divergence to N(0, I) in nats per picture; both moments in a table."""
-        from graphengine_nodes.diffusion.vae import require_vae  # brings torch
+        from graphengine_nodes.diffusion.vae.vae import require_vae  # brings torch
 
         from . import posterior, posterior_views  # bring torch
 
@@ -185,7 +185,7 @@ class ExplainELBO:
         context: NodeContext,
     ) -> tuple[float, float, float, str, Tensor]:
         """The means over the pictures, in nats; a line for each of them, as text and as a picture."""
-        from graphengine_nodes.diffusion.vae import require_vae  # brings torch
+        from graphengine_nodes.diffusion.vae.vae import require_vae  # brings torch
 
         from . import posterior, posterior_views  # bring torch
 

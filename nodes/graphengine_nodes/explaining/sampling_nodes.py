@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphengine.node.api import CONTEXT, NodeContext
-from graphengine_nodes.diffusion.names import SAMPLERS, SCHEDULERS
+from graphengine_nodes.diffusion.sampling.names import SAMPLERS, SCHEDULERS
 
 from .posterior_nodes import SEED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from graphengine_nodes.diffusion.guiders import Guider
-    from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Latent
-    from graphengine_nodes.diffusion.noise import Noise
-    from graphengine_nodes.diffusion.samplers import Sampler
-    from graphengine_nodes.diffusion.vae import VAE
+    from graphengine_nodes.diffusion.model.model import Conditioning, DiffusionModel, Latent
+    from graphengine_nodes.diffusion.sampling.guiders import Guider
+    from graphengine_nodes.diffusion.sampling.noise import Noise
+    from graphengine_nodes.diffusion.sampling.samplers import Sampler
+    from graphengine_nodes.diffusion.vae.vae import VAE
 
 # Any throughout: INPUT_TYPES is ComfyUI's open-ended form.
 
@@ -112,7 +112,7 @@ class ExplainForwardNoise:
         context: NodeContext,
     ) -> tuple[Tensor, Tensor, Latent]:
         """The labelled strip, the pictures, and their latents at the variance of a clean one."""
-        from graphengine_nodes.diffusion.vae import require_vae  # brings torch
+        from graphengine_nodes.diffusion.vae.vae import require_vae  # brings torch
 
         from .sampling_views import forward_views  # brings torch
 
@@ -166,7 +166,7 @@ class ExplainGuidance:
         context: NodeContext,
     ) -> tuple[Tensor, Tensor, str, float, float]:
         """A chart over sigma, both predictions decoded, the table, and two means over the levels."""
-        from graphengine_nodes.diffusion.vae import require_vae  # brings torch
+        from graphengine_nodes.diffusion.vae.vae import require_vae  # brings torch
 
         from .guidance_parts import take_apart  # bring torch
         from .sampling_views import guidance_views
@@ -236,11 +236,11 @@ class ExplainKSampler:
         context: NodeContext,
     ) -> tuple[Latent, Tensor, Tensor, Tensor, Tensor, str]:
         """The sampled latent; a labelled strip; denoised and noisy pictures; how the estimate settles."""
-        from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider  # all of these bring torch
-        from graphengine_nodes.diffusion.ksampler import run_sigmas
-        from graphengine_nodes.diffusion.noise import SeededNoise
-        from graphengine_nodes.diffusion.samplers import find_sampler
-        from graphengine_nodes.diffusion.vae import require_vae
+        from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree, Guider  # all of these bring torch
+        from graphengine_nodes.diffusion.sampling.ksampler import run_sigmas
+        from graphengine_nodes.diffusion.sampling.noise import SeededNoise
+        from graphengine_nodes.diffusion.sampling.samplers import find_sampler
+        from graphengine_nodes.diffusion.vae.vae import require_vae
 
         from .sampling_views import step_views
         from .step_records import sample_recorded
@@ -299,7 +299,7 @@ class ExplainSamplerCustom:
         context: NodeContext,
     ) -> tuple[Latent, Tensor, Tensor, Tensor, Tensor, str]:
         """The sampled latent; a labelled strip; denoised and noisy pictures; how the estimate settles."""
-        from graphengine_nodes.diffusion.vae import require_vae  # all of these bring torch
+        from graphengine_nodes.diffusion.vae.vae import require_vae  # all of these bring torch
 
         from .sampling_views import step_views
         from .step_records import sample_recorded

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from graphengine_nodes.diffusion.custom_sampling import check_sigmas
-from graphengine_nodes.diffusion.model import DiffusionModel, Latent
-from graphengine_nodes.diffusion.model_sampling import ModelSampling
-from graphengine_nodes.diffusion.noise import prepare_noise
-from graphengine_nodes.diffusion.vae import VAE
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Latent
+from graphengine_nodes.diffusion.model.model_sampling import ModelSampling
+from graphengine_nodes.diffusion.sampling.custom_sampling import check_sigmas
+from graphengine_nodes.diffusion.sampling.noise import prepare_noise
+from graphengine_nodes.diffusion.vae.vae import VAE
 
 from . import noise_levels, tables
 from .axes import Axis

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.custom_sampling import Sampled, sample_custom
-from graphengine_nodes.diffusion.guiders import Guider
-from graphengine_nodes.diffusion.model import DiffusionModel, Latent
-from graphengine_nodes.diffusion.noise import Noise
-from graphengine_nodes.diffusion.samplers import Sampler
-from graphengine_nodes.diffusion.sampling import Callback, Denoiser, NoiseSampler, SamplerFunction, Step
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Latent
+from graphengine_nodes.diffusion.sampling.custom_sampling import Sampled, sample_custom
+from graphengine_nodes.diffusion.sampling.guiders import Guider
+from graphengine_nodes.diffusion.sampling.noise import Noise
+from graphengine_nodes.diffusion.sampling.samplers import Sampler
+from graphengine_nodes.diffusion.sampling.sampling import Callback, Denoiser, NoiseSampler, SamplerFunction, Step
 
 from .noise_levels import visible
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphengine_nodes.diffusion.model import Latent
+    from graphengine_nodes.diffusion.model.model import Latent
 
 # Any throughout: INPUT_TYPES is ComfyUI's open-ended form.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graphengine_nodes.diffusion.model import Latent
+from graphengine_nodes.diffusion.model.model import Latent
 from graphengine_nodes.image.batches import repeat_to_batch
 from graphengine_nodes.image.scaling import resize
 

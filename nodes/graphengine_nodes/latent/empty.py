@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.model import Latent
+from graphengine_nodes.diffusion.model.model import Latent
 
 
 class TypedLatent(Latent):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from graphengine.node.api import GraphEngineError
-from graphengine_nodes.diffusion.model import Latent
+from graphengine_nodes.diffusion.model.model import Latent
 from graphengine_nodes.image.batches import repeat_to_batch
 from graphengine_nodes.image.compositing import composite
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from graphengine_nodes.diffusion.model import Latent
+    from graphengine_nodes.diffusion.model.model import Latent
 
 # Any throughout: INPUT_TYPES is ComfyUI's open-ended form.
 

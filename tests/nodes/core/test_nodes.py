@@ -78,7 +78,8 @@ def test_preview_any_shows_the_text() -> None:
 
 def test_definitions_load_without_heavy_packages() -> None:
     script = (
-        "import sys, graphengine_nodes.core, graphengine_nodes.image, graphengine_nodes.diffusion.latent_nodes\n"
+        "import sys, graphengine_nodes.core, graphengine_nodes.image\n"
+        "import graphengine_nodes.diffusion.nodes.latent_nodes\n"
         "print(*{'torch', 'numpy', 'PIL', 'safetensors'} & sys.modules.keys())"
     )
     ran = subprocess.run(

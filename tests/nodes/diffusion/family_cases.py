@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.checkpoint import Checkpoint
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Job, NetworkCall
+from graphengine_nodes.diffusion.weights.checkpoint import Checkpoint
 
 from . import tiny_models
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.model import DiffusionModel, LatentFormat, NetworkCall, PlainNetwork
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
-from graphengine_nodes.diffusion.sampling import Guided
+from graphengine_nodes.diffusion.model.model import DiffusionModel, LatentFormat, NetworkCall, PlainNetwork
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
+from graphengine_nodes.diffusion.sampling.sampling import Guided
 
 ASSETS = Path(__file__).parent / "assets"
 

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.control.style import StyleModel, with_style
 from graphengine_nodes.diffusion.dit.attention_bias import attention_bias
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall
-from graphengine_nodes.diffusion.style import StyleModel, with_style
-from graphengine_nodes.diffusion.vision import VisionOutput
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Job, NetworkCall
+from graphengine_nodes.diffusion.vision.vision import VisionOutput
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_dit
 

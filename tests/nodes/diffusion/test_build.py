@@ -9,13 +9,13 @@ from torch import nn
 
 from graphengine.errors import ModelError
 from graphengine.node.api import NodeContext, current_context
-from graphengine_nodes.diffusion import build
-from graphengine_nodes.diffusion.build import Component, assign_weights, compute_dtype
-from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
-from graphengine_nodes.diffusion.detect import ClipConfig
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.model import NetworkCall
-from graphengine_nodes.diffusion.towers import ClipText
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import NetworkCall
+from graphengine_nodes.diffusion.text.towers import ClipText
+from graphengine_nodes.diffusion.weights import build
+from graphengine_nodes.diffusion.weights.build import Component, assign_weights, compute_dtype
+from graphengine_nodes.diffusion.weights.checkpoint import Checkpoint, open_checkpoint
+from graphengine_nodes.diffusion.weights.detect import ClipConfig
 
 from . import ldm_layout
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 WEIGHT = {"w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
 

@@ -13,24 +13,24 @@ from safetensors.torch import save_file
 from graphengine.errors import ModelError
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
-from graphengine_nodes.diffusion import clip_nodes
-from graphengine_nodes.diffusion.clip_nodes import (
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling
+from graphengine_nodes.diffusion.nodes import clip_nodes
+from graphengine_nodes.diffusion.nodes.clip_nodes import (
     CLIPAttentionMultiply,
     CLIPSetLastLayer,
     CLIPTextEncode,
     CLIPTextEncodeSDXL,
     CLIPTextEncodeSDXLRefiner,
 )
-from graphengine_nodes.diffusion.loader_nodes import (
+from graphengine_nodes.diffusion.nodes.loader_nodes import (
     CheckpointLoader,
     CheckpointLoaderSimple,
     CLIPLoader,
     DualCLIPLoader,
     VAELoader,
 )
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
-from graphengine_nodes.diffusion.text_encode import TextEncoder, require_clip
-from graphengine_nodes.diffusion.towers import ClipTower
+from graphengine_nodes.diffusion.text.text_encode import TextEncoder, require_clip
+from graphengine_nodes.diffusion.text.towers import ClipTower
 from tests.nodes.core.described import described
 
 from . import ldm_layout, tiny_models

@@ -8,9 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphengine.errors import GraphEngineError
-from graphengine_nodes.diffusion import conditioning_nodes, conditioning_option_nodes, conditioning_property_nodes
-from graphengine_nodes.diffusion.conditioning import average, concatenate, with_mask, with_properties, zeroed
-from graphengine_nodes.diffusion.model import Conditioning
+from graphengine_nodes.diffusion.conditioning.conditioning import (
+    average,
+    concatenate,
+    with_mask,
+    with_properties,
+    zeroed,
+)
+from graphengine_nodes.diffusion.model.model import Conditioning
+from graphengine_nodes.diffusion.nodes import (
+    conditioning_nodes,
+    conditioning_option_nodes,
+    conditioning_property_nodes,
+)
 
 
 def entry(tokens: int = 2, width: int = 3, seed: int = 0, **options: Any) -> Conditioning:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import (
+from graphengine_nodes.diffusion.nodes import (
     conditioning_nodes,
     conditioning_option_nodes,
     conditioning_property_nodes,

@@ -7,14 +7,14 @@ from torch.nn import functional as F
 
 from graphengine.errors import GraphEngineError, ModelError
 from graphengine.node.api import NodeContext
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.conditioning_option_nodes import (
+from graphengine_nodes.diffusion.model.model import Conditioning, Latent
+from graphengine_nodes.diffusion.nodes.conditioning_option_nodes import (
     InpaintModelConditioning,
     InstructPixToPixConditioning,
     ReferenceMultiLatent,
     StableCascade_StageB_Conditioning,
 )
-from graphengine_nodes.diffusion.model import Conditioning, Latent
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
 
 
 class Averages(nn.Module):

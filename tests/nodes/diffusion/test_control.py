@@ -10,14 +10,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.control import Control, ControlNet, applied
-from graphengine_nodes.diffusion.control_loading import load_control
-from graphengine_nodes.diffusion.control_network import StrengthType
-from graphengine_nodes.diffusion.ksampler import run_sigmas, sample
-from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Job, Latent, NetworkCall, Residuals
-from graphengine_nodes.diffusion.noise import prepare_noise
-from graphengine_nodes.diffusion.samplers import find_sampler
+from graphengine_nodes.diffusion.control.control import Control, ControlNet, applied
+from graphengine_nodes.diffusion.control.loading import load_control
+from graphengine_nodes.diffusion.model.control_network import StrengthType
+from graphengine_nodes.diffusion.model.model import (
+    Conditioning,
+    DiffusionModel,
+    Job,
+    Latent,
+    NetworkCall,
+    Residuals,
+)
+from graphengine_nodes.diffusion.sampling.ksampler import run_sigmas, sample
+from graphengine_nodes.diffusion.sampling.noise import prepare_noise
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 from graphengine_nodes.image.scaling import resize
 
 from . import control_cases as cases

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import control_nodes, gligen_nodes, vision_conditioning_nodes, vision_nodes
+from graphengine_nodes.diffusion.nodes import control_nodes, gligen_nodes, vision_conditioning_nodes, vision_nodes
 from tests.nodes.core.described import described
 
 MODULES = (control_nodes, vision_nodes, vision_conditioning_nodes, gligen_nodes)

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.control import Control, T2IAdapter, applied
-from graphengine_nodes.diffusion.control_applying import of_kind
-from graphengine_nodes.diffusion.control_loading import load_control
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall, Residuals
+from graphengine_nodes.diffusion.control.applying import of_kind
+from graphengine_nodes.diffusion.control.control import Control, T2IAdapter, applied
+from graphengine_nodes.diffusion.control.loading import load_control
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Job, NetworkCall, Residuals
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import control_cases as cases
 

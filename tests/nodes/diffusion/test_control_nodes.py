@@ -11,10 +11,11 @@ from torch import Tensor
 from graphengine.errors import FileRefused
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
-from graphengine_nodes.diffusion.clip_nodes import CLIPTextEncode
-from graphengine_nodes.diffusion.control import Control
-from graphengine_nodes.diffusion.control_applying import masked_picture
-from graphengine_nodes.diffusion.control_nodes import (
+from graphengine_nodes.diffusion.control.applying import masked_picture
+from graphengine_nodes.diffusion.control.control import Control
+from graphengine_nodes.diffusion.model.model import Conditioning
+from graphengine_nodes.diffusion.nodes.clip_nodes import CLIPTextEncode
+from graphengine_nodes.diffusion.nodes.control_nodes import (
     CLIPTextEncodeControlnet,
     ControlNetApply,
     ControlNetApplyAdvanced,
@@ -24,15 +25,14 @@ from graphengine_nodes.diffusion.control_nodes import (
     DiffControlNetLoader,
     SetUnionControlNetType,
 )
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.loader_nodes import CheckpointLoaderSimple
-from graphengine_nodes.diffusion.model import Conditioning
-from graphengine_nodes.diffusion.vision_nodes import (
+from graphengine_nodes.diffusion.nodes.loader_nodes import CheckpointLoaderSimple
+from graphengine_nodes.diffusion.nodes.vision_nodes import (
     CLIPVisionEncode,
     CLIPVisionLoader,
     ImageOnlyCheckpointLoader,
     unCLIPCheckpointLoader,
 )
+from graphengine_nodes.diffusion.sampling.ksampler import sample
 
 from . import control_cases as cases
 from . import ldm_layout

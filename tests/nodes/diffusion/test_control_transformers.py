@@ -11,15 +11,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.control import Control, ControlNet, applied
-from graphengine_nodes.diffusion.control_applying import of_kind
-from graphengine_nodes.diffusion.control_loading import load_control
+from graphengine_nodes.diffusion.control.applying import of_kind
+from graphengine_nodes.diffusion.control.control import Control, ControlNet, applied
+from graphengine_nodes.diffusion.control.loading import load_control
 from graphengine_nodes.diffusion.dit.latent_formats import FLUX, SD3
 from graphengine_nodes.diffusion.dit.packing import packed, positions
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall, Residuals
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Job, NetworkCall, Residuals
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_dit
 

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphengine.errors import GraphEngineError
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.conditioning_option_nodes import CosmosPredict2ImageToVideoLatent
 from graphengine_nodes.diffusion.dit.latent_formats import WAN21
-from graphengine_nodes.diffusion.model import Latent
+from graphengine_nodes.diffusion.model.model import Latent
+from graphengine_nodes.diffusion.nodes.conditioning_option_nodes import CosmosPredict2ImageToVideoLatent
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
 
 
 class Means(nn.Module):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphengine.node.api import NodeContext
-from graphengine_nodes.diffusion.custom_sampling import Sampled, add_noise, sample_custom
-from graphengine_nodes.diffusion.custom_sampling_nodes import (
+from graphengine_nodes.diffusion.model.model import Conditioning, Latent, LatentFormat, NetworkCall, PlainNetwork
+from graphengine_nodes.diffusion.nodes.custom_sampling_nodes import (
     AddNoise,
     BasicGuider,
     CFGGuider,
@@ -18,14 +18,14 @@ from graphengine_nodes.diffusion.custom_sampling_nodes import (
     SamplerCustom,
     SamplerCustomAdvanced,
 )
-from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider, PositiveOnly
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.model import Conditioning, Latent, LatentFormat, NetworkCall, PlainNetwork
-from graphengine_nodes.diffusion.names import SAMPLERS
-from graphengine_nodes.diffusion.noise import NoNoise, SeededNoise
-from graphengine_nodes.diffusion.samplers import find_sampler
-from graphengine_nodes.diffusion.schedules import calculate_sigmas
-from graphengine_nodes.diffusion.sigma_lists import flip, split
+from graphengine_nodes.diffusion.sampling.custom_sampling import Sampled, add_noise, sample_custom
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree, Guider, PositiveOnly
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.sampling.names import SAMPLERS
+from graphengine_nodes.diffusion.sampling.noise import NoNoise, SeededNoise
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
+from graphengine_nodes.diffusion.sampling.schedules import calculate_sigmas
+from graphengine_nodes.diffusion.sampling.sigma_lists import flip, split
 
 from .sampling_cases import MODEL_SAMPLINGS, RecordingNetwork, text, tiny_model
 

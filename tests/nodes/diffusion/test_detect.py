@@ -1,8 +1,8 @@
 import pytest
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion import detect, keymaps
-from graphengine_nodes.diffusion.detect import ClipConfig, KLConfig, TaesdConfig, UNetConfig
+from graphengine_nodes.diffusion.weights import detect, keymaps
+from graphengine_nodes.diffusion.weights.detect import ClipConfig, KLConfig, TaesdConfig, UNetConfig
 
 from . import ldm_layout
 

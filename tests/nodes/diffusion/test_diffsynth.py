@@ -11,18 +11,18 @@ from torch.nn.functional import gelu, linear, rms_norm
 
 from graphengine.errors import GraphEngineError, ModelError
 from graphengine.node.api import Folders, NodeContext
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.diffsynth import ModelPatch, load_model_patch, steered
-from graphengine_nodes.diffusion.diffsynth_nodes import (
+from graphengine_nodes.diffusion.control.diffsynth import ModelPatch, load_model_patch, steered
+from graphengine_nodes.diffusion.dit.latent_formats import WAN21
+from graphengine_nodes.diffusion.dit.packing import packed
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel, NetworkCall
+from graphengine_nodes.diffusion.nodes.diffsynth_nodes import (
     NODE_CLASS_MAPPINGS,
     ModelPatchLoader,
     QwenImageDiffsynthControlnet,
 )
-from graphengine_nodes.diffusion.dit.latent_formats import WAN21
-from graphengine_nodes.diffusion.dit.packing import packed
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.model import DiffusionModel, NetworkCall
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 from tests.nodes.core.described import described
 
 from . import tiny_dit

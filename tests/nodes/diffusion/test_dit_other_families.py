@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
 from graphengine_nodes.diffusion.dit.cosmos_sampling import CosmosSampling
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.model import DiffusionModel
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_dit, tiny_dit_others
 from .diffusers_oracle import converted, module, randn

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import save_file
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion import keymaps
-from graphengine_nodes.diffusion.checkpoint import Checkpoint, TensorInfo, open_checkpoint
-from graphengine_nodes.diffusion.detect import unet_config
-from graphengine_nodes.diffusion.families import FAMILIES, find_family, load_model, network_part
-from graphengine_nodes.diffusion.model import Job
-from graphengine_nodes.diffusion.unet_network import unet_module
+from graphengine_nodes.diffusion.families.families import FAMILIES, find_family, load_model, network_part
+from graphengine_nodes.diffusion.model.model import Job
+from graphengine_nodes.diffusion.unet.network import unet_module
+from graphengine_nodes.diffusion.weights import keymaps
+from graphengine_nodes.diffusion.weights.checkpoint import Checkpoint, TensorInfo, open_checkpoint
+from graphengine_nodes.diffusion.weights.detect import unet_config
 
 from . import ldm_layout, tiny_models
 from .family_cases import TIMES, WRITERS, ask, blocks, noise, reference

@@ -10,11 +10,11 @@ import torch
 
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
-from graphengine_nodes.diffusion.clip_nodes import CLIPTextEncode, CLIPTextEncodeSDXL
-from graphengine_nodes.diffusion.conditioning_option_nodes import SD_4XUpscale_Conditioning
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.loader_nodes import CheckpointLoaderSimple, VAEDecode
-from graphengine_nodes.diffusion.model import Latent
+from graphengine_nodes.diffusion.model.model import Latent
+from graphengine_nodes.diffusion.nodes.clip_nodes import CLIPTextEncode, CLIPTextEncodeSDXL
+from graphengine_nodes.diffusion.nodes.conditioning_option_nodes import SD_4XUpscale_Conditioning
+from graphengine_nodes.diffusion.nodes.loader_nodes import CheckpointLoaderSimple, VAEDecode
+from graphengine_nodes.diffusion.sampling.ksampler import sample
 
 from . import tiny_models
 

@@ -9,12 +9,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
-from graphengine_nodes.diffusion.families import find_family, load_checkpoint, load_clip, load_model
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
-from graphengine_nodes.diffusion.model_sampling_variants import ContinuousSampling
-from graphengine_nodes.diffusion.text_encode import require_clip
+from graphengine_nodes.diffusion.families.families import find_family, load_checkpoint, load_clip, load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Job, NetworkCall
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling
+from graphengine_nodes.diffusion.model.model_sampling_variants import ContinuousSampling
+from graphengine_nodes.diffusion.text.text_encode import require_clip
+from graphengine_nodes.diffusion.weights.checkpoint import Checkpoint, open_checkpoint
 
 from . import tiny_models
 from .family_cases import TIMES, WRITERS, ask, blocks, noise, reference

@@ -12,13 +12,13 @@ from torch import Tensor
 from graphengine.errors import ModelError
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.clip_nodes import CLIPTextEncode
-from graphengine_nodes.diffusion.gligen import Box, Gligen, load_gligen
-from graphengine_nodes.diffusion.gligen_nodes import GLIGENLoader, GLIGENTextBoxApply
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.loader_nodes import CheckpointLoaderSimple
-from graphengine_nodes.diffusion.model import DiffusionModel, NetworkCall
+from graphengine_nodes.diffusion.control.gligen import Box, Gligen, load_gligen
+from graphengine_nodes.diffusion.model.model import DiffusionModel, NetworkCall
+from graphengine_nodes.diffusion.nodes.clip_nodes import CLIPTextEncode
+from graphengine_nodes.diffusion.nodes.gligen_nodes import GLIGENLoader, GLIGENTextBoxApply
+from graphengine_nodes.diffusion.nodes.loader_nodes import CheckpointLoaderSimple
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import control_cases as cases
 from . import ldm_layout

@@ -6,18 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.guidance import GuidedDenoiser, Inpainting
-from graphengine_nodes.diffusion.guiders import ClassifierFree
-from graphengine_nodes.diffusion.model import (
-    Conditioning,
-    Extras,
-    Job,
-    NetworkCall,
-    PlainNetwork,
-    Residuals,
-)
-from graphengine_nodes.diffusion.model_sampling import ModelSampling
-from graphengine_nodes.diffusion.regions import prepare_conditions, resize_mask, resize_noise_mask
+from graphengine_nodes.diffusion.model.model import Conditioning, Extras, Job, NetworkCall, PlainNetwork, Residuals
+from graphengine_nodes.diffusion.model.model_sampling import ModelSampling
+from graphengine_nodes.diffusion.model.regions import prepare_conditions, resize_mask, resize_noise_mask
+from graphengine_nodes.diffusion.sampling.guidance import GuidedDenoiser, Inpainting
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree
 
 from .sampling_cases import MODEL_SAMPLINGS, RecordingNetwork, text, tiny_model
 

@@ -8,26 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.attention_guidance_nodes import (
-    PerturbedAttentionGuidance,
-    SelfAttentionGuidance,
-    SkipLayerGuidanceDiT,
-    SkipLayerGuidanceDiTSimple,
-    SkipLayerGuidanceSD3,
-)
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.guidance import GuidedDenoiser
-from graphengine_nodes.diffusion.guidance_away import (
-    attend_and_record,
-    blurred,
-    blurred_where_attended,
-    layer_numbers,
-    unchanged,
-    values_alone,
-)
-from graphengine_nodes.diffusion.guiders import ClassifierFree
-from graphengine_nodes.diffusion.model import (
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import (
     Conditioning,
     DiffusionModel,
     Job,
@@ -35,8 +17,26 @@ from graphengine_nodes.diffusion.model import (
     NetworkCall,
     PlainNetwork,
 )
-from graphengine_nodes.diffusion.regions import prepare_conditions
-from graphengine_nodes.diffusion.unet import split_attention
+from graphengine_nodes.diffusion.model.regions import prepare_conditions
+from graphengine_nodes.diffusion.nodes.attention_guidance_nodes import (
+    PerturbedAttentionGuidance,
+    SelfAttentionGuidance,
+    SkipLayerGuidanceDiT,
+    SkipLayerGuidanceDiTSimple,
+    SkipLayerGuidanceSD3,
+)
+from graphengine_nodes.diffusion.sampling.guidance import GuidedDenoiser
+from graphengine_nodes.diffusion.sampling.guidance_away import (
+    attend_and_record,
+    blurred,
+    blurred_where_attended,
+    layer_numbers,
+    unchanged,
+    values_alone,
+)
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree
+from graphengine_nodes.diffusion.unet.unet import split_attention
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_dit
 from .sampling_cases import MODEL_SAMPLINGS, text

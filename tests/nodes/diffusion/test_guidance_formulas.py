@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.combining import Guidance, Predictions
-from graphengine_nodes.diffusion.custom_sampling import sample_custom
-from graphengine_nodes.diffusion.guidance_formula_nodes import (
+from graphengine_nodes.diffusion.model.combining import Guidance, Predictions
+from graphengine_nodes.diffusion.model.model import DiffusionModel
+from graphengine_nodes.diffusion.nodes.guidance_formula_nodes import (
     APG,
     EpsilonScaling,
     FreSca,
@@ -17,7 +17,8 @@ from graphengine_nodes.diffusion.guidance_formula_nodes import (
     PerpNeg,
     RenormCFG,
 )
-from graphengine_nodes.diffusion.guidance_formulas import (
+from graphengine_nodes.diffusion.sampling.custom_sampling import sample_custom
+from graphengine_nodes.diffusion.sampling.guidance_formulas import (
     EpsilonScaled,
     FrequencyScaled,
     Projected,
@@ -25,10 +26,9 @@ from graphengine_nodes.diffusion.guidance_formulas import (
     scaled_frequencies,
     towards_positive,
 )
-from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider
-from graphengine_nodes.diffusion.model import DiffusionModel
-from graphengine_nodes.diffusion.noise import SeededNoise
-from graphengine_nodes.diffusion.samplers import find_sampler
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree, Guider
+from graphengine_nodes.diffusion.sampling.noise import SeededNoise
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
 
 from .sampling_cases import RecordingNetwork, text, tiny_model
 

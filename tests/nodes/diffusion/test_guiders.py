@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.combining import (
+from graphengine_nodes.diffusion.model.combining import (
     Guidance,
     LimitedNorm,
     LinearFrames,
@@ -16,9 +16,10 @@ from graphengine_nodes.diffusion.combining import (
     tangential,
     zero_star,
 )
-from graphengine_nodes.diffusion.custom_sampling_nodes import DualCFGGuider, PerpNegGuider
-from graphengine_nodes.diffusion.guidance import GuidedDenoiser
-from graphengine_nodes.diffusion.guidance_nodes import (
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Job
+from graphengine_nodes.diffusion.model.regions import prepare_conditions
+from graphengine_nodes.diffusion.nodes.custom_sampling_nodes import DualCFGGuider, PerpNegGuider
+from graphengine_nodes.diffusion.nodes.guidance_nodes import (
     TCFG,
     CFGNorm,
     CFGZeroStar,
@@ -27,9 +28,8 @@ from graphengine_nodes.diffusion.guidance_nodes import (
     VideoLinearCFGGuidance,
     VideoTriangleCFGGuidance,
 )
-from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider
-from graphengine_nodes.diffusion.model import DiffusionModel, Job
-from graphengine_nodes.diffusion.regions import prepare_conditions
+from graphengine_nodes.diffusion.sampling.guidance import GuidedDenoiser
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree, Guider
 
 from .sampling_cases import MODEL_SAMPLINGS, RecordingNetwork, text, tiny_model
 

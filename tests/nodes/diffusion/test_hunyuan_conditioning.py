@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from graphengine.node.api import GraphEngineError, NodeContext
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.hunyuan_nodes import HunyuanImageToVideo
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Job, Latent, NetworkCall
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import Conditioning, DiffusionModel, Job, Latent, NetworkCall
+from graphengine_nodes.diffusion.nodes.hunyuan_nodes import HunyuanImageToVideo
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_dit, tiny_dit_others
 from .diffusers_oracle import converted, module, randn

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from graphengine.errors import ModelError
 from graphengine.node.api import Folders, NodeContext
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.hypernetworks import Hypernetwork, read_hypernetwork
-from graphengine_nodes.diffusion.lora_nodes import HypernetworkLoader
-from graphengine_nodes.diffusion.model import DiffusionModel, NetworkCall
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel, NetworkCall
+from graphengine_nodes.diffusion.nodes.lora_nodes import HypernetworkLoader
+from graphengine_nodes.diffusion.unet.hypernetworks import Hypernetwork, read_hypernetwork
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_models
 from .weight_cases import component, model, random

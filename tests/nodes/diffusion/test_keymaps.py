@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import keymaps
-from graphengine_nodes.diffusion.weights import Place
+from graphengine_nodes.diffusion.weights import keymaps
+from graphengine_nodes.diffusion.weights.weights import Place
 
 from . import ldm_layout
 

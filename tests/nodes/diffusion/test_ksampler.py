@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 import torch
 
-from graphengine_nodes.diffusion.custom_sampling import is_max_denoise
-from graphengine_nodes.diffusion.ksampler import cut_sigmas, run_sigmas, sample
-from graphengine_nodes.diffusion.model import DiffusionModel, Latent, PlainNetwork
-from graphengine_nodes.diffusion.names import SAMPLERS
-from graphengine_nodes.diffusion.noise import prepare_noise
-from graphengine_nodes.diffusion.samplers import find_sampler
-from graphengine_nodes.diffusion.schedules import calculate_sigmas
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Latent, PlainNetwork
+from graphengine_nodes.diffusion.sampling.custom_sampling import is_max_denoise
+from graphengine_nodes.diffusion.sampling.ksampler import cut_sigmas, run_sigmas, sample
+from graphengine_nodes.diffusion.sampling.names import SAMPLERS
+from graphengine_nodes.diffusion.sampling.noise import prepare_noise
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
+from graphengine_nodes.diffusion.sampling.schedules import calculate_sigmas
 
 from .sampling_cases import MODEL_SAMPLINGS, RecordingNetwork, text, tiny_model
 

@@ -9,8 +9,10 @@ from safetensors.torch import save_file
 from graphengine.errors import FileRefused
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
-from graphengine_nodes.diffusion import latent_nodes
-from graphengine_nodes.diffusion.latent_nodes import (
+from graphengine_nodes.diffusion.conditioning.latents import read_latent
+from graphengine_nodes.diffusion.model.model import Latent
+from graphengine_nodes.diffusion.nodes import latent_nodes
+from graphengine_nodes.diffusion.nodes.latent_nodes import (
     EmptyLatentImage,
     LatentUpscale,
     LatentUpscaleBy,
@@ -18,8 +20,6 @@ from graphengine_nodes.diffusion.latent_nodes import (
     SaveLatent,
     SetLatentNoiseMask,
 )
-from graphengine_nodes.diffusion.latents import read_latent
-from graphengine_nodes.diffusion.model import Latent
 from tests.nodes.core.described import described
 
 

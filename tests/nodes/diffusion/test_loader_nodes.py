@@ -10,16 +10,16 @@ import torch
 from graphengine.errors import FileRefused, ModelError, RunCancelled
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
-from graphengine_nodes.diffusion import loader_nodes
-from graphengine_nodes.diffusion.clip_nodes import CLIPSetLastLayer, CLIPTextEncode
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.loader_nodes import (
+from graphengine_nodes.diffusion.nodes import loader_nodes
+from graphengine_nodes.diffusion.nodes.clip_nodes import CLIPSetLastLayer, CLIPTextEncode
+from graphengine_nodes.diffusion.nodes.loader_nodes import (
     CheckpointLoaderSimple,
     VAEDecode,
     VAEEncode,
     VAEEncodeForInpaint,
     VAELoader,
 )
+from graphengine_nodes.diffusion.sampling.ksampler import sample
 from tests.nodes.core.described import described
 
 from . import ldm_layout

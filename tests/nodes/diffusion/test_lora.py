@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion import keymaps
-from graphengine_nodes.diffusion.lora import apply_lora, family_of, load_lora
-from graphengine_nodes.diffusion.lora_formats import AdapterFile, read_adapters
-from graphengine_nodes.diffusion.weights import Component, Place, plain_sources
+from graphengine_nodes.diffusion.lora.formats import AdapterFile, read_adapters
+from graphengine_nodes.diffusion.lora.lora import apply_lora, family_of, load_lora
+from graphengine_nodes.diffusion.weights import keymaps
+from graphengine_nodes.diffusion.weights.weights import Component, Place, plain_sources
 
 from . import ldm_layout
 from .weight_cases import clip, component, model, random, ready_weights

@@ -5,12 +5,12 @@ import torch
 from safetensors.torch import load_file
 
 from graphengine.node.api import Folders, NodeContext
-from graphengine_nodes.diffusion.lora import apply_lora, load_lora
-from graphengine_nodes.diffusion.lora_extraction import extracted_lora, factors
-from graphengine_nodes.diffusion.lora_nodes import LoraModelLoader
-from graphengine_nodes.diffusion.merging import difference, merged_clips, merged_models
-from graphengine_nodes.diffusion.saving_nodes import NODE_CLASS_MAPPINGS
-from graphengine_nodes.diffusion.weights import Component, Place
+from graphengine_nodes.diffusion.lora.extraction import extracted_lora, factors
+from graphengine_nodes.diffusion.lora.lora import apply_lora, load_lora
+from graphengine_nodes.diffusion.lora.merging import difference, merged_clips, merged_models
+from graphengine_nodes.diffusion.nodes.lora_nodes import LoraModelLoader
+from graphengine_nodes.diffusion.nodes.saving_nodes import NODE_CLASS_MAPPINGS
+from graphengine_nodes.diffusion.weights.weights import Component, Place
 
 from .weight_cases import clip, component, model, random
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.families import load_checkpoint, load_model
-from graphengine_nodes.diffusion.lora import apply_lora
-from graphengine_nodes.diffusion.lora_formats import AdapterFile, read_adapters
-from graphengine_nodes.diffusion.model import DiffusionModel, NetworkCall
-from graphengine_nodes.diffusion.weights import Component
+from graphengine_nodes.diffusion.families.families import load_checkpoint, load_model
+from graphengine_nodes.diffusion.lora.formats import AdapterFile, read_adapters
+from graphengine_nodes.diffusion.lora.lora import apply_lora
+from graphengine_nodes.diffusion.model.model import DiffusionModel, NetworkCall
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.weights.weights import Component
 
 from . import ldm_layout, tiny_dit, tiny_dit_others, tiny_models
 from .weight_cases import random, ready_weights

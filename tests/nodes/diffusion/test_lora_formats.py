@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.lora_formats import read_adapters
+from graphengine_nodes.diffusion.lora.formats import read_adapters
 
 from .weight_cases import random
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.merging import (
+from graphengine_nodes.diffusion.lora.merging import (
     SUM,
     by_block,
     difference,
@@ -15,9 +15,9 @@ from graphengine_nodes.diffusion.merging import (
     merged_clips,
     merged_models,
 )
-from graphengine_nodes.diffusion.merging_nodes import NODE_CLASS_MAPPINGS
-from graphengine_nodes.diffusion.model import DiffusionModel
-from graphengine_nodes.diffusion.weights import Component, Place
+from graphengine_nodes.diffusion.model.model import DiffusionModel
+from graphengine_nodes.diffusion.nodes.merging_nodes import NODE_CLASS_MAPPINGS
+from graphengine_nodes.diffusion.weights.weights import Component, Place
 
 from .weight_cases import clip, component, model, ready_weights
 

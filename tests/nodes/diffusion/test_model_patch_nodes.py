@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 
 from graphengine.node.api import ModelError
-from graphengine_nodes.diffusion.attention_nodes import (
+from graphengine_nodes.diffusion.model.model import DiffusionModel
+from graphengine_nodes.diffusion.nodes.attention_nodes import (
     UNetCrossAttentionMultiply,
     UNetSelfAttentionMultiply,
     UNetTemporalAttentionMultiply,
 )
-from graphengine_nodes.diffusion.custom_sampling import sample_custom
-from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider
-from graphengine_nodes.diffusion.model import DiffusionModel
-from graphengine_nodes.diffusion.model_patch_nodes import (
+from graphengine_nodes.diffusion.nodes.model_patch_nodes import (
     DifferentialDiffusion,
     ModelComputeDtype,
     TorchCompileModel,
 )
-from graphengine_nodes.diffusion.noise import SeededNoise
-from graphengine_nodes.diffusion.samplers import find_sampler
-from graphengine_nodes.diffusion.schedules import calculate_sigmas
+from graphengine_nodes.diffusion.sampling.custom_sampling import sample_custom
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree, Guider
+from graphengine_nodes.diffusion.sampling.noise import SeededNoise
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
+from graphengine_nodes.diffusion.sampling.schedules import calculate_sigmas
 
 from . import weight_cases
 from .sampling_cases import text, tiny_model

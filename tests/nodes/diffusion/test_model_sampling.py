@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
 
 from .sampling_cases import MODEL_SAMPLINGS
 

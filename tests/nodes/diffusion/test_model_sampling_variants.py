@@ -7,16 +7,16 @@ from diffusers import LCMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphengine_nodes.diffusion import model_sampling_nodes as nodes
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
-from graphengine_nodes.diffusion.model_sampling_variants import (
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling, FlowSampling, ModelSampling
+from graphengine_nodes.diffusion.model.model_sampling_variants import (
     ContinuousSampling,
     CosineSampling,
     DistilledSampling,
     discrete,
 )
-from graphengine_nodes.diffusion.names import SCHEDULERS
-from graphengine_nodes.diffusion.schedules import calculate_sigmas
+from graphengine_nodes.diffusion.nodes import model_sampling_nodes as nodes
+from graphengine_nodes.diffusion.sampling.names import SCHEDULERS
+from graphengine_nodes.diffusion.sampling.schedules import calculate_sigmas
 
 from .sampling_cases import tiny_model
 

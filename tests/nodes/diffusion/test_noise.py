@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphengine_nodes.diffusion.noise import ancestral_noise, brownian_noise, prepare_noise
+from graphengine_nodes.diffusion.sampling.noise import ancestral_noise, brownian_noise, prepare_noise
 
 SIGMA = torch.tensor(1.0)
 

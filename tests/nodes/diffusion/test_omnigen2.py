@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.clip_files import EncoderFiles
-from graphengine_nodes.diffusion.clip_types import load_encoder
 from graphengine_nodes.diffusion.dit.omnigen2 import _rotations, _turns
-from graphengine_nodes.diffusion.families import find_family, load_model
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall
+from graphengine_nodes.diffusion.families.families import find_family, load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Job, NetworkCall
+from graphengine_nodes.diffusion.text.clip_files import EncoderFiles
+from graphengine_nodes.diffusion.text.clip_types import load_encoder
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_dit, tiny_dit_others, tiny_text
 from .diffusers_oracle import module, randn

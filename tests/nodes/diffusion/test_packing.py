@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.packing import PackedConv2d, PackedLinear, can_pack, pack
-from graphengine_nodes.diffusion.weights import Component
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.weights.packing import PackedConv2d, PackedLinear, can_pack, pack
+from graphengine_nodes.diffusion.weights.weights import Component
 
 from . import ldm_layout
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import (
+from graphengine_nodes.diffusion.nodes import (
     attention_guidance_nodes,
     attention_nodes,
     guidance_formula_nodes,

@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.guidance import GuidedDenoiser, Inpainting
-from graphengine_nodes.diffusion.guiders import ClassifierFree
-from graphengine_nodes.diffusion.model import (
+from graphengine_nodes.diffusion.model.model import (
     Conditioning,
     DiffusionModel,
     Job,
@@ -16,10 +14,12 @@ from graphengine_nodes.diffusion.model import (
     NetworkCall,
     PlainNetwork,
 )
-from graphengine_nodes.diffusion.model_sampling import FlowSampling
-from graphengine_nodes.diffusion.pack_model import InnerModel, ModelType
-from graphengine_nodes.diffusion.pack_sampling import KnownSampling
-from graphengine_nodes.diffusion.regions import prepare_conditions
+from graphengine_nodes.diffusion.model.model_sampling import FlowSampling
+from graphengine_nodes.diffusion.model.pack_model import InnerModel, ModelType
+from graphengine_nodes.diffusion.model.pack_sampling import KnownSampling
+from graphengine_nodes.diffusion.model.regions import prepare_conditions
+from graphengine_nodes.diffusion.sampling.guidance import GuidedDenoiser, Inpainting
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree
 
 from .sampling_cases import MODEL_SAMPLINGS, RecordingNetwork, text, tiny_model
 

@@ -13,11 +13,17 @@ from torch import Tensor
 
 from graphengine.errors import ModelError
 from graphengine.node.api import Folders, NodeContext, Preview, PreviewMethod
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.latent_colours import FLUX_FACTORS, SD1_FACTORS, SD3_FACTORS, SDXL_FACTORS
-from graphengine_nodes.diffusion.model import LatentFormat
-from graphengine_nodes.diffusion.previews import StepPreviews, TinyDecoder, find_painter, mixed, step_previews
-from graphengine_nodes.diffusion.vae import load_vae_file
+from graphengine_nodes.diffusion.model.latent_colours import FLUX_FACTORS, SD1_FACTORS, SD3_FACTORS, SDXL_FACTORS
+from graphengine_nodes.diffusion.model.model import LatentFormat
+from graphengine_nodes.diffusion.sampling.previews import (
+    StepPreviews,
+    TinyDecoder,
+    find_painter,
+    mixed,
+    step_previews,
+)
+from graphengine_nodes.diffusion.vae.vae import load_vae_file
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 from tests.nodes.diffusion import ldm_layout
 
 SD1 = LatentFormat()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphengine_nodes.diffusion import prompt
-from graphengine_nodes.diffusion.prompt import (
+from graphengine_nodes.diffusion.text import prompt
+from graphengine_nodes.diffusion.text.prompt import (
     CLIP_G,
     CLIP_L,
     END_TOKEN,

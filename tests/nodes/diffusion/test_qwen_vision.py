@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import GraphEngineError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.qwen_edit import _DROPPED, _TEMPLATE, EDIT_PLUS, encode_edit
-from graphengine_nodes.diffusion.text_encode import TextEncoder
-from graphengine_nodes.diffusion.text_towers.language_model import QWEN_IMAGE, LanguageTower, language_tower
-from graphengine_nodes.diffusion.text_towers.qwen_vision import Seen, cut, places_in_text
-from graphengine_nodes.diffusion.text_towers.vocabularies import no_tokenizer, qwen_tokenizer
+from graphengine_nodes.diffusion.conditioning.qwen_edit import _DROPPED, _TEMPLATE, EDIT_PLUS, encode_edit
+from graphengine_nodes.diffusion.text.text_encode import TextEncoder
+from graphengine_nodes.diffusion.text.text_towers.language_model import QWEN_IMAGE, LanguageTower, language_tower
+from graphengine_nodes.diffusion.text.text_towers.qwen_vision import Seen, cut, places_in_text
+from graphengine_nodes.diffusion.text.text_towers.vocabularies import no_tokenizer, qwen_tokenizer
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_text
 from .tiny_dit import random_weights, write

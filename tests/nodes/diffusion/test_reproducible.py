@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 import graphengine_nodes.diffusion
-from graphengine_nodes.diffusion import families, ksampler
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Latent
+from graphengine_nodes.diffusion.families import families
+from graphengine_nodes.diffusion.model.model import Conditioning, DiffusionModel, Latent
+from graphengine_nodes.diffusion.sampling import ksampler
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 MODELS = graphengine_nodes.diffusion.MODELS_DIRECTORY
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from graphengine.node.api import NodeContext, Preview, RunCancelled
-from graphengine_nodes.diffusion import sampler_nodes
-from graphengine_nodes.diffusion.model import Latent
-from graphengine_nodes.diffusion.names import SAMPLERS
-from graphengine_nodes.diffusion.sampler_nodes import (
+from graphengine_nodes.diffusion.model.model import Latent
+from graphengine_nodes.diffusion.nodes import sampler_nodes
+from graphengine_nodes.diffusion.nodes.sampler_nodes import (
     NODE_CLASS_MAPPINGS,
     NODE_DISPLAY_NAME_MAPPINGS,
     KSampler,
     KSamplerAdvanced,
 )
+from graphengine_nodes.diffusion.sampling.names import SAMPLERS
 
 from .sampling_cases import text, tiny_model
 

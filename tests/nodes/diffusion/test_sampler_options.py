@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion import sampler_option_nodes as nodes
-from graphengine_nodes.diffusion.custom_sampling import sample_custom
-from graphengine_nodes.diffusion.guiders import Guider, PositiveOnly
-from graphengine_nodes.diffusion.model import Latent
-from graphengine_nodes.diffusion.noise import SeededNoise, ancestral_noise, brownian_noise
-from graphengine_nodes.diffusion.samplers import Sampler, find_sampler
-from graphengine_nodes.diffusion.sampling import Denoiser, Step, no_callback
-from graphengine_nodes.diffusion.sampling_dpm_solver import StepControl
-from graphengine_nodes.diffusion.schedules import karras
+from graphengine_nodes.diffusion.model.model import Latent
+from graphengine_nodes.diffusion.nodes import sampler_option_nodes as nodes
+from graphengine_nodes.diffusion.sampling.custom_sampling import sample_custom
+from graphengine_nodes.diffusion.sampling.dpm_solver import StepControl
+from graphengine_nodes.diffusion.sampling.guiders import Guider, PositiveOnly
+from graphengine_nodes.diffusion.sampling.noise import SeededNoise, ancestral_noise, brownian_noise
+from graphengine_nodes.diffusion.sampling.samplers import Sampler, find_sampler
+from graphengine_nodes.diffusion.sampling.sampling import Denoiser, Step, no_callback
+from graphengine_nodes.diffusion.sampling.schedules import karras
 
 from .sampling_cases import MODEL_SAMPLINGS, AnalyticDenoiser, GaussianDenoiser, text, tiny_model
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.names import SAMPLERS
-from graphengine_nodes.diffusion.noise import ancestral_noise, brownian_noise
-from graphengine_nodes.diffusion.samplers import SAMPLER_FUNCTIONS
-from graphengine_nodes.diffusion.sampling import Denoiser, NoiseSampler, Step
-from graphengine_nodes.diffusion.schedules import karras
+from graphengine_nodes.diffusion.sampling.names import SAMPLERS
+from graphengine_nodes.diffusion.sampling.noise import ancestral_noise, brownian_noise
+from graphengine_nodes.diffusion.sampling.samplers import SAMPLER_FUNCTIONS
+from graphengine_nodes.diffusion.sampling.sampling import Denoiser, NoiseSampler, Step
+from graphengine_nodes.diffusion.sampling.schedules import karras
 
 from .sampling_cases import MODEL_SAMPLINGS, AnalyticDenoiser, GaussianDenoiser, reference_cases
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import (
+from graphengine_nodes.diffusion.nodes import (
     custom_sampling_nodes,
     guidance_nodes,
     model_sampling_nodes,

@@ -13,13 +13,10 @@ from torch import Tensor
 
 from graphengine.errors import FileRefused, GraphEngineError, RunCancelled
 from graphengine.node.api import Folders, NodeContext
-from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
-from graphengine_nodes.diffusion.families import load_checkpoint, load_model
-from graphengine_nodes.diffusion.lora import apply_lora
-from graphengine_nodes.diffusion.lora_formats import read_adapters
-from graphengine_nodes.diffusion.model import DiffusionModel
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
-from graphengine_nodes.diffusion.saving import (
+from graphengine_nodes.diffusion.families.families import load_checkpoint, load_model
+from graphengine_nodes.diffusion.lora.formats import read_adapters
+from graphengine_nodes.diffusion.lora.lora import apply_lora
+from graphengine_nodes.diffusion.lora.saving import (
     Tensors,
     checkpoint_tensors,
     clip_tensors,
@@ -30,10 +27,13 @@ from graphengine_nodes.diffusion.saving import (
     save_tensors,
     write_safetensors,
 )
-from graphengine_nodes.diffusion.saving_nodes import NODE_CLASS_MAPPINGS
-from graphengine_nodes.diffusion.text_encode import TextEncoder
-from graphengine_nodes.diffusion.vision import ClipVision
-from graphengine_nodes.diffusion.weights import Component, Place
+from graphengine_nodes.diffusion.model.model import DiffusionModel
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling
+from graphengine_nodes.diffusion.nodes.saving_nodes import NODE_CLASS_MAPPINGS
+from graphengine_nodes.diffusion.text.text_encode import TextEncoder
+from graphengine_nodes.diffusion.vision.vision import ClipVision
+from graphengine_nodes.diffusion.weights.checkpoint import Checkpoint, open_checkpoint
+from graphengine_nodes.diffusion.weights.weights import Component, Place
 
 from . import ldm_layout, tiny_dit, tiny_models
 from .test_lora_families import TRANSFORMERS

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphengine_nodes.diffusion.names import SCHEDULERS
-from graphengine_nodes.diffusion.schedules import SCHEDULES, calculate_sigmas
+from graphengine_nodes.diffusion.sampling.names import SCHEDULERS
+from graphengine_nodes.diffusion.sampling.schedules import SCHEDULES, calculate_sigmas
 
 from .sampling_cases import MODEL_SAMPLINGS, reference_cases
 

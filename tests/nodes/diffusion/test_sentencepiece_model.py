@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.text_towers.sentencepiece_model import read_vocabulary, sentencepiece_tokenizer
+from graphengine_nodes.diffusion.text.text_towers.sentencepiece_model import (
+    read_vocabulary,
+    sentencepiece_tokenizer,
+)
 
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
 UNIGRAM, BPE = 1, 2

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import GraphEngineError
-from graphengine_nodes.diffusion.model import NetworkCall, PlainNetwork, Residuals
-from graphengine_nodes.diffusion.short_memory import answer
+from graphengine_nodes.diffusion.model.model import NetworkCall, PlainNetwork, Residuals
+from graphengine_nodes.diffusion.model.short_memory import answer
 
 CALL = NetworkCall(
     x=torch.arange(6.0).reshape(6, 1, 1, 1),

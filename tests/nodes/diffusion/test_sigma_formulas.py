@@ -6,9 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphengine_nodes.diffusion import sigma_formulas
-from graphengine_nodes.diffusion.model import Latent
-from graphengine_nodes.diffusion.scheduler_nodes import (
+from graphengine_nodes.diffusion.model.model import Latent
+from graphengine_nodes.diffusion.nodes.scheduler_nodes import (
     AlignYourStepsScheduler,
     BasicScheduler,
     BetaSamplingScheduler,
@@ -17,7 +16,8 @@ from graphengine_nodes.diffusion.scheduler_nodes import (
     LTXVScheduler,
     SDTurboScheduler,
 )
-from graphengine_nodes.diffusion.schedules import calculate_sigmas
+from graphengine_nodes.diffusion.sampling import sigma_formulas
+from graphengine_nodes.diffusion.sampling.schedules import calculate_sigmas
 
 from .sampling_cases import MODEL_SAMPLINGS, tiny_model
 

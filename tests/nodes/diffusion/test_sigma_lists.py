@@ -3,8 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphengine_nodes.diffusion import sigma_lists
-from graphengine_nodes.diffusion.sigma_nodes import (
+from graphengine_nodes.diffusion.nodes.sigma_nodes import (
     ExtendIntermediateSigmas,
     FlipSigmas,
     ManualSigmas,
@@ -13,6 +12,7 @@ from graphengine_nodes.diffusion.sigma_nodes import (
     SplitSigmas,
     SplitSigmasDenoise,
 )
+from graphengine_nodes.diffusion.sampling import sigma_lists
 
 from .sampling_cases import MODEL_SAMPLINGS, tiny_model
 

@@ -10,21 +10,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import GraphEngineError, ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.control import applied
-from graphengine_nodes.diffusion.control_loading import load_control
-from graphengine_nodes.diffusion.efficient_net import DEVIATION, MEAN
-from graphengine_nodes.diffusion.families import find_family, load_checkpoint, load_model
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall, Residuals
-from graphengine_nodes.diffusion.stable_cascade_nodes import (
+from graphengine_nodes.diffusion.control.control import applied
+from graphengine_nodes.diffusion.control.loading import load_control
+from graphengine_nodes.diffusion.families.families import find_family, load_checkpoint, load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Job, NetworkCall, Residuals
+from graphengine_nodes.diffusion.nodes.stable_cascade_nodes import (
     NODE_CLASS_MAPPINGS,
     StableCascade_StageC_VAEEncode,
     StableCascade_SuperResolutionControlnet,
 )
-from graphengine_nodes.diffusion.vae import load_vae_file
-from graphengine_nodes.diffusion.vae_cascade import stage_c_latents
-from graphengine_nodes.diffusion.vision import VisionOutput
-from graphengine_nodes.diffusion.vision_loading import load_vision_of_checkpoint
+from graphengine_nodes.diffusion.vae.cascade import stage_c_latents
+from graphengine_nodes.diffusion.vae.vae import load_vae_file
+from graphengine_nodes.diffusion.vision.efficient_net import DEVIATION, MEAN
+from graphengine_nodes.diffusion.vision.loading import load_vision_of_checkpoint
+from graphengine_nodes.diffusion.vision.vision import VisionOutput
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 from tests.nodes.core.described import described
 
 from . import tiny_cascade

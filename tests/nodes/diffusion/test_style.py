@@ -8,9 +8,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphengine.errors import GraphEngineError, ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.style import StyleModel, load_style_model, with_style
-from graphengine_nodes.diffusion.vision import VisionOutput
+from graphengine_nodes.diffusion.control.style import StyleModel, load_style_model, with_style
+from graphengine_nodes.diffusion.vision.vision import VisionOutput
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 STATES = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(1))
 SEEN = VisionOutput(last_hidden_state=STATES)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.embeddings import no_embedding_files
-from graphengine_nodes.diffusion.families import FAMILIES
-from graphengine_nodes.diffusion.text_encode import TextEncoder, require_clip
+from graphengine_nodes.diffusion.families.families import FAMILIES
+from graphengine_nodes.diffusion.text.embeddings import no_embedding_files
+from graphengine_nodes.diffusion.text.text_encode import TextEncoder, require_clip
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import ldm_layout
 

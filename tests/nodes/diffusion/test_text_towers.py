@@ -12,26 +12,26 @@ from torch import Tensor
 from graphengine.errors import ModelError
 from graphengine.node.api import NodeContext, current_context
 from graphengine.node.folders import Folders
-from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
-from graphengine_nodes.diffusion.prompt import ChunkForm
-from graphengine_nodes.diffusion.text_encode import Encoded
-from graphengine_nodes.diffusion.text_towers import language_model, vocabularies
-from graphengine_nodes.diffusion.text_towers.joins import join_flux, join_sd3
-from graphengine_nodes.diffusion.text_towers.language_model import (
+from graphengine_nodes.diffusion.text.prompt import ChunkForm
+from graphengine_nodes.diffusion.text.text_encode import Encoded
+from graphengine_nodes.diffusion.text.text_towers import language_model, vocabularies
+from graphengine_nodes.diffusion.text.text_towers.joins import join_flux, join_sd3
+from graphengine_nodes.diffusion.text.text_towers.language_model import (
     QWEN_IMAGE,
     Z_IMAGE,
     LanguageKind,
     language_tower,
 )
-from graphengine_nodes.diffusion.text_towers.loading import AURA_FLOW, load_from_checkpoint
-from graphengine_nodes.diffusion.text_towers.t5 import T5_FORM, T5Tower, t5_tower
-from graphengine_nodes.diffusion.text_towers.vocabularies import (
+from graphengine_nodes.diffusion.text.text_towers.loading import AURA_FLOW, load_from_checkpoint
+from graphengine_nodes.diffusion.text.text_towers.t5 import T5_FORM, T5Tower, t5_tower
+from graphengine_nodes.diffusion.text.text_towers.vocabularies import (
     no_tokenizer,
     qwen_tokenizer,
     t5_tokenizer,
     tokenizer_files,
     umt5_tokenizer,
 )
+from graphengine_nodes.diffusion.weights.checkpoint import Checkpoint, open_checkpoint
 
 from . import tiny_text
 from .ldm_layout import Shapes

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from graphengine.errors import GraphEngineError, RunCancelled
 from graphengine.node.api import NodeContext
-from graphengine_nodes.diffusion import vae_nodes
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.memory_limits import is_out_of_memory
-from graphengine_nodes.diffusion.tiling import count_tiles, in_tiles, positions, scaled
+from graphengine_nodes.diffusion.nodes import vae_nodes
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
+from graphengine_nodes.diffusion.vae.tiling import count_tiles, in_tiles, positions, scaled
+from graphengine_nodes.diffusion.weights.memory_limits import is_out_of_memory
 
 
 class Decoder(nn.Module):

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
-from graphengine_nodes.diffusion import tokenizer
-from graphengine_nodes.diffusion.tokenizer import Tokenize, clip_tokenizer
+from graphengine_nodes.diffusion.text import tokenizer
+from graphengine_nodes.diffusion.text.tokenizer import Tokenize, clip_tokenizer
 
 IDS: list[tuple[str, list[int]]] = [
     ("", []),

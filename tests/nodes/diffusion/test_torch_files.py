@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.embeddings import embedding_finder
-from graphengine_nodes.diffusion.torch_files import read_torch_tree
-from graphengine_nodes.diffusion.torch_program import Made, Name, ProgramError, read_program
+from graphengine_nodes.diffusion.text.embeddings import embedding_finder
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.weights.torch_files import read_torch_tree
+from graphengine_nodes.diffusion.weights.torch_program import Made, Name, ProgramError, read_program
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["since 1.6", "before 1.6"])
 

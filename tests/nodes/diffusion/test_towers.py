@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
-from graphengine_nodes.diffusion.families import load_clip
-from graphengine_nodes.diffusion.prompt import PromptError
-from graphengine_nodes.diffusion.text_encode import TextEncoder, require_clip
-from graphengine_nodes.diffusion.weights import Place
+from graphengine_nodes.diffusion.families.families import load_clip
+from graphengine_nodes.diffusion.text.prompt import PromptError
+from graphengine_nodes.diffusion.text.text_encode import TextEncoder, require_clip
+from graphengine_nodes.diffusion.weights.checkpoint import Checkpoint, open_checkpoint
+from graphengine_nodes.diffusion.weights.weights import Place
 
 from . import ldm_layout, tiny_models
 

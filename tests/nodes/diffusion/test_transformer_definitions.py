@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import (
+from graphengine_nodes.diffusion.nodes import (
     dit_text_nodes,
     hunyuan_nodes,
     ltx_guide_nodes,

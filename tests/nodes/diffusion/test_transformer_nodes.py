@@ -8,8 +8,9 @@ from torch import Tensor
 
 from graphengine.errors import GraphEngineError, ModelError
 from graphengine.node.api import NodeContext
-from graphengine_nodes.diffusion.clip_nodes import CLIPTextEncode
-from graphengine_nodes.diffusion.dit_text_nodes import (
+from graphengine_nodes.diffusion.model.model import Conditioning, DiffusionModel
+from graphengine_nodes.diffusion.nodes.clip_nodes import CLIPTextEncode
+from graphengine_nodes.diffusion.nodes.dit_text_nodes import (
     CLIPTextEncodeFlux,
     CLIPTextEncodeHiDream,
     CLIPTextEncodeLumina2,
@@ -19,17 +20,16 @@ from graphengine_nodes.diffusion.dit_text_nodes import (
     TextEncodeQwenImageEdit,
     TextEncodeQwenImageEditPlus,
 )
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.loader_nodes import (
+from graphengine_nodes.diffusion.nodes.loader_nodes import (
     CheckpointLoaderSimple,
     CLIPLoader,
     DualCLIPLoader,
     VAEDecode,
     VAELoader,
 )
-from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel
-from graphengine_nodes.diffusion.split_loader_nodes import QuadrupleCLIPLoader, TripleCLIPLoader, UNETLoader
-from graphengine_nodes.diffusion.text_encode import TextEncoder
+from graphengine_nodes.diffusion.nodes.split_loader_nodes import QuadrupleCLIPLoader, TripleCLIPLoader, UNETLoader
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.text.text_encode import TextEncoder
 
 from . import tiny_transformer_files
 

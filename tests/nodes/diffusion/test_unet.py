@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion import unet
-from graphengine_nodes.diffusion.model import NetworkCall, Residuals
+from graphengine_nodes.diffusion.model.model import NetworkCall, Residuals
+from graphengine_nodes.diffusion.unet import unet
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what the libraries say of their own optional parts

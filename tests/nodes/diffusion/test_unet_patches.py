@@ -10,22 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphengine_nodes.diffusion.attention_tiles import CutIntoTiles, Grid, join_tiles, numbers_of_tiles
-from graphengine_nodes.diffusion.model import DiffusionModel
-from graphengine_nodes.diffusion.token_merging import MergeTokens, Merging, one_of_each_cell, unmerge_tokens
-from graphengine_nodes.diffusion.unet_patch_nodes import (
+from graphengine_nodes.diffusion.model.model import DiffusionModel
+from graphengine_nodes.diffusion.nodes.unet_patch_nodes import (
     FreeU,
     FreeU_V2,
     HyperTile,
     PatchModelAddDownscale,
     TomePatchModel,
 )
-from graphengine_nodes.diffusion.unet_patches import (
+from graphengine_nodes.diffusion.unet.attention_tiles import CutIntoTiles, Grid, join_tiles, numbers_of_tiles
+from graphengine_nodes.diffusion.unet.patches import (
     FittedToSkip,
     Shrunk,
     amplified_by_content,
     scaled_low_frequencies,
 )
+from graphengine_nodes.diffusion.unet.token_merging import MergeTokens, Merging, one_of_each_cell, unmerge_tokens
 
 from . import weight_cases
 from .sampling_cases import tiny_model

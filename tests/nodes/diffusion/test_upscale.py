@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from graphengine.errors import GraphEngineError, ModelError, RunCancelled
 from graphengine.node.api import Folders, NodeContext
-from graphengine_nodes.diffusion import upscale_nodes
-from graphengine_nodes.diffusion.upscale import UpscaleModel, load_upscale_model, upscale_pictures
-from graphengine_nodes.diffusion.upscale_networks import Compact
+from graphengine_nodes.diffusion.nodes import upscale_nodes
+from graphengine_nodes.diffusion.upscaling.networks import Compact
+from graphengine_nodes.diffusion.upscaling.upscale import UpscaleModel, load_upscale_model, upscale_pictures
 from tests.nodes.core.described import described
 
 State = dict[str, Tensor]

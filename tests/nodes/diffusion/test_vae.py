@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import GraphEngineError, ModelError, RunCancelled
-from graphengine_nodes.diffusion.build import kl_module, taesd_module
-from graphengine_nodes.diffusion.checkpoint import Checkpoint, open_checkpoint
-from graphengine_nodes.diffusion.detect import KLConfig, TaesdConfig
-from graphengine_nodes.diffusion.vae import VAE, crop, encode_for_inpaint, load_vae, load_vae_file, require_vae
+from graphengine_nodes.diffusion.vae.vae import VAE, crop, encode_for_inpaint, load_vae, load_vae_file, require_vae
+from graphengine_nodes.diffusion.weights.build import kl_module, taesd_module
+from graphengine_nodes.diffusion.weights.checkpoint import Checkpoint, open_checkpoint
+from graphengine_nodes.diffusion.weights.detect import KLConfig, TaesdConfig
 
 from . import ldm_layout
 

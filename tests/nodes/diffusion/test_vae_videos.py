@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.vae import load_vae_file
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
+from graphengine_nodes.diffusion.vae.vae import load_vae_file
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_vae
 from .diffusers_oracle import converted, converted_ldm_vae, module, randn

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.vae import load_vae_file
-from graphengine_nodes.diffusion.vae_wan import wan_vae_name
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
+from graphengine_nodes.diffusion.vae.vae import load_vae_file
+from graphengine_nodes.diffusion.vae.wan import wan_vae_name
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_vae
 from .diffusers_oracle import converted, module, randn

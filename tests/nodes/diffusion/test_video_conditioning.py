@@ -8,14 +8,10 @@ import torch
 from torch import Tensor
 
 from graphengine.node.api import NodeContext
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.model import Conditioning, Job, Latent, NetworkCall
-from graphengine_nodes.diffusion.vae import load_vae_file
-from graphengine_nodes.diffusion.video_conditioning import joined_vision
-from graphengine_nodes.diffusion.video_conditioning_nodes import (
+from graphengine_nodes.diffusion.conditioning.video_conditioning import joined_vision
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import Conditioning, Job, Latent, NetworkCall
+from graphengine_nodes.diffusion.nodes.video_conditioning_nodes import (
     LTXVConditioning,
     LTXVImgToVideo,
     Wan22ImageToVideoLatent,
@@ -23,7 +19,11 @@ from graphengine_nodes.diffusion.video_conditioning_nodes import (
     WanFunInpaintToVideo,
     WanImageToVideo,
 )
-from graphengine_nodes.diffusion.vision import VisionOutput
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
+from graphengine_nodes.diffusion.vae.vae import load_vae_file
+from graphengine_nodes.diffusion.vision.vision import VisionOutput
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_dit, tiny_dit_others, tiny_vae
 from .diffusers_oracle import converted, module, randn

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from graphengine.errors import GraphEngineError, ModelError
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.families import find_family, load_model
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.model import DiffusionModel, Job, NetworkCall
-from graphengine_nodes.diffusion.vae import load_vae_file
-from graphengine_nodes.diffusion.vision_conditioning_nodes import SVD_img2vid_Conditioning
-from graphengine_nodes.diffusion.vision_nodes import ImageOnlyCheckpointLoader
+from graphengine_nodes.diffusion.families.families import find_family, load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Job, NetworkCall
+from graphengine_nodes.diffusion.nodes.vision_conditioning_nodes import SVD_img2vid_Conditioning
+from graphengine_nodes.diffusion.nodes.vision_nodes import ImageOnlyCheckpointLoader
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.vae.vae import load_vae_file
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from .test_control_nodes import visual_tower
 

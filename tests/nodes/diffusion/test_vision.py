@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import GraphEngineError, ModelError
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.vision import ClipVision, preprocess
-from graphengine_nodes.diffusion.vision_layout import OPEN_PREFIXES
-from graphengine_nodes.diffusion.vision_loading import load_vision, load_vision_of_checkpoint
+from graphengine_nodes.diffusion.vision.layout import OPEN_PREFIXES
+from graphengine_nodes.diffusion.vision.loading import load_vision, load_vision_of_checkpoint
+from graphengine_nodes.diffusion.vision.vision import ClipVision, preprocess
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

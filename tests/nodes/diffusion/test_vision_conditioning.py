@@ -9,19 +9,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphengine.errors import ModelError
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.model import DiffusionModel, LatentFormat, NetworkCall, PlainNetwork
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
-from graphengine_nodes.diffusion.vision import ClipVision, VisionOutput
-from graphengine_nodes.diffusion.vision_conditioning import camera, with_picture
-from graphengine_nodes.diffusion.vision_conditioning_nodes import (
+from graphengine_nodes.diffusion.conditioning.vision_conditioning import camera, with_picture
+from graphengine_nodes.diffusion.model.model import DiffusionModel, LatentFormat, NetworkCall, PlainNetwork
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling
+from graphengine_nodes.diffusion.nodes.vision_conditioning_nodes import (
     StableZero123_Conditioning,
     StableZero123_Conditioning_Batched,
     SV3D_Conditioning,
     SVD_img2vid_Conditioning,
 )
-from graphengine_nodes.diffusion.zero123 import with_camera
+from graphengine_nodes.diffusion.unet.zero123 import with_camera
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
+from graphengine_nodes.diffusion.vision.vision import ClipVision, VisionOutput
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 TEXT = torch.zeros(1, 2, 3)
 EMBEDDING = torch.tensor([[1.0, 2.0, 3.0]])

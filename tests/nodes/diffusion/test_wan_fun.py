@@ -10,20 +10,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from graphengine.node.api import GraphEngineError, NodeContext
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
 from graphengine_nodes.diffusion.dit.latent_formats import WAN21
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Job, Latent, NetworkCall
-from graphengine_nodes.diffusion.vae import load_vae_file
-from graphengine_nodes.diffusion.wan_fun_nodes import (
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import Conditioning, DiffusionModel, Job, Latent, NetworkCall
+from graphengine_nodes.diffusion.nodes.wan_fun_nodes import (
     Wan22FunControlToVideo,
     WanCameraEmbedding,
     WanCameraImageToVideo,
     WanFunControlToVideo,
     WanPhantomSubjectToVideo,
 )
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
+from graphengine_nodes.diffusion.vae.vae import load_vae_file
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_dit, tiny_vae
 from .diffusers_oracle import converted, module, randn

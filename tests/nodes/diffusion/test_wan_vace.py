@@ -9,14 +9,14 @@ from torch import Tensor
 
 from graphengine.errors import ModelError
 from graphengine.node.api import NodeContext
-from graphengine_nodes.diffusion.autoencoder import VAE
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
 from graphengine_nodes.diffusion.dit.latent_formats import WAN21
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.model import Conditioning, DiffusionModel, Job, NetworkCall
-from graphengine_nodes.diffusion.vae import load_vae_file
-from graphengine_nodes.diffusion.wan_vace_nodes import WanVaceToVideo
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import Conditioning, DiffusionModel, Job, NetworkCall
+from graphengine_nodes.diffusion.nodes.wan_vace_nodes import WanVaceToVideo
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.vae.autoencoder import VAE
+from graphengine_nodes.diffusion.vae.vae import load_vae_file
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import tiny_dit, tiny_vae
 from .diffusers_oracle import converted, module, randn

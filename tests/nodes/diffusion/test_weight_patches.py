@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.model import DiffusionModel
-from graphengine_nodes.diffusion.weights import Place
+from graphengine_nodes.diffusion.model.model import DiffusionModel
+from graphengine_nodes.diffusion.weights.weights import Place
 
 from . import weight_cases
 

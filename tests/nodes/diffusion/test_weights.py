@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from graphengine.errors import ModelError, RunCancelled
 from graphengine.node.api import NodeContext, current_context
 from graphengine.node.memory import DeviceMemory
-from graphengine_nodes.diffusion.build import assign_weights
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.weights import Component, Place, plain_sources
+from graphengine_nodes.diffusion.weights.build import assign_weights
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.weights.weights import Component, Place, plain_sources
 
 from . import ldm_layout
 

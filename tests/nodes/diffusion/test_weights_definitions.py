@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graphengine_nodes.diffusion import lora_nodes, merging_nodes, saving_nodes
+from graphengine_nodes.diffusion.nodes import lora_nodes, merging_nodes, saving_nodes
 from tests.nodes.core.described import described
 
 MODULES = (lora_nodes, merging_nodes, saving_nodes)

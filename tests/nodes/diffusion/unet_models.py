@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.families import load_model
-from graphengine_nodes.diffusion.model import DiffusionModel, NetworkCall
+from graphengine_nodes.diffusion.families.families import load_model
+from graphengine_nodes.diffusion.model.model import DiffusionModel, NetworkCall
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
 
 from . import ldm_layout
 

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graphengine_nodes.diffusion.build import assign_weights
-from graphengine_nodes.diffusion.checkpoint import open_checkpoint
-from graphengine_nodes.diffusion.model import DiffusionModel, Extras, Job, LatentFormat, NetworkCall
-from graphengine_nodes.diffusion.model_sampling import DiscreteSampling
-from graphengine_nodes.diffusion.text_encode import TextEncoder
-from graphengine_nodes.diffusion.weights import Component, Place, plain_sources
+from graphengine_nodes.diffusion.model.model import DiffusionModel, Extras, Job, LatentFormat, NetworkCall
+from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling
+from graphengine_nodes.diffusion.text.text_encode import TextEncoder
+from graphengine_nodes.diffusion.weights.build import assign_weights
+from graphengine_nodes.diffusion.weights.checkpoint import open_checkpoint
+from graphengine_nodes.diffusion.weights.weights import Component, Place, plain_sources
 
 Shapes = Mapping[str, tuple[int, ...]]
 

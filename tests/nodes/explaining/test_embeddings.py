@@ -6,7 +6,7 @@ import torch
 
 from graphengine.errors import GraphEngineError
 from graphengine.node.api import NodeContext
-from graphengine_nodes.diffusion.model import Conditioning
+from graphengine_nodes.diffusion.model.model import Conditioning
 from graphengine_nodes.explaining.contrastive import contrast, cosines
 from graphengine_nodes.explaining.embedding_nodes import (
     ExplainContrastiveLoss,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphengine.node.api import RunCancelled
-from graphengine_nodes.diffusion.model import Latent
+from graphengine_nodes.diffusion.model.model import Latent
 from graphengine_nodes.explaining.guidance_parts import Parts, angle, strengths, take_apart
 from tests.nodes.diffusion.sampling_cases import text, tiny_model
 

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphengine_nodes.diffusion.ksampler import run_sigmas
-from graphengine_nodes.diffusion.names import SCHEDULERS
-from graphengine_nodes.diffusion.samplers import find_sampler
+from graphengine_nodes.diffusion.sampling.ksampler import run_sigmas
+from graphengine_nodes.diffusion.sampling.names import SCHEDULERS
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
 from graphengine_nodes.explaining import noise_levels
 from tests.nodes.diffusion.sampling_cases import MODEL_SAMPLINGS, tiny_model
 

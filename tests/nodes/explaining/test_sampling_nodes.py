@@ -3,12 +3,12 @@ import torch
 
 from graphengine.errors import ModelError
 from graphengine.node.api import NodeContext
-from graphengine_nodes.diffusion.custom_sampling import sample_custom
-from graphengine_nodes.diffusion.guiders import Guider, PositiveOnly
-from graphengine_nodes.diffusion.ksampler import sample
-from graphengine_nodes.diffusion.model import Conditioning, Latent
-from graphengine_nodes.diffusion.noise import SeededNoise
-from graphengine_nodes.diffusion.samplers import find_sampler
+from graphengine_nodes.diffusion.model.model import Conditioning, Latent
+from graphengine_nodes.diffusion.sampling.custom_sampling import sample_custom
+from graphengine_nodes.diffusion.sampling.guiders import Guider, PositiveOnly
+from graphengine_nodes.diffusion.sampling.ksampler import sample
+from graphengine_nodes.diffusion.sampling.noise import SeededNoise
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
 from graphengine_nodes.explaining.sampling_nodes import (
     ExplainForwardNoise,
     ExplainGuidance,

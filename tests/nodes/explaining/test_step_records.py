@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from graphengine_nodes.diffusion.custom_sampling import sample_custom
-from graphengine_nodes.diffusion.guiders import ClassifierFree, Guider
-from graphengine_nodes.diffusion.ksampler import run_sigmas
-from graphengine_nodes.diffusion.model import Latent
-from graphengine_nodes.diffusion.noise import SeededNoise
-from graphengine_nodes.diffusion.samplers import find_sampler
+from graphengine_nodes.diffusion.model.model import Latent
+from graphengine_nodes.diffusion.sampling.custom_sampling import sample_custom
+from graphengine_nodes.diffusion.sampling.guiders import ClassifierFree, Guider
+from graphengine_nodes.diffusion.sampling.ksampler import run_sigmas
+from graphengine_nodes.diffusion.sampling.noise import SeededNoise
+from graphengine_nodes.diffusion.sampling.samplers import find_sampler
 from graphengine_nodes.explaining.step_records import Recorded, distances, sample_recorded, spread
 from tests.nodes.diffusion.sampling_cases import MODEL_SAMPLINGS, text, tiny_model
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from graphengine_nodes.diffusion.vae import VAE
+from graphengine_nodes.diffusion.vae.vae import VAE
 
 
 @dataclass

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graphengine_nodes.diffusion.model import Latent
+from graphengine_nodes.diffusion.model.model import Latent
 from graphengine_nodes.latent.batches import (
     join_latents,
     latents_from_batch,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graphengine_nodes.diffusion.model import Latent
+from graphengine_nodes.diffusion.model.model import Latent
 from graphengine_nodes.latent import mixing
 from graphengine_nodes.latent.operation_nodes import LatentApplyOperation, LatentFlip, LatentRotate
 from graphengine_nodes.latent.operations import Sharpen, Tonemap

@@ -31,14 +31,14 @@ def get_sigmas_karras(
     n: int, sigma_min: float, sigma_max: float, rho: float = 7.0, device: Any = "cpu"
 ) -> "Tensor":
     """Karras et al. (2022), eq. 5: n levels and 0."""
-    from graphengine_nodes.diffusion.sigma_formulas import karras  # brings torch
+    from graphengine_nodes.diffusion.sampling.sigma_formulas import karras  # brings torch
 
     return karras(n, float(sigma_min), float(sigma_max), rho).to(device)
 
 
 def get_sigmas_exponential(n: int, sigma_min: float, sigma_max: float, device: Any = "cpu") -> "Tensor":
     """n levels at equal ratios, and 0."""
-    from graphengine_nodes.diffusion.sigma_formulas import exponential  # brings torch
+    from graphengine_nodes.diffusion.sampling.sigma_formulas import exponential  # brings torch
 
     return exponential(n, float(sigma_min), float(sigma_max)).to(device)
 
@@ -47,7 +47,7 @@ def get_sigmas_polyexponential(
     n: int, sigma_min: float, sigma_max: float, rho: float = 1.0, device: Any = "cpu"
 ) -> "Tensor":
     """n levels whose logarithms follow a power of the step, and 0."""
-    from graphengine_nodes.diffusion.sigma_formulas import polyexponential  # brings torch
+    from graphengine_nodes.diffusion.sampling.sigma_formulas import polyexponential  # brings torch
 
     return polyexponential(n, float(sigma_min), float(sigma_max), rho).to(device)
 
@@ -90,7 +90,7 @@ class BrownianTreeNoiseSampler:
     ) -> None:
         import torch  # packs of plain Python import this module too
 
-        from graphengine_nodes.diffusion.noise import brownian_noise
+        from graphengine_nodes.diffusion.sampling.noise import brownian_noise
 
         if seed is None:
             seed = int(torch.randint(0, 2**63 - 1, []).item())

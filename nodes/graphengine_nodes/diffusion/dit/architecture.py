@@ -9,9 +9,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from graphengine_nodes.diffusion.model import Extras, Job, LatentFormat, NetworkCall, Residuals
-from graphengine_nodes.diffusion.model_sampling import ModelSampling
-from graphengine_nodes.diffusion.weights import Component
+from graphengine_nodes.diffusion.model.model import Extras, Job, LatentFormat, NetworkCall, Residuals
+from graphengine_nodes.diffusion.model.model_sampling import ModelSampling
+from graphengine_nodes.diffusion.weights.weights import Component
 
 from .layout import Destination, Reader
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from graphengine_nodes.diffusion.model import Job, NetworkCall
+from graphengine_nodes.diffusion.model.model import Job, NetworkCall
 
 from .packing import PATCH
 

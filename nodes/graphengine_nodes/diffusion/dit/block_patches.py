@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphengine_nodes.diffusion.model import NetworkCall
+from graphengine_nodes.diffusion.model.model import NetworkCall
 
 Residual = Tensor | float
 

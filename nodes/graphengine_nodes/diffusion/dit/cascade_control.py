@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from graphengine_nodes.diffusion.model import Residuals
+from graphengine_nodes.diffusion.model.model import Residuals
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from graphengine_nodes.diffusion.model import Job, NetworkCall
-from graphengine_nodes.diffusion.regions import resize_mask
+from graphengine_nodes.diffusion.model.model import Job, NetworkCall
+from graphengine_nodes.diffusion.model.regions import resize_mask
 
 DEFAULT_GUIDANCE = 3.5
 _PIXELS = 8

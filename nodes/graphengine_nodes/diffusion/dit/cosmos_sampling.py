@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.model_sampling import over
-from graphengine_nodes.diffusion.model_sampling_variants import ContinuousSampling
+from graphengine_nodes.diffusion.model.model_sampling import over
+from graphengine_nodes.diffusion.model.model_sampling_variants import ContinuousSampling
 
 _LEAST, _MOST = 0.002, 80.0
 

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import torch
 
-from graphengine_nodes.diffusion.checkpoint import Checkpoint, TensorInfo
-from graphengine_nodes.diffusion.model import DiffusionModel
+from graphengine_nodes.diffusion.model.model import DiffusionModel
+from graphengine_nodes.diffusion.weights.checkpoint import Checkpoint, TensorInfo
 
 from .architecture import Architecture, TransformerNetwork
 from .aura_flow import AuraFlow

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from graphengine_nodes.diffusion.model import Extras, Job, LatentFormat, NetworkCall
-from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampling
+from graphengine_nodes.diffusion.model.model import Extras, Job, LatentFormat, NetworkCall
+from graphengine_nodes.diffusion.model.model_sampling import FlowSampling, ModelSampling
 
 from . import latent_formats
 from .architecture import Architecture, Config

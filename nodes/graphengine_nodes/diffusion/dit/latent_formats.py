@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphengine.node.api import ModelError
-from graphengine_nodes.diffusion.model import LatentFormat
+from graphengine_nodes.diffusion.model.model import LatentFormat
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from graphengine.node.api import ModelError
-from graphengine_nodes.diffusion.build import compute_dtype
-from graphengine_nodes.diffusion.checkpoint import DTYPES, Checkpoint, TensorInfo
-from graphengine_nodes.diffusion.weights import Change, Component, Place
+from graphengine_nodes.diffusion.weights.build import compute_dtype
+from graphengine_nodes.diffusion.weights.checkpoint import DTYPES, Checkpoint, TensorInfo
+from graphengine_nodes.diffusion.weights.weights import Change, Component, Place
 
 from .layout import Destination
 

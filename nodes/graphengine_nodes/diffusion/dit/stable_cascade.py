@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphengine_nodes.diffusion.model import Extras, Job, LatentFormat, NetworkCall
-from graphengine_nodes.diffusion.model_sampling import ModelSampling
-from graphengine_nodes.diffusion.model_sampling_variants import CosineSampling
+from graphengine_nodes.diffusion.model.model import Extras, Job, LatentFormat, NetworkCall
+from graphengine_nodes.diffusion.model.model_sampling import ModelSampling
+from graphengine_nodes.diffusion.model.model_sampling_variants import CosineSampling
 
 from .architecture import Architecture, Config
 from .cascade_control import added_before_blocks

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphengine_nodes.diffusion.model import Extras, Job, LatentFormat, NetworkCall
-from graphengine_nodes.diffusion.model_sampling import FlowSampling, ModelSampling
+from graphengine_nodes.diffusion.model.model import Extras, Job, LatentFormat, NetworkCall
+from graphengine_nodes.diffusion.model.model_sampling import FlowSampling, ModelSampling
 
 from . import latent_formats
 from .architecture import Architecture, Config

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphengine_nodes.diffusion.model import Extras, Job, NetworkCall
+from graphengine_nodes.diffusion.model.model import Extras, Job, NetworkCall
 
 from .layout import Reader
 from .packing import padded

@@ -1,0 +1,1 @@
+"""Networks that steer sampling: ControlNets, T2I-Adapters, GLIGEN, style models."""

@@ -1,0 +1,1 @@
+"""The node definitions: thin classes over the functions of the other packages."""

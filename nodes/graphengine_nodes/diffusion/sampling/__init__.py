@@ -1,0 +1,1 @@
+"""From noise to a latent: samplers, schedules, guidance, and the whole run."""

@@ -1,0 +1,1 @@
+"""Autoencoders between pictures, videos and latents."""
