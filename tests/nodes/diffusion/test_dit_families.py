@@ -1,6 +1,7 @@
 """Each family of transformers against diffusers' own module, converter and pipeline functions."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -301,6 +302,27 @@ def test_residuals_are_added_and_blocks_can_be_left_out(family: str, tmp_path: P
     assert not torch.allclose(with_options(lambda state, _: state), plain)
     assert torch.allclose(with_options(lambda state, block: block["original_block"](state)), plain)
     assert torch.equal(model.network(call), plain)
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux", "qwen_image"])
+def test_a_run_beside_one_that_patches_blocks_is_not_patched(family: str, tmp_path: Path) -> None:
+    shapes, size, text, _ = FAMILIES[family]
+    model = loaded(tmp_path, shapes)
+    extras = model.network.extras({}, Job(size, latent_format=model.latent_format))
+    call = NetworkCall(
+        randn(*size), model.sampling.timestep(torch.tensor([0.5])), randn(1, 4, text), extras.values
+    )
+    plain = model.network(call)
+    beside: list[Tensor] = []
+
+    def patch(state: Any, block: Any) -> Any:
+        beside.append(model.network(call))
+        return state
+
+    patched = replace(call, options={"patches_replace": {"dit": {("double_block", 0): patch}}})
+    assert not torch.allclose(model.network(patched), plain)
+    assert len(beside) == 1
+    assert torch.equal(beside[0], plain)
 
 
 def test_a_text_of_another_width_names_both(tmp_path: Path) -> None:

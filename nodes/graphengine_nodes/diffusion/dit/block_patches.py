@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from graphengine_nodes.diffusion.model.model import NetworkCall
+
+from .views import listed, view
+
+#: The lists of a module's blocks by the kinds that patches name.
+_LISTS = {"double_block": "transformer_blocks", "single_block": "single_transformer_blocks"}
 
 Residual = Tensor | float
 
@@ -23,24 +27,22 @@ def after_blocks(residuals: Sequence[Tensor | None], blocks: Sequence[Any]) -> l
     return given + [0.0] * (len(blocks) - len(given))
 
 
-@contextmanager
-def replaced_blocks(call: NetworkCall, blocks: Mapping[str, Sequence[nn.Module]]) -> Iterator[None]:
-    """While it is entered, blocks do what the call's options "patches_replace" say under "dit".
+def replaced_blocks(call: NetworkCall, module: Any) -> Any:
+    """A view of a network whose blocks do what the call's options "patches_replace" say under "dit".
 
-    blocks: by kind, "double_block" and "single_block". A patch is called with the states {"img", "txt", "vec"}
-    (of a single block "img" is the text with the picture behind it) and {"original_block": function}; it gives
-    the new states.
+    A patch is called with the states {"img", "txt", "vec"} (of a single block "img" is the text with the picture
+    behind it) and {"original_block": function}; it gives the new states.
     """
-    patches = call.options.get("patches_replace", {}).get("dit", {})
-    with ExitStack() as stack:
-        for (kind, number, *_), patch in patches.items():
-            if kind in blocks and 0 <= number < len(blocks[kind]):
-                stack.enter_context(_replaced(blocks[kind][number], patch, single=kind == "single_block"))
-        yield
+    changed: dict[str, list[Any]] = {}
+    for (kind, number, *_), patch in call.options.get("patches_replace", {}).get("dit", {}).items():
+        name = _LISTS.get(kind, "")
+        if 0 <= number < len(getattr(module, name, ())):
+            blocks = changed.setdefault(name, list(getattr(module, name)))
+            blocks[number] = _replaced(blocks[number], patch, single=kind == "single_block")
+    return listed(module, changed) if changed else module
 
 
-@contextmanager
-def _replaced(block: Any, patch: Callable[..., Mapping[str, Any]], *, single: bool) -> Iterator[None]:
+def _replaced(block: Any, patch: Callable[..., Mapping[str, Any]], *, single: bool) -> Any:
     inner = block.forward
     signature = inspect.signature(inner)
 
@@ -59,11 +61,9 @@ def _replaced(block: Any, patch: Callable[..., Mapping[str, Any]], *, single: bo
         made = patch({**state, "vec": given["temb"]}, {"original_block": original})
         return _parts(made, length, single=single)
 
-    block.forward = forward
-    try:
-        yield
-    finally:
-        del block.forward
+    seen = view(block)
+    seen.forward = forward
+    return seen
 
 
 def _states(text: Tensor, picture: Tensor, *, single: bool) -> dict[str, Tensor]:
@@ -76,18 +76,19 @@ def _parts(state: Mapping[str, Any], length: int, *, single: bool) -> tuple[Tens
     return state["txt"], state["img"]
 
 
-@contextmanager
-def patched_after(call: NetworkCall, blocks: Sequence[nn.Module]) -> Iterator[None]:
-    """While it is entered, the patches of the call's options "patches" under "double_block" run after each block.
+def patched_after(call: NetworkCall, module: Any) -> Any:
+    """A view of a network after whose blocks the patches of the call's options "patches" under "double_block" run.
 
     A patch is called with {"img", "txt", "x", "block_index", "transformer_options"} and gives a table with the new
     "img" and "txt", or without those that stay. Blocks give (text, picture).
     """
     patches = call.options.get("patches", {}).get("double_block", ())
-    with ExitStack() as stack:
-        for number, block in enumerate(blocks if patches else ()):
-            stack.callback(block.register_forward_hook(_after(patches, call, number)).remove)
-        yield
+    if not patches:
+        return module
+    blocks = [view(block) for block in module.transformer_blocks]
+    for number, block in enumerate(blocks):
+        block.register_forward_hook(_after(patches, call, number))
+    return listed(module, {"transformer_blocks": blocks})
 
 
 def _after(

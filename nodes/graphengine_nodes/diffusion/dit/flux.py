@@ -150,20 +150,19 @@ class Flux(Architecture):
         tokens, ids = picture_tokens(call)
         double, single = module.transformer_blocks, module.single_transformer_blocks
         residuals = call.control.output if call.control else ()
-        with replaced_blocks(call, {"double_block": double, "single_block": single}):
-            output = module(
-                tokens,
-                encoder_hidden_states=call.context,
-                pooled_projections=call.extra["y"],
-                timestep=call.timestep,
-                img_ids=ids,
-                txt_ids=text_ids(call),
-                guidance=call.extra.get("guidance") if config["guidance_embeds"] else None,
-                controlnet_block_samples=after_blocks(residuals[: len(double)], double),
-                controlnet_single_block_samples=after_blocks(residuals[len(double) :], single),
-                joint_attention_kwargs=given_attention_bias(call, tokens.shape[1]),
-                return_dict=False,
-            )[0]
+        output = replaced_blocks(call, module)(
+            tokens,
+            encoder_hidden_states=call.context,
+            pooled_projections=call.extra["y"],
+            timestep=call.timestep,
+            img_ids=ids,
+            txt_ids=text_ids(call),
+            guidance=call.extra.get("guidance") if config["guidance_embeds"] else None,
+            controlnet_block_samples=after_blocks(residuals[: len(double)], double),
+            controlnet_single_block_samples=after_blocks(residuals[len(double) :], single),
+            joint_attention_kwargs=given_attention_bias(call, tokens.shape[1]),
+            return_dict=False,
+        )[0]
         return picture_of(output, call)
 
 

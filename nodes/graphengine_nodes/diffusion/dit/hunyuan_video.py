@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -141,18 +140,16 @@ class HunyuanVideo(Architecture):
         """timestep: sigma * 1000."""
         told = call.extra.get("guidance")
         patch = (config["patch_size_t"], config["patch_size"], config["patch_size"])
-        blocks = {"double_block": module.transformer_blocks, "single_block": module.single_transformer_blocks}
-        given = "first" in call.extra
-        with first_frame_given(module) if given else nullcontext(), replaced_blocks(call, blocks):
-            output: Tensor = module(
-                padded(_seen(call), patch),
-                timestep=call.timestep,
-                encoder_hidden_states=call.context,
-                encoder_attention_mask=given_text_mask(call),
-                pooled_projections=call.extra["y"],
-                guidance=None if told is None else told * 1000.0,
-                return_dict=False,
-            )[0]
+        seen = first_frame_given(module) if "first" in call.extra else module
+        output: Tensor = replaced_blocks(call, seen)(
+            padded(_seen(call), patch),
+            timestep=call.timestep,
+            encoder_hidden_states=call.context,
+            encoder_attention_mask=given_text_mask(call),
+            pooled_projections=call.extra["y"],
+            guidance=None if told is None else told * 1000.0,
+            return_dict=False,
+        )[0]
         return cropped(output, call.x)
 
 

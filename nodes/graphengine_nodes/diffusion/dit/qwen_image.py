@@ -83,15 +83,14 @@ class QwenImage(Architecture):
         pictures = [x, *(padded(_picture(latent)) for latent in given_references(call.extra)[1])]
         sizes = [(1, *(size // PATCH for size in picture.shape[-2:])) for picture in pictures]
         blocks = module.transformer_blocks
-        with replaced_blocks(call, {"double_block": blocks}), patched_after(call, blocks):
-            output = module(
-                torch.cat([packed(picture) for picture in pictures], dim=1),
-                encoder_hidden_states=call.context,
-                timestep=call.timestep,
-                img_shapes=[sizes] * len(x),
-                controlnet_block_samples=call.control and after_blocks(call.control.output, blocks),
-                return_dict=False,
-            )[0]
+        output = patched_after(call, replaced_blocks(call, module))(
+            torch.cat([packed(picture) for picture in pictures], dim=1),
+            encoder_hidden_states=call.context,
+            timestep=call.timestep,
+            img_shapes=[sizes] * len(x),
+            controlnet_block_samples=call.control and after_blocks(call.control.output, blocks),
+            return_dict=False,
+        )[0]
         latent = unpacked(output[:, : sizes[0][1] * sizes[0][2]], *x.shape[-2:])
         return cropped(latent[:, :, None] if call.x.ndim == 5 else latent, call.x)
 

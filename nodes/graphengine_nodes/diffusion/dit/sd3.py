@@ -105,13 +105,12 @@ class SD3(Architecture):
     def forward(self, module: Any, config: Config, call: NetworkCall) -> Tensor:
         """timestep: sigma * 1000. Residuals are added after the blocks."""
         blocks = module.transformer_blocks
-        with replaced_blocks(call, {"double_block": blocks}):
-            output: Tensor = module(
-                padded(call.x, (config["patch_size"],) * 2),
-                encoder_hidden_states=call.context,
-                pooled_projections=call.extra["y"],
-                timestep=call.timestep,
-                block_controlnet_hidden_states=call.control and after_blocks(call.control.output, blocks),
-                return_dict=False,
-            )[0]
+        output: Tensor = replaced_blocks(call, module)(
+            padded(call.x, (config["patch_size"],) * 2),
+            encoder_hidden_states=call.context,
+            pooled_projections=call.extra["y"],
+            timestep=call.timestep,
+            block_controlnet_hidden_states=call.control and after_blocks(call.control.output, blocks),
+            return_dict=False,
+        )[0]
         return cropped(output, call.x)
