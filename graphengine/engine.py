@@ -61,7 +61,8 @@ from graphengine.packs.shipped import with_shipped_models
 from graphengine.packs.stand_ins import Surroundings
 from graphengine.packs.trust import Trust
 from graphengine.provenance.folder import RecordFolder
-from graphengine.recording import recorded
+from graphengine.provenance.history.history import History
+from graphengine.recording.recorded import RecordPlaces, recorded, with_run_id
 from graphengine.settings import Settings
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.formats import Conversion, DocumentKind, load_workflow
@@ -89,6 +90,8 @@ class Engine:
     records: RecordFolder | None = None
     numerics: Numerics = AS_IMPORTED
     memory: DeviceMemory = field(default_factory=DeviceMemory)
+    history: History | None = None
+    strip_metadata: bool = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Engine":
@@ -122,6 +125,8 @@ class Engine:
             records=RecordFolder(settings.cache / "runs") if settings.cache is not None else None,
             numerics=settings.numerics,
             memory=DeviceMemory(model_budget(settings.model_memory)),
+            history=History(settings.history) if settings.history is not None else None,
+            strip_metadata=settings.strip_metadata,
         )
 
     def read(self, path: Path, wanted: DocumentKind | None = None) -> Conversion:
@@ -225,16 +230,16 @@ class Engine:
         options = options or RunOptions()
         with self._executor_for(options) as executor:
             run = Run(
-                known=KnownNodes(plan, self._keys(), DynamicPrompt(workflow), self._define),
+                known=KnownNodes(plan, self._keys(), self._prompt(workflow), self._define),
                 store=self.store,
                 executor=executor,
                 saved=SavedFiles(self.folders, self.memo),
                 options=options,
-                extra=extra or RunExtra(),
+                extra=with_run_id(extra, self.history, strip_metadata=self.strip_metadata),
                 hooks=hooks,
             )
             try:
-                with recorded(run, self.records, record_as):
+                with recorded(run, RecordPlaces(self.records, self.history, self.custom), record_as):
                     return replace(run.execute(), problems=tuple(problems))
             finally:
                 self.store.flush()
@@ -254,7 +259,7 @@ class Engine:
             ValidationFailed: the workflow has errors.
         """
         keys = self._keys(known_device_class)  # where no run has asked torch, nothing is cached either
-        known = KnownNodes(self.plan(workflow, targets), keys, DynamicPrompt(workflow), self._define)
+        known = KnownNodes(self.plan(workflow, targets), keys, self._prompt(workflow), self._define)
         past = past_runs(self.records, workflow, record_as)
         return foresee(known, self.store, SavedFiles(self.folders, self.memo), past, record_as, ask=ask)
 
@@ -308,7 +313,10 @@ class Engine:
 
     def _keys(self, kind: Callable[[str | None, FileMemo | None], str | None] = device_class) -> NodeKeys:
         environment = Environment(lambda: kind(self.device, self.memo) or "unknown", self.numerics)
-        return NodeKeys(self.folders, self._fingerprint, environment)
+        return NodeKeys(self.folders, self._fingerprint, environment, strips_metadata=self.strip_metadata)
+
+    def _prompt(self, workflow: Workflow) -> DynamicPrompt:
+        return DynamicPrompt(workflow, self.registry.get)
 
     def _define(self, class_type: str) -> NodeDefinition | None:
         """The definition of a class, with its pack loaded if need be."""

@@ -19,7 +19,7 @@ from graphengine.node.definition import NodeDefinition
 from graphengine.provenance.causes import Causes, Evicted
 from graphengine.provenance.folder import RecordFolder
 from graphengine.provenance.record import DIGEST_LENGTH, Snapshot
-from graphengine.recording import Ended, disk_of, make_record, shape_of, short_path
+from graphengine.recording.run_record import Ended, disk_of, make_record, shape_of, short_path
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.models import NodeId, Workflow, WorkflowNode
 
@@ -117,7 +117,7 @@ def _foresee(
     recall = Recall(store, known, digests, saved)
     account = Account(known, recall, digests, {}, ())
     record = make_record(account, folders, file, Ended(time.time(), 0.0, "planned"))
-    now = Snapshot(record, known.nodes)
+    now = Snapshot(record, {**known.nodes, **known.prompt.open.nodes})
     of = Forecast(known, recall, digests, Causes(now, past).is_unchanged, asks).make()
     for node_id, foreseen in of.items():
         entry = record.nodes[node_id]

@@ -21,6 +21,7 @@ from graphengine.execution.numerics import AS_IMPORTED, Numerics, read_numerics
 from graphengine.node.folders import Folders
 from graphengine.packs.import_policy import ImportPolicy
 from graphengine.packs.project import Project, TrustPolicy, read_project
+from graphengine.provenance.history.history import HISTORY_FOLDER
 
 #: Kinds of models that are looked for although their folder is not there yet, so that a hint can name the folder.
 MODEL_KINDS = (
@@ -44,6 +45,8 @@ MODEL_KINDS = (
 LEGACY_KINDS: Mapping[str, str] = {"clip": "text_encoders", "unet": "diffusion_models"}
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
+#: When it is set, to whatever, runs are not recorded in the project's history.
+NO_RECORD_VARIABLE = "GRAPHENGINE_NO_RECORD"
 EXTRA_MODEL_PATHS = "extra_model_paths.yaml"
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?")
 
@@ -60,7 +63,8 @@ class Settings:
     torch computes. `trust` says which packs of `custom_nodes` may be imported, by default none; `project` is
     what `graphengine.toml` says of packs, `environments` the folder of the environments of isolated ones.
     `importing` is how packs are imported. `model_memory` is how many bytes loaded models may take on a device,
-    None what the device allows.
+    None what the device allows. `history` is the folder of the project's history, None records no run there;
+    with `strip_metadata` saved pictures carry neither the workflow nor the id of the run.
     """
 
     folders: Folders = field(default_factory=Folders)
@@ -77,6 +81,8 @@ class Settings:
     project: Project = field(default_factory=Project)
     environments: Path = Path("environments")
     importing: ImportPolicy = field(default_factory=ImportPolicy)
+    history: Path | None = None
+    strip_metadata: bool = False
 
     def trusting(self, packs: Iterable[str], *, changed: bool = False) -> "Settings":
         """The same with these custom packs trusted as they are now, `changed` with listed ones that changed."""
@@ -112,26 +118,25 @@ def load_settings(
 
     `workflow` is the file to run: an `input/` folder beside it is searched after the user's. `environ` may hold
     `GRAPHENGINE_CACHE` and `GRAPHENGINE_REMOTE_CACHE`, the defaults of `cache` and `remote_cache`,
-    `GRAPHENGINE_REMOTE_KEY`, and what `read_numerics` reads. With `no_cache` nothing is shared either;
-    `runs_nothing` only opens no store of outputs. `extra_model_paths` is read in place of the base folder's
-    `extra_model_paths.yaml`. Custom packs are trusted as `graphengine.toml` there lists them. Nothing is created.
+    `GRAPHENGINE_REMOTE_KEY`, `GRAPHENGINE_NO_RECORD`, and what `read_numerics` reads. With `no_cache` nothing is
+    shared either; `runs_nothing` only opens no store. `extra_model_paths` is read in place of the base's file.
+    Custom packs are trusted as `graphengine.toml` there lists them. Nothing is created.
 
     Raises:
         SettingsError: a folder, file, device, size, shared cache or variable that was named cannot be used.
     """
     project = read_project(base := _existing(base_dir, "base") if base_dir else Path.cwd())
     extra = _read_extra_model_paths(_existing_file(extra_model_paths) or base / EXTRA_MODEL_PATHS, environ)
-    model_roots = [_existing(path, "models") for path in models] or [base / "models"]
+    roots = [_existing(path, "models") for path in models] or [base / "models"]
     packs = [_existing(path, "custom nodes") for path in custom_nodes]
     cache_root = cache or _default_cache(environ)
-    inputs = [_existing(input, "input") if input else base / "input"]
-    inputs += [] if workflow is None else [_absolute(workflow).parent / "input"]
+    inputs = [_existing(input, "input") if input else base / "input", *_beside(workflow)]
     return Settings(
         folders=Folders(
             tuple(dict.fromkeys(inputs)),
             _not_a_file(output, "output") if output else base / "output",
             _absolute(cache_root) / "temp",
-            _model_folders(model_roots, extra),
+            _model_folders(roots, extra),
         ),
         custom_nodes=tuple(dict.fromkeys([*(packs or _if_there(base / "custom_nodes")), *extra.custom_nodes])),
         cache=None if no_cache or runs_nothing else _not_a_file(cache_root, "cache"),
@@ -146,7 +151,12 @@ def load_settings(
         project=project,
         importing=project.importing(),
         environments=_absolute(cache_root) / "environments",
+        history=None if environ.get(NO_RECORD_VARIABLE) else base.absolute() / HISTORY_FOLDER,
     )
+
+
+def _beside(workflow: Path | None) -> list[Path]:
+    return [] if workflow is None else [_absolute(workflow).parent / "input"]
 
 
 def _absolute(path: Path) -> Path:

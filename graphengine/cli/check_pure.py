@@ -97,10 +97,8 @@ def checking_engine(
     with TemporaryDirectory(prefix="graphengine_pure_") as scratch:
         executor = PurityExecutor(workflow.nodes, engine.registry.get, Path(scratch), tolerance)
         try:
-            yield (
-                replace(engine, store=MemoryStore(DEFAULT_MEMORY_BYTES), executor=executor, records=None),
-                executor,
-            )
+            store = MemoryStore(DEFAULT_MEMORY_BYTES)
+            yield replace(engine, store=store, executor=executor, records=None, history=None), executor
         finally:
             executor.close()
 

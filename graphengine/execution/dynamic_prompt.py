@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphengine.execution.events import Expanded
+from graphengine.execution.open_documents import Define, OpenDocuments, unknown
 from graphengine.workflow.api_format import workflow_to_api
 from graphengine.workflow.models import NodeId, Workflow
 
@@ -16,8 +17,10 @@ class DynamicPrompt:
 
     # Any throughout: nodes of an API document, and what authors put into the inputs of nodes they add.
 
-    def __init__(self, workflow: Workflow) -> None:
+    def __init__(self, workflow: Workflow, define: Define = unknown) -> None:
+        """`define` gives the definition of a class, as far as one is known: it may declare secrets."""
         self.workflow = workflow
+        self.open = OpenDocuments(workflow, define)
         self._original: dict[str, Any] | None = None
         self._added: dict[NodeId, tuple[Mapping[str, Any], Expanded]] = {}
 

@@ -24,6 +24,7 @@ from graphengine.node.dynamic import live_inputs
 from graphengine.node.folders import Folders
 from graphengine.workflow.models import Link, NodeId, WorkflowNode
 
+_METADATA = frozenset({"PROMPT", "EXTRA_PNGINFO"})
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ class NodeKeys:
     `always` are nodes that say they always change or that read a file which only a link names, `unkeyed` those
     with an input that has no content hash. Their recipe keys are new in every run, and so are those of all nodes
     after them; `volatile` holds all such keys.
-    `facts` are what keys cover beside class, code and inputs, by node; `ask` calls `IS_CHANGED`.
+    `facts` are what keys cover beside class, code and inputs, by node; `ask` calls `IS_CHANGED`. With
+    `strips_metadata` nodes that ask for the workflow, to put it into what they save, are not given it.
     """
 
     folders: Folders
@@ -55,6 +57,7 @@ class NodeKeys:
     volatile: set[str] = field(default_factory=set)
     ask: Ask = field(default_factory=lambda: ask_node)
     facts: dict[NodeId, Mapping[str, object]] = field(default_factory=dict)
+    strips_metadata: bool = False
 
     def add(self, node_id: NodeId, node: WorkflowNode, definition: NodeDefinition) -> str:
         """The recipe key of a node whose sources have theirs."""
@@ -125,6 +128,8 @@ class NodeKeys:
                 facts["IS_CHANGED"] = changed
         if definition.not_idempotent or "UNIQUE_ID" in definition.hidden.values():
             facts["node_id"] = node_id
+        if self.strips_metadata and not _METADATA.isdisjoint(definition.hidden.values()):
+            facts["metadata"] = "stripped"
         for name, spec in live_inputs(definition, node.inputs).items() if definition.has_raw_links else ():
             link = node.inputs.get(name)
             if spec.raw_link and isinstance(link, Link):

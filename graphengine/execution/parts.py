@@ -4,17 +4,17 @@ A node's own parts, its inputs and the facts about them, are in the plan and in 
 share is collected here once, and only when a record is written or a plan is explained.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from graphengine.execution import named_files
 from graphengine.execution.known import KnownNodes
 from graphengine.node.folders import Folders
+from graphengine.node.secrets import SECRET_NAME as SECRET_INPUT
+from graphengine.node.secrets import secret_inputs
 from graphengine.workflow.models import NodeId
 
-#: Names of inputs that hold secrets, which are never written down.
-SECRET_INPUT = re.compile(r"api_?key|access_?key|(^|_)token$|secret|passw(or)?d|credential", re.IGNORECASE)
+__all__ = ["SECRET_INPUT", "ClassParts", "SharedParts", "file_paths", "shared_parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def shared_parts(known: KnownNodes) -> SharedParts:
             code,
             environment,
             definition.is_recipe,
-            tuple(name for name in definition.inputs if SECRET_INPUT.search(name)),
+            secret_inputs(definition.inputs),
             definition.cacheable,
         )
     return shared

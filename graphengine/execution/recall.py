@@ -48,6 +48,11 @@ class Recall:
         """Whether the store says that it keeps the node's outputs."""
         return self.known.keys.of[node_id] in self._entries
 
+    def digests_of(self, node_id: NodeId) -> tuple[str, ...]:
+        """The digests of the node's outputs as far as they are known: it ran, or the store has them."""
+        entry = self._entries.get(self.known.keys.of[node_id])
+        return self.digests.known_of(node_id) or (entry.digests if entry is not None else ())
+
     def by_recipe(self, node_id: NodeId) -> Entry | None:
         """The entry under the node's recipe key, if it still stands."""
         entry = self._entries.get(self.known.keys.of[node_id])

@@ -136,7 +136,8 @@ class Run:
     @property
     def account(self) -> Account:
         """What the run has come to, for its record."""
-        return Account(self.known, self._recall, self._digests, self._executed, self._demand.cached.keys())
+        cached = self._demand.cached.keys()
+        return Account(self.known, self._recall, self._digests, self._executed, cached, self._ui)
 
     def _start(self) -> None:
         """Work backwards from the targets."""

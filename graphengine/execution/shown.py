@@ -47,6 +47,14 @@ class SavedFiles:
         """The first file that the message names and that is gone, or has other bytes than noted for the key."""
         return next((path for path in shown_files(ui, self.folders) if not self._stands(key, path)), None)
 
+    def fingerprint(self, path: Path) -> str:
+        """What stands for a file's content: `sha256:` and 64 hex digits.
+
+        Raises:
+            FileRefused: it is gone, or cannot be read.
+        """
+        return fingerprint_file(path, self.memo)
+
     def _stands(self, key: str, path: Path) -> bool:
         if not path.is_file():
             return False

@@ -12,12 +12,11 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
 from typing_extensions import TypedDict  # with pydantic, Python 3.12 or newer could take that of typing
 
+from graphengine.node.secrets import HIDDEN as HIDDEN  # who reads records looks for it here
 from graphengine.workflow.models import Link, NodeId, WorkflowNode
 
 #: Raised when older versions cannot read what is written.
 RECORD_FORMAT = 1
-#: What stands in place of a secret.
-HIDDEN = "(not recorded)"
 #: Hexadecimal digits of hashes that are kept to be compared; nothing is looked up by them.
 DIGEST_LENGTH = 16
 

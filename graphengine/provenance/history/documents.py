@@ -18,8 +18,13 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 # Any: documents are open-ended JSON.
 def document_bytes(document: Any) -> bytes:
     """The text under whose hash a document is kept: keys in order, no blanks, UTF-8."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_shortened)
     return text.encode("utf-8", "surrogatepass")
+
+
+def _shortened(value: object) -> str:
+    """What stands for a value that is no JSON."""
+    return repr(value)[:200]
 
 
 class Documents:

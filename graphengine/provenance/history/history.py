@@ -106,7 +106,7 @@ class History:
         """
         if text.startswith("@"):
             return self._counted(text)
-        found = self._with_index(lambda: self._index.ids(text)) if text else []
+        found = self._index.ids(text) if text and self._exists() else []
         exact = [each for each in found if each[0] == text]
         for run in self._at([place for _, place in (exact or found)[:1]] if len(found) == 1 or exact else []):
             return run
@@ -130,7 +130,7 @@ class History:
 
     def of_path(self, path: Path) -> list[PastRun]:
         """The runs that saved a file at this path, the last first; whatever is there now."""
-        return list(self._at(self._with_index(lambda: self._index.of_path(self.name_of(path)))))
+        return list(self._at(self._index.of_path(self.name_of(path)) if self._exists() else []))
 
     def _make_folder(self) -> None:
         if self._lines.path.exists():
@@ -156,12 +156,10 @@ class History:
         return f"did you mean {near}?" if near else "graphengine log lists the runs"
 
     def _places(self, *, file: str | None, output_sha256: str | None) -> list[int]:
-        return self._with_index(lambda: self._index.places(file=file, output_sha256=output_sha256))
+        return self._index.places(file=file, output_sha256=output_sha256) if self._exists() else []
 
-    # Any: whatever the index is asked.
-    def _with_index(self, ask: Any) -> Any:
-        """What the index answers; nothing where there is no history."""
-        return ask() if self.root.is_dir() else []
+    def _exists(self) -> bool:
+        return self._lines.path.exists()
 
     def _at(self, places: Iterable[int]) -> Iterator[PastRun]:
         return self._readable(self._line(place) for place in places)

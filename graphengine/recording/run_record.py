@@ -1,109 +1,37 @@
-"""Writes what a run did into its record.
+"""Makes the record of a run that is kept beside the cache, for the next run to be compared with.
 
 `execution` knows nodes and keys, `provenance` knows records; neither knows the other. Here one becomes the other.
 """
 
-import logging
 import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, cast
-from uuid import uuid4
+from typing import Literal, cast
 
 from pydantic import JsonValue
 
 from graphengine.cache.disk import DiskStore
 from graphengine.cache.hashing import KEY_FORMAT
 from graphengine.cache.store import CacheStore, TieredStore
-from graphengine.errors import GraphEngineError, NodeExecutionError, RunCancelled
 from graphengine.execution.account import Account
 from graphengine.execution.known import KnownNodes
-from graphengine.execution.parts import SharedParts, file_paths, shared_parts
-from graphengine.execution.run import Run
+from graphengine.execution.open_documents import OpenDocuments
+from graphengine.execution.parts import file_paths, shared_parts
 from graphengine.node.folders import Folders
-from graphengine.provenance.folder import RecordFolder
 from graphengine.provenance.record import (
     DIGEST_LENGTH,
-    HIDDEN,
     ClassEntry,
     NodeEntry,
     NodeState,
     RecordedNode,
     RunFailure,
     RunRecord,
-    hidden,
 )
 from graphengine.workflow.api_format import workflow_to_api
-from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
-
-Status = Literal["success", "error", "cancelled"]
-
-logger = logging.getLogger(__name__)
-
-
-@contextmanager
-def recorded(run: Run, records: RecordFolder | None, file: Path | None) -> Iterator[None]:
-    """Write a record of what the run does in the block, however it ends; the store remembers what it used."""
-    if records is None:
-        yield
-        return
-    started, before = time.time(), time.perf_counter()
-    status: Status = "error"
-    failure: RunFailure | None = None
-    try:
-        yield
-        status = "success"
-    except (RunCancelled, KeyboardInterrupt):
-        status = "cancelled"
-        raise
-    except GraphEngineError as error:
-        node_id = error.node_id if isinstance(error, NodeExecutionError) else None
-        failure = RunFailure(node_id, error.message)
-        raise
-    finally:
-        ended = Ended(started, time.perf_counter() - before, status, failure)
-        _log(run, file, started)
-        _write(records, run, file, ended)
-
-
-def _write(records: RecordFolder, run: Run, file: Path | None, ended: "Ended") -> None:
-    disk = disk_of(run.store)
-    if disk is not None and not disk.index.can_keep:  # the folder cannot be used, and one warning is enough
-        return
-    try:
-        with collector_paused():
-            record = make_record(run.account, run.saved.folders, file, ended)
-            for node_id in _not_stored(run):
-                record.nodes[node_id].stored = False
-            records.write(record)
-    except (OSError, GraphEngineError, ValueError) as error:  # the code of a pack is gone, for instance
-        logger.warning("the run is not recorded: %s", error)
-
-
-def _not_stored(run: Run) -> set[NodeId]:
-    """The nodes that ran and whose outputs no other process will find."""
-    account, disk = run.account, disk_of(run.store)
-    recall, keys = account.recall, account.known.keys
-    lost = account.executed.keys() - recall.kept
-    if disk is not None:  # memory may have taken what the disk cannot hold
-        of = {keys.of[node_id]: node_id for node_id in recall.sizes if keys.of[node_id] not in keys.volatile}
-        found = disk.peek_many(of)
-        lost.update(node_id for key, node_id in of.items() if key not in found)
-    return {node_id for node_id in lost if node_id not in account.known.places}
-
-
-def _log(run: Run, file: Path | None, started: float) -> None:
-    """Have the disk remember which entries the run used, so that it keeps them longer than others."""
-    disk, account = disk_of(run.store), run.account
-    if disk is not None:
-        keys = [account.known.keys.of[node_id] for node_id in (*account.executed, *account.cached)]
-        disk.runs.record(uuid4().hex, file, started, keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +64,7 @@ def make_record(account: Account, folders: Folders, file: Path | None, ended: En
         seconds=ended.seconds,
         status=ended.status,
         targets=tuple(known.plan.graph.targets),
-        document=_document(known, steps, shared) if ended.status != "planned" else {},
+        document=_document(known, steps) if ended.status != "planned" else {},
         nodes=_entries(account, steps, ended),
         classes={name: ClassEntry(**asdict(parts)) for name, parts in shared.classes.items()},
         codes=shared.codes,
@@ -174,42 +102,31 @@ def short_path(path: Path, folders: Folders) -> str:
     return str(path.absolute().relative_to(base)) if path.absolute().is_relative_to(base) else str(path)
 
 
-def _document(known: KnownNodes, steps: list[NodeId], shared: SharedParts) -> dict[str, RecordedNode]:
+def _document(known: KnownNodes, steps: list[NodeId]) -> dict[str, RecordedNode]:
     """The nodes of the run, with secrets and what is no JSON replaced."""
-    nodes: dict[NodeId, WorkflowNode] = {}
-    for node_id in steps:
-        node = known.nodes[node_id]
-        secrets = shared.classes[node.class_type].secrets
-        if secrets or node_id in known.keys.unkeyed:
-            open_ = _open(node, secrets, plain=node_id not in known.keys.unkeyed)
-            node = WorkflowNode(node.class_type, open_, node.title, node.origin)
-        nodes[node_id] = node
+    open_ = OpenDocuments(Workflow({node_id: known.nodes[node_id] for node_id in steps}), known.prompt.open.define)
+    unkeyed = known.keys.unkeyed.intersection(steps)
+    nodes = {**open_.nodes, **{node_id: _shortened(open_.nodes[node_id]) for node_id in unkeyed}}
     return cast("dict[str, RecordedNode]", workflow_to_api(Workflow(nodes)))
 
 
-# Any: values of inputs.
-def _open(node: WorkflowNode, secrets: tuple[str, ...], *, plain: bool) -> dict[str, Any]:
-    inputs: dict[str, Any] = {}
-    for name, value in node.inputs.items():
-        if type(value) is Link or plain:
-            inputs[name] = hidden(value) if name in secrets else value
-        else:
-            inputs[name] = HIDDEN if name in secrets else repr(value)[:200]
-    return inputs
+def _shortened(node: WorkflowNode) -> WorkflowNode:
+    """A node some of whose values are no JSON."""
+    inputs = {name: value if type(value) is Link else repr(value)[:200] for name, value in node.inputs.items()}
+    return WorkflowNode(node.class_type, inputs, node.title, node.origin)
 
 
 def _entries(account: Account, steps: list[NodeId], ended: Ended) -> dict[str, NodeEntry]:
     recall, key_of, executed = account.recall, account.known.keys.of, account.executed
     digests_of, content_of, size_of = account.digests.known_of, recall.contents.get, recall.sizes.get
     peak_of = recall.peaks.get
-    failed = ended.failure.node_id if ended.failure is not None else None
     entries: dict[str, NodeEntry] = {}
     for node_id in steps:
         found, content = digests_of(node_id), content_of(node_id)
         seconds = executed.get(node_id)
         entries[node_id] = NodeEntry(
             key_of[node_id],
-            "executed" if seconds is not None else _state(account, node_id, failed, ended),
+            state_of(account, node_id, ended),
             seconds,
             content and content[:DIGEST_LENGTH],
             tuple([digest[:DIGEST_LENGTH] for digest in found]) if found else (),
@@ -220,12 +137,15 @@ def _entries(account: Account, steps: list[NodeId], ended: Ended) -> dict[str, N
     return entries
 
 
-def _state(account: Account, node_id: NodeId, failed: str | None, ended: Ended) -> NodeState:
+def state_of(account: Account, node_id: NodeId, ended: Ended) -> NodeState:
+    """What became of a node."""
+    if node_id in account.executed:
+        return "executed"
     if node_id in account.cached:
         if node_id in account.recall.contents:
             return "cut off"
         return "cached" if account.recall.has(node_id) else "equal"
-    if node_id == failed:
+    if ended.failure is not None and ended.failure.node_id == node_id:
         return "failed"
     return "not needed" if ended.status == "success" or account.recall.has(node_id) else "not reached"
 
