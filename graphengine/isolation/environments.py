@@ -20,8 +20,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from graphengine.errors import PackError
+from graphengine.errors import GraphEngineError, PackError
 from graphengine.packs.discover import Pack
+from graphengine.packs.installing.environment import open_environment
+from graphengine.packs.installing.guards import keep_from_bad
+from graphengine.packs.installing.needs import read_needs
 from graphengine.packs.records import record_name
 
 _MANIFEST = "graphengine-environment.json"
@@ -88,6 +91,7 @@ def make_environment(
 
     Raises:
         PackError: it cannot be made, or the requirements cannot be installed; what was made is removed.
+        InstallRefused: a requirement cannot be read, or is known to be malicious.
     """
     folder = environment.folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -96,23 +100,34 @@ def make_environment(
         _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], environment.pack, "made")
         packages = _site_packages(folder)
         (packages / "graphengine-host.pth").write_text("".join(f"{path}\n" for path in _host_paths()))
-        lines = _requirements(environment.pack)
-        if lines:
-            wanted = folder / "requirements.txt"
-            wanted.write_text("".join(f"{line}\n" for line in lines))
-            command = [sys.executable, "-m", "pip", "--python", str(environment.python), "install"]
-            command += ["--no-input", "--disable-pip-version-check", "--quiet", "-r", str(wanted), *options]
-            command += ["--only-binary", ":all:"] if wheels_only else []
-            _run(command, environment.pack, "filled")
+        _install(environment, [*options, *(["--only-binary", ":all:"] if wheels_only else [])])
         found = {found.name: found.version for found in distributions(path=[str(packages)])}
-        manifest = _Manifest(python=_python_version(), requirements=_digest(lines), packages=found)
+        digest = _digest(_requirements(environment.pack))
+        manifest = _Manifest(python=_python_version(), requirements=digest, packages=found)
         (folder / _MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2))
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise PackError(f"cannot make {folder}: {error.strerror}", hint="make its folder writable") from error
-    except PackError:
+    except GraphEngineError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _install(environment: PackEnvironment, options: Sequence[str]) -> None:
+    """Install what the pack requires; releases that are known to be bad are refused, or never chosen."""
+    pack = environment.pack
+    if pack.path is None:
+        return
+    needs = read_needs(pack.name, pack.path, open_environment(environment.python))
+    constraints = keep_from_bad(needs)
+    if not needs.wanted:
+        return
+    wanted, limits = environment.folder / "requirements.txt", environment.folder / "constraints.txt"
+    wanted.write_text("".join(f"{need.requirement}\n" for need in needs.wanted))
+    limits.write_text("".join(f"{line}\n" for line in constraints))
+    command = [sys.executable, "-m", "pip", "--python", str(environment.python), "install", "--no-input"]
+    command += ["--disable-pip-version-check", "--quiet", "-r", str(wanted), "-c", str(limits), *options]
+    _run(command, pack, "filled")
 
 
 def remove_environment(environment: PackEnvironment) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from graphengine.engine import Engine
 from graphengine.execution.events import Event
-from graphengine.isolation.environments import environment_of, make_environment
+from graphengine.isolation.environments import PackEnvironment, environment_of, make_environment
 from graphengine.packs import index, stand_ins
 from graphengine.packs.discover import custom_packs
 from graphengine.settings import Settings, load_settings
@@ -227,11 +227,13 @@ class Isolated:
         settings = load_settings(base_dir=self.root, device="cpu", no_cache=False, environ=environ)
         return settings.trusting(["trial"])
 
-    def make(self, *options: str) -> None:
+    def make(self, *options: str) -> PackEnvironment:
         """Make the environment."""
         settings = self.settings()
         (pack,) = custom_packs(settings.custom_nodes)
-        make_environment(environment_of(pack, settings.environments), options)
+        environment = environment_of(pack, settings.environments)
+        make_environment(environment, options)
+        return environment
 
     def engine(self) -> Engine:
         return Engine.from_settings(self.settings())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graphengine.cli import main
-from graphengine.errors import PackError
+from graphengine.errors import InstallRefused, PackError
 from graphengine.isolation.environments import environment_of
 from graphengine.packs.discover import custom_packs
 from tests.isolation.conftest import NODE, Isolated, document
@@ -57,6 +57,20 @@ def test_requirements_that_cannot_be_had_leave_no_environment(project: Isolated,
         project.make("--no-index", "--find-links", str(wheels))
     assert "--find-links" in str(refused.value.hint)
     assert list((project.root / "cache" / "environments").iterdir()) == []
+
+
+def test_a_release_that_is_known_to_be_bad_is_refused_by_name_and_never_chosen(
+    project: Isolated, tmp_path: Path
+) -> None:
+    for version in ("8.3.40", "8.3.41"):
+        make_wheel(tmp_path / "wheels", "ultralytics", version)
+    (project.pack / "requirements.txt").write_text("ultralytics==8.3.41\n")
+    with pytest.raises(InstallRefused, match=r"requirements.txt, line 1: ultralytics 8\.3\.41 is known to be"):
+        project.make("--no-index", "--find-links", str(tmp_path / "wheels"))
+    assert list((project.root / "cache" / "environments").iterdir()) == []
+    (project.pack / "requirements.txt").write_text("ultralytics\n")
+    environment = project.make("--no-index", "--find-links", str(tmp_path / "wheels"))
+    assert environment.packages() == {"ultralytics": "8.3.40"}
 
 
 def test_the_command_isolates_and_takes_it_back(

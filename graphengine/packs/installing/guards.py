@@ -117,6 +117,17 @@ def refuse_known_bad(name: str, version: str | None, place: str) -> None:
             )
 
 
+def keep_from_bad(needs: Needs) -> list[str]:
+    """Constraints that keep a resolver from choosing a bad release, for an environment where nothing is protected.
+
+    Raises:
+        InstallRefused: the requirements name a package that is known to be bad.
+    """
+    for need in needs.wanted:
+        refuse_known_bad(need.name, _pinned(need.requirement), need.place)
+    return _not_the_bad()
+
+
 def refuse_known_bad_pack(name: str, place: str) -> None:
     """Check a pack against the list of bad packs.
 
