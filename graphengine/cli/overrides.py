@@ -59,11 +59,12 @@ def seed_changes(seed: int, workflow: Workflow) -> list[Change]:
 
 def apply_changes(workflow: Workflow, changes: Iterable[Change]) -> Workflow:
     """The workflow with the changes made, later ones last."""
-    nodes = dict(workflow.nodes)
+    nodes, changed = dict(workflow.nodes), dict(workflow.changed)
     for change in changes:
         node = nodes[change.node_id]
         nodes[change.node_id] = replace(node, inputs={**node.inputs, change.input_name: change.value})
-    return replace(workflow, nodes=nodes)
+        changed[f"{change.node_id}.{change.input_name}"] = change.value
+    return replace(workflow, nodes=nodes, changed=changed)
 
 
 def find_node(name: str, workflow: Workflow) -> NodeId:

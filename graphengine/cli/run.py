@@ -13,6 +13,7 @@ from graphengine.cli.check_pure import PurityOptions, checking_engine, tell_puri
 from graphengine.cli.compute_options import ComputeOptions
 from graphengine.cli.console import complain, problem_lines, say, say_json
 from graphengine.cli.event_lines import event_lines
+from graphengine.cli.history_options import HistoryOptions
 from graphengine.cli.interrupt import cancel_on_signals
 from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
@@ -100,6 +101,7 @@ def command(
     policy: PolicyOptions,
     computing: ComputeOptions,
     trusting: TrustOptions,
+    keeping: HistoryOptions,
     missing: MissingOptions,
     partial: PartialOption = False,
     events: EventsOption = None,
@@ -115,7 +117,7 @@ def command(
     how = _How(policy.run_options(), partial, events, quiet, as_json)
     how.check()
     purity.check(how.options, is_sweep=sweeping.is_asked)
-    settings = run_settings(file, places, sharing, policy, computing, trusting)
+    settings = keeping.applied(run_settings(file, places, sharing, policy, computing, trusting))
     computing.tell(settings)
     with open_engine(settings) as engine, missing.handled(engine, file, wanted):
         _Request(engine, file, wanted, changes or [], seed, targets, sweeping, purity, how).carry_out()

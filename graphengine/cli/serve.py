@@ -11,6 +11,7 @@ import typer
 
 from graphengine.cli.compute_options import ComputeOptions
 from graphengine.cli.console import complain, problem_lines, say
+from graphengine.cli.history_options import HistoryOptions
 from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
     BaseDirOption,
@@ -152,6 +153,7 @@ def command(
     memory_budget: MemoryOption = None,
     computing: ComputeOptions,
     trusting: TrustOptions,
+    keeping: HistoryOptions,
     disable_cuda_malloc: CudaMallocOption = False,
     cors: CorsOption = None,
     max_upload_size: UploadOption = 100,
@@ -185,7 +187,7 @@ def command(
     user, run = user_folder(user_directory, base_dir), RunOptions(jobs, node_timeout, retries, preview_method)
     chosen = _server_settings(user, run, listen, port, token, cors, ui=ui, megabytes=max_upload_size)
     log_to_stderr(debug=debug)
-    _serve(trusting.applied(settings), chosen)
+    _serve(keeping.applied(trusting.applied(settings)), chosen)
 
 
 def _server_settings(

@@ -35,6 +35,7 @@ from graphengine.cli.sweep_progress import SweepProgress, show_sweep
 from graphengine.cli.sweep_rows import read_csv, read_pictures
 from graphengine.errors import GraphEngineError, Problem, RunCancelled, ValidationFailed, node_label
 from graphengine.execution.events import Event, Listener
+from graphengine.execution.hidden import RunExtra
 from graphengine.execution.policy import RunOptions
 from graphengine.workflow.models import NodeId, Workflow
 
@@ -194,6 +195,7 @@ class _Runs:
                 on_event=tell,
                 is_cancelled=is_cancelled,
                 options=self.how.options,
+                extra=RunExtra(file=Path(self.manifest["workflow"])),
             )
             cell["status"] = "success"
             stem = file_stem(self.sweep.inputs, row, number, self.sweep.count)

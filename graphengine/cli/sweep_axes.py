@@ -12,6 +12,7 @@ from graphengine.cli.overrides import Change, Definitions, find_input, find_only
 from graphengine.cli.sweep_values import read_values
 from graphengine.errors import SettingsError
 from graphengine.node.definition import InputSpec
+from graphengine.node.secrets import is_secret_input, is_secret_name, without_secret, without_tokens
 from graphengine.workflow.models import Link, NodeId, Workflow
 
 Row = tuple[JsonValue, ...]
@@ -32,6 +33,13 @@ class SweptInput:
     def address(self) -> str:
         """`6.seed`: what names this input and no other."""
         return f"{self.node_id}.{self.name}"
+
+    def shown(self, value: JsonValue) -> JsonValue:
+        """A value as it may be written down: a secret is replaced."""
+        if is_secret_name(self.name) or (self.spec is not None and is_secret_input(self.spec)):
+            hidden: JsonValue = without_secret(value)
+            return hidden
+        return without_tokens(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ def short_names(inputs: Sequence[SweptInput]) -> Mapping[str, str]:
 
 
 def value_text(swept: SweptInput, value: JsonValue) -> str:
-    """A value as people read it; a file without its suffix."""
+    """A value as people read it; a file without its suffix, and no secret."""
+    value = swept.shown(value)
     if isinstance(value, str):
         is_file = swept.spec is not None and isinstance(swept.spec.choices, Files)
         return str(PurePosixPath(value).with_suffix("")) if is_file and value.strip("./") else value

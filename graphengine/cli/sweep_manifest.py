@@ -13,7 +13,7 @@ from typing_extensions import TypedDict  # with pydantic, Python 3.12 or newer c
 
 from graphengine.cli.files import write_whole
 from graphengine.cli.output_models import RunError
-from graphengine.cli.sweep_axes import Sweep
+from graphengine.cli.sweep_axes import Row, Sweep
 from graphengine.errors import GraphEngineError, SettingsError
 
 MANIFEST = "manifest.json"
@@ -103,8 +103,13 @@ def new_manifest(workflow: Path, sweep: Sweep) -> SweepManifest:
             for axis in sweep.axes
         ],
         sheet=None,
-        cells=[_empty_cell(dict(zip(addresses, row, strict=True))) for row in sweep.rows()],
+        cells=[_empty_cell(dict(zip(addresses, _shown(sweep, row), strict=True))) for row in sweep.rows()],
     )
+
+
+def _shown(sweep: Sweep, row: Row) -> list[JsonValue]:
+    """The values of a run without secrets."""
+    return [swept.shown(value) for swept, value in zip(sweep.inputs, row, strict=True)]
 
 
 def _empty_cell(values: dict[str, JsonValue]) -> Cell:

@@ -16,6 +16,7 @@ from graphengine.cli.compute_options import FastOption
 from graphengine.cli.console import complain, say
 from graphengine.cli.event_lines import event_lines
 from graphengine.cli.foreseeing import Asked
+from graphengine.cli.history_options import HistoryOptions, NoRecordOption, StripMetadataOption
 from graphengine.cli.interrupt import cancel_on_signals
 from graphengine.cli.option_groups import OptionGroup, with_option_groups
 from graphengine.cli.options import (
@@ -85,6 +86,8 @@ class Runs(OptionGroup):
     fast: FastOption = False
     trust: TrustOption = None
     trust_changed: TrustChangedOption = False
+    no_record: NoRecordOption = False
+    strip_metadata: StripMetadataOption = False
 
     def settings(self, files: Sequence[Path]) -> Settings:
         """The settings as they are now; an input folder beside each of the files is searched."""
@@ -103,6 +106,7 @@ class Runs(OptionGroup):
         beside = (file.absolute().parent / "input" for file in files)
         inputs = tuple(dict.fromkeys((*settings.folders.input, *beside)))
         settings = replace(settings, folders=replace(settings.folders, input=inputs))
+        settings = HistoryOptions(self.no_record, self.strip_metadata).applied(settings)
         return settings.trusting(self.trust or (), changed=self.trust_changed)
 
     def read(self, engine: "Engine", file: Path) -> "tuple[Workflow, Collection[NodeId] | None]":

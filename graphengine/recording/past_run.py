@@ -56,6 +56,7 @@ def make_past_run(
     steps = [node_id for node_id in known.plan.steps if node_id in known.keys.of]
     failure = ended.failure
     source = extra.file or file
+    changed = {**known.prompt.workflow.changed, **extra.parameters}
     assert ended.status != "planned"
     return PastRun(
         id=extra.run_id,
@@ -70,7 +71,7 @@ def make_past_run(
         git=git,
         targets=tuple(known.plan.graph.targets),
         seeds=dict(_seeds(account, steps)),
-        parameters={place: _parameter(documents, place, value) for place, value in extra.parameters.items()},
+        parameters={place: _parameter(documents, place, value) for place, value in changed.items()},
         nodes={node_id: _node(account, node_id, ended) for node_id in steps},
         outputs=tuple(_outputs(account, saved, history)),
         files=tuple(_files(account, saved)),

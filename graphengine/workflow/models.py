@@ -36,9 +36,11 @@ class Workflow:
     """Nodes by id, independent of the file format.
 
     `ui` is the editor's document when the workflow was converted from one or the file held one beside the API
-    document; pictures carry it on.
+    document; pictures carry it on. `changed` has the inputs that were set for one run, by "NODE.INPUT": they are
+    in `nodes` already, and records of the run name them.
     """
 
     nodes: Mapping[NodeId, WorkflowNode]
     # Any: the editor's document is open-ended; it is passed on, not read.
     ui: Mapping[str, Any] | None = field(default=None, repr=False)
+    changed: Mapping[str, JsonValue] = field(default_factory=dict, repr=False, compare=False)
