@@ -26,7 +26,9 @@ StripMetadataOption = Annotated[
 HistoryFolderOption = Annotated[
     Path | None,
     typer.Option(
-        "--base-dir", metavar="DIR", help="The project's folder, which has .graphengine/. Default: the current one."
+        "--base-dir",
+        metavar="DIR",
+        help="The project's folder, which has .graphengine/. Default: the current one.",
     ),
 ]
 
