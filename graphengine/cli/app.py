@@ -35,6 +35,7 @@ _COMMANDS: Mapping[str, str | None] = {
     "fmt": None,
     "merge": None,
     "resolve": None,
+    "lineage": None,
     "git": "Drivers that make git understand workflows.",
     "nodes": "Node types that can run, and the packs that bring them.",
     "cache": "Results kept between runs.",
