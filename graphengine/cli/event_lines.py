@@ -2,18 +2,38 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from graphengine.errors import SettingsError
 from graphengine.execution.events import Event, Listener, event_to_json
+
+# Any: what `json` writes.
+#: Writes an object as a line.
+WriteLine = Callable[[Mapping[str, Any]], None]
 
 
 @contextmanager
 def event_lines(file: str) -> Iterator[Listener]:
     """A listener that writes each event as a line of JSON to the file, or to stdout for `-`.
+
+    Raises:
+        SettingsError: the file cannot be opened.
+        OSError: a line could not be written; see `json_lines`.
+    """
+    with json_lines(file) as write:
+
+        def listen(event: Event) -> None:
+            write(event_to_json(event))
+
+        yield listen
+
+
+@contextmanager
+def json_lines(file: str) -> Iterator[WriteLine]:
+    """Writes objects as lines of JSON to the file, or to stdout for `-`.
 
     An error while writing does not disturb the run, whose results count for more: it is raised at the end.
 
@@ -24,12 +44,12 @@ def event_lines(file: str) -> Iterator[Listener]:
     failures: list[OSError] = []
     with _opened(file) as stream:
 
-        def write(event: Event) -> None:
+        def write(value: Mapping[str, Any]) -> None:
             if failures:
                 return
             try:
                 # a node may show what JSON cannot express; its text is enough here
-                stream.write(json.dumps(event_to_json(event), default=str) + "\n")
+                stream.write(json.dumps(value, default=str) + "\n")
                 stream.flush()
             except OSError as error:
                 failures.append(error)

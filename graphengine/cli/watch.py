@@ -1,6 +1,5 @@
 """`graphengine watch`: runs workflows, and runs again what a save changed."""
 
-import os
 import shlex
 import subprocess
 import sys
@@ -12,33 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphengine.cli.compute_options import FastOption
-from graphengine.cli.console import complain, say
-from graphengine.cli.event_lines import event_lines
+from graphengine.cli.compute_options import ComputeOptions
+from graphengine.cli.console import complain
 from graphengine.cli.foreseeing import Asked
-from graphengine.cli.history_options import HistoryOptions, NoRecordOption, StripMetadataOption
 from graphengine.cli.interrupt import cancel_on_signals
 from graphengine.cli.option_groups import OptionGroup, with_option_groups
-from graphengine.cli.options import (
-    BaseDirOption,
-    CacheOption,
-    CustomNodesOption,
-    DebugOption,
-    DeviceOption,
-    InputOption,
-    ModelsOption,
-    OutputOption,
-    examples,
-    open_engine,
-)
+from graphengine.cli.options import DebugOption, examples, open_engine
 from graphengine.cli.overrides import find_node
+from graphengine.cli.policy_options import PolicyOptions
 from graphengine.cli.reading import FromOption
+from graphengine.cli.remote_options import RemoteOptions
 from graphengine.cli.run import EventsOption, SeedOption, SetOption, TargetOption
-from graphengine.cli.trust_options import TrustChangedOption, TrustOption
+from graphengine.cli.run_settings import PlaceOptions, run_settings
+from graphengine.cli.trust_options import TrustOptions
 from graphengine.cli.watch_keys import pressed_keys
-from graphengine.cli.watch_lines import WatchLines
 from graphengine.errors import SettingsError
-from graphengine.settings import Settings, load_settings
+from graphengine.settings import Settings
 
 if TYPE_CHECKING:
     from graphengine.engine import Engine
@@ -49,7 +37,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "graphengine watch workflows/img2img.json",
     "graphengine watch flow.json --set KSampler.steps=4 --exec 'imv {}'",
-    "graphengine watch flow.json --trust my-pack",
+    "graphengine watch flow.json --trust my-pack --test",
     "graphengine watch *.json --queue --poll",
 )
 
@@ -68,46 +56,26 @@ ExecOption = Annotated[
 ]  # fmt: skip
 
 
+TestOption = Annotated[
+    bool,
+    typer.Option("--test", help="When a pack changes, run its checks and its tests, in processes of their own."),
+]
+TestTimeoutOption = Annotated[
+    float,
+    typer.Option("--test-timeout", metavar="SECONDS", min=1.0, help="How long the tests of a pack may take."),
+]
+#: Seconds that a changed pack may take to be imported; the first import has the longer time of `run`.
+_RELOAD_SECONDS = 30.0
+
+
 @dataclass(frozen=True, slots=True)
-class Runs(OptionGroup):
-    """How the workflows are run: options as `run` has them."""
+class Values(OptionGroup):
+    """What of the workflows is run, with which values: as `run` has it."""
 
     changes: SetOption = None
     seed: SeedOption = None
     targets: TargetOption = None
     wanted: FromOption = None
-    base_dir: BaseDirOption = None
-    input: InputOption = None
-    output: OutputOption = None
-    models: ModelsOption = None
-    custom_nodes: CustomNodesOption = None
-    cache: CacheOption = None
-    device: DeviceOption = None
-    fast: FastOption = False
-    trust: TrustOption = None
-    trust_changed: TrustChangedOption = False
-    no_record: NoRecordOption = False
-    strip_metadata: StripMetadataOption = False
-
-    def settings(self, files: Sequence[Path]) -> Settings:
-        """The settings as they are now; an input folder beside each of the files is searched."""
-        settings = load_settings(
-            base_dir=self.base_dir,
-            input=self.input,
-            output=self.output,
-            models=self.models or (),
-            custom_nodes=self.custom_nodes or (),
-            cache=self.cache,
-            device=self.device,
-            fast=self.fast,
-            workflow=files[0],
-            environ=os.environ,
-        )
-        beside = (file.absolute().parent / "input" for file in files)
-        inputs = tuple(dict.fromkeys((*settings.folders.input, *beside)))
-        settings = replace(settings, folders=replace(settings.folders, input=inputs))
-        settings = HistoryOptions(self.no_record, self.strip_metadata).applied(settings)
-        return settings.trusting(self.trust or (), changed=self.trust_changed)
 
     def read(self, engine: "Engine", file: Path) -> "tuple[Workflow, Collection[NodeId] | None]":
         """The workflow in a file with the changes made, and the nodes that are wanted of it."""
@@ -120,10 +88,17 @@ class Runs(OptionGroup):
 def command(
     files: FilesArgument,
     *,
-    runs: Runs,
+    values: Values,
+    places: PlaceOptions,
+    sharing: RemoteOptions,
+    policy: PolicyOptions,
+    computing: ComputeOptions,
+    trusting: TrustOptions,
     queue: QueueOption = False,
     poll: PollOption = False,
     execute: ExecOption = None,
+    test: TestOption = False,
+    test_timeout: TestTimeoutOption = 300.0,
     events: EventsOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -133,28 +108,31 @@ def command(
     packs. On a change it tells what changed and what runs, and runs that; models stay loaded. A workflow with
     errors, or one that is being written, waits for the next save.
     """
-    from graphengine.watch.changes import FolderChanges  # with watchdog (0.05 s), which help does not need
+    from graphengine.cli.watch_session import How, session  # all of it comes with the engine (0.2 s)
+    from graphengine.watch.changes import FolderChanges
     from graphengine.watch.loop import Watch, Wishes
 
-    after = _command_after(execute, to_stderr=events == "-")
-    settings = runs.settings(files)
+    def settings() -> Settings:
+        found = run_settings(files[0], places, sharing, policy, computing, trusting)
+        return _with_inputs_beside(files, found)
+
+    how = How(events, _command_after(execute, to_stderr=events == "-"), test_timeout if test else None)
+    first = settings()
+    computing.tell(first)
     with ExitStack() as stack:
-        engine = open_engine(settings)
+        engine = open_engine(first)
         changes = FolderChanges(poll=poll)
         stack.callback(changes.close)
-        listeners = [] if events is None else [stack.enter_context(event_lines(events))]
-        write = complain if events == "-" else say
-        live = sys.stderr if sys.stderr.isatty() else None
-        lines = WatchLines(engine.folders, write=write, listeners=listeners, after=after, live=live)
         is_interrupted = stack.enter_context(cancel_on_signals())
         keys = stack.enter_context(pressed_keys(sys.stdin))
-        wishes = Wishes(not queue, lambda: is_interrupted() or keys.quits(), keys.repeats)
+        audience, answers = stack.enter_context(
+            session(files, engine.folders, how, keys, is_interrupted, lambda: _packs(watch.engine))
+        )
         watch = Watch(
-            engine, files, runs.read, changes, lines, wishes,
-            renew=_renewing(lambda: runs.settings(files)), project=settings.project.file,
+            engine, files, values.read, changes, audience, Wishes(not queue, answers.stop, answers.again),
+            renew=_renewing(settings, trusting.import_timeout), project=first.project.file,
+            options=policy.run_options(),
         )  # fmt: skip
-        how = "r runs all again, q quits" if keys.descriptor is not None else "Ctrl-C ends it"
-        complain(f"watching {', '.join(file.name for file in files)}; {how}")
         try:
             with suppress(KeyboardInterrupt):
                 watch.go()
@@ -162,35 +140,50 @@ def command(
             watch.engine.close()
 
 
+def _with_inputs_beside(files: Sequence[Path], settings: Settings) -> Settings:
+    """The settings with the input folder beside each of the files."""
+    beside = (file.absolute().parent / "input" for file in files)
+    inputs = tuple(dict.fromkeys((*settings.folders.input, *beside)))
+    return replace(settings, folders=replace(settings.folders, input=inputs))
+
+
+def _packs(engine: "Engine") -> dict[str, Path]:
+    return {pack.name: pack.path for pack in engine.custom if pack.path is not None}
+
+
 def _renewing(
-    settings: Callable[[], Settings],
+    settings: Callable[[], Settings], import_timeout: float | None
 ) -> "Callable[[Engine, Collection[Pack]], tuple[Engine, Sequence[Problem]]]":
     """Takes in changed packs as the project file trusts them by then."""
 
     def renew(engine: "Engine", changed: "Collection[Pack]") -> "tuple[Engine, Sequence[Problem]]":
         from graphengine.watch.code import renewed  # as above
 
-        return renewed(engine, settings(), changed)
+        now = settings()
+        importing = now.importing
+        if import_timeout is None and (importing.timeout is None or importing.timeout > _RELOAD_SECONDS):
+            now = replace(now, importing=replace(importing, timeout=_RELOAD_SECONDS))
+        return renewed(engine, now, changed)
 
     return renew
 
 
-def _command_after(text: str | None, *, to_stderr: bool) -> Callable[[Path, Sequence[Path]], None]:
-    """Runs a command after a good run.
+def _command_after(text: str | None, *, to_stderr: bool) -> Callable[[Path, Sequence[Path]], None] | None:
+    """Runs a command after a good run, None where there is none.
 
     Raises:
         SettingsError: the text is no command.
     """
+    if text is None:
+        return None
     try:
-        words = shlex.split(text or "")
+        words = shlex.split(text)
     except ValueError as error:
         raise SettingsError(f"--exec {text!r}: {error}", hint="close the quotes") from None
-    if text is not None and not words:
+    if not words:
         raise SettingsError("--exec names no command", hint="give it as --exec 'imv {}'")
 
     def run(file: Path, files: Sequence[Path]) -> None:
-        if not words:
-            return
         told = [part for word in words for part in ([str(path) for path in files] if word == "{}" else [word])]
         try:
             done = subprocess.run(

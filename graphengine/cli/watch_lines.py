@@ -1,37 +1,32 @@
 """What a watch tells, as lines: what changed, what runs and why, files, and troubles."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from graphengine.cli.console import complain, plural, problem_lines, say
-from graphengine.cli.plan import node_text, reasons_of
-from graphengine.cli.progress import LiveProgress, PlainProgress
+from graphengine.cli.progress import PlainProgress
 from graphengine.cli.summary import RunRecord, file_lines
+from graphengine.cli.watch_words import MANY, words_of
 from graphengine.errors import GraphEngineError, Problem, ValidationFailed, node_label
 from graphengine.execution.events import Event, Listener
 from graphengine.node.folders import Folders
 
 if TYPE_CHECKING:
     from graphengine.foresight import Foresight
+    from graphengine.watch.board import PlanWords
 
-_MANY = 12  # nodes of a plan that are listed
-_READS = "what it reads has changed"
 _DOES = {"runs": "will run", "perhaps": "will perhaps run"}
 
 #: Called after a good run with the workflow and the files that it gave.
 After = Callable[[Path, Sequence[Path]], None]
 
 
-def nothing_more(file: Path, files: Sequence[Path]) -> None:
-    """The default of what is done after a good run."""
-
-
 class WatchLines:
-    """Writes lines: results through `write`, all else through `tell`; `listeners` hear events as well.
+    """Writes lines: results through `write`, all else through `tell`.
 
-    The nodes that run are shown with bars on `live`, a terminal; without one as lines.
+    `progress` gives what hears of the nodes of a run; by default it writes lines, too.
     """
 
     def __init__(
@@ -40,16 +35,15 @@ class WatchLines:
         *,
         write: Callable[[str], None] = say,
         tell: Callable[[str], None] = complain,
-        listeners: Iterable[Listener] = (),
-        after: After = nothing_more,
+        after: After | None = None,
         now: Callable[[], float] = time.time,
-        live: TextIO | None = None,
+        progress: Callable[[], Listener] | None = None,
+        describe: "Callable[[Foresight], PlanWords]" = words_of,
     ) -> None:
         self._folders, self._write, self._tell = folders, write, tell
-        self._listeners = tuple(listeners)
-        self._after, self._now = after, now
+        self._after, self._now, self._describe = after, now, describe
+        self._new_progress = progress or (lambda: PlainProgress(tell))
         self._record = RunRecord()
-        self._live = live
         self._progress = self._new_progress()
 
     def waits(self, file: Path, why: str) -> None:
@@ -72,7 +66,7 @@ class WatchLines:
 
     def planned(self, file: Path, foresight: "Foresight") -> None:
         """What changed since the last run, and what will run now."""
-        for line in plan_lines(foresight):
+        for line in plan_lines(foresight, self._describe(foresight)):
             self._tell(f"  {line}" if line[0] != "=" else f"{self._label(file)}: {line[1:]}")
         self._record = RunRecord()
         self._progress = self._new_progress()
@@ -81,8 +75,6 @@ class WatchLines:
         """The run goes on."""
         self._record(event)
         self._progress(event)
-        for listener in self._listeners:
-            listener(event)
 
     def overtaken(self, file: Path) -> None:
         """A newer save ended the run."""
@@ -97,7 +89,8 @@ class WatchLines:
             self._write(f"{node_label(node.node_id, node.class_type)}: {text}")
         counts = f"{len(record.executed)} run, {len(record.cached)} from the cache"
         self._tell(f"{self._label(file)}: {record.seconds:.2f} s; {counts}")
-        self._after(file, record.files(self._folders))
+        if self._after is not None:
+            self._after(file, record.files(self._folders))
 
     def reloaded(self, packs: Collection[str], problems: Sequence[Problem]) -> None:
         """The code of these packs changed and is in use; with problems, the old code stays."""
@@ -109,24 +102,19 @@ class WatchLines:
             self._tell(line)
         self._tell(f"code of {names} changed and cannot be loaded; the code from before stays in use")
 
-    def _new_progress(self) -> Listener:
-        return PlainProgress(self._tell) if self._live is None else LiveProgress(self._live)
-
     def _label(self, file: Path) -> str:
         return f"{time.strftime('%H:%M:%S', time.localtime(self._now()))} {file.name}"
 
 
-def plan_lines(foresight: "Foresight") -> Iterator[str]:
+def plan_lines(foresight: "Foresight", words: "PlanWords") -> Iterator[str]:
     """How many nodes run, behind a `=`, then the first of them with the reasons; those that changed come first."""
     running = [node_id for node_id, each in foresight.of.items() if each.fate in _DOES]
     counts = [f"{sum(foresight.of[node_id].fate == fate for node_id in running)} {word}"
               for fate, word in (("runs", "to run"), ("perhaps", "perhaps"))]  # fmt: skip
     cached = sum(each.fate == "cached" for each in foresight.of.values())
     yield "=" + ", ".join([*(text for text in counts if not text.startswith("0 ")), f"{cached} cached"])
-    reasons = reasons_of(foresight)
-    texts = {node_id: node_text(node_id, foresight, reasons) for node_id in running}
-    itself = [node_id for node_id in running if reasons.get(node_id, _READS) != _READS]
-    for node_id in [*itself, *(node_id for node_id in running if node_id not in set(itself))][:_MANY]:
-        yield f"{foresight.now.label(node_id)} {_DOES[foresight.of[node_id].fate]}: {texts[node_id]}"
-    if len(running) > _MANY:
-        yield f"and {plural(len(running) - _MANY, 'more node')}"
+    itself = set(words.itself)
+    for node_id in [*words.itself, *(node_id for node_id in running if node_id not in itself)][:MANY]:
+        yield f"{foresight.now.label(node_id)} {_DOES[foresight.of[node_id].fate]}: {words.why[node_id]}"
+    if len(running) > MANY:
+        yield f"and {plural(len(running) - MANY, 'more node')}"

@@ -99,9 +99,12 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class PlanWords:
-    """A plan in words: why nodes run, and what changed itself, a line for each change."""
+    """A plan in words: `why` each node runs or does not, the nodes that changed `itself`, and lines of what
+    `changed` in the first of those.
+    """
 
     why: Mapping[NodeId, str]
+    itself: tuple[NodeId, ...]
     changed: tuple[str, ...]
 
 

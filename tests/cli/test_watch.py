@@ -31,7 +31,12 @@ def test_it_runs_tells_and_ends_with_ctrl_c(graphengine: CommandLine, place: Pat
 def test_events_and_values_are_those_of_run(graphengine: CommandLine, place: Path) -> None:
     file = save(place / "flow.json", **{"1": STEPS})
     done = graphengine("watch", file, "--device", "cpu", "--set", "1.steps=3", "--events", "-")
-    events = [json.loads(line) for line in done.out.splitlines()]
+    planned, *events = [json.loads(line) for line in done.out.splitlines()]
+    why = "no earlier run of this workflow is recorded"
+    assert planned == {
+        "kind": "watch_planned", "file": str(place / "flow.json"), "changed": [f"node 1 (TrialSteps): {why}"],
+        "nodes": [{"node_id": "1", "class_type": "TrialSteps", "fate": "runs", "why": why, "changed": True}],
+    }  # fmt: skip
     assert events[0]["kind"] == "run_started"
     assert {event["total"] for event in events if event["kind"] == "node_progress"} == {3}
 
@@ -47,14 +52,14 @@ def test_keys_are_read_from_a_terminal_and_it_is_left_as_it_was() -> None:
     with os.fdopen(outside, "wb", buffering=0) as user, os.fdopen(inside, "r") as terminal:
         before = termios.tcgetattr(terminal)
         with pressed_keys(terminal) as keys:
-            assert (keys.repeats(), keys.quits()) == (False, False)
-            user.write(b"xr")
-            assert (keys.repeats(), keys.repeats(), keys.quits()) == (True, False, False)
-            user.write(b"q")
-            assert keys.quits()
+            assert keys.pressed() == ""
+            user.write(b"xR")
+            assert (keys.pressed(), keys.pressed()) == ("xr", "")
+            user.write(b"\x1bOQ\x1b[A\x1b[1;5Cq\x1b_Gi=31;OK\x1b\\\x1b[?62;4ce")
+            assert keys.pressed() == "qe"
         assert termios.tcgetattr(terminal) == before
 
 
 def test_where_nobody_types_no_key_is_pressed() -> None:
     with pressed_keys(StringIO("q")) as keys:
-        assert not keys.quits()
+        assert keys.pressed() == ""
