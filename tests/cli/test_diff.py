@@ -144,3 +144,70 @@ def test_a_comparison_does_not_import_torch_or_the_graph_library(graphengine: Co
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(root / "nodes")))}
     done = subprocess.run([sys.executable, "-c", code], cwd=files, env=environ, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+SUMS: dict[str, Any] = {
+    "1": {"class_type": "PrimitiveInt", "inputs": {"value": 5}},
+    "2": {"class_type": "PrimitiveInt", "inputs": {"value": 6}},
+    "3": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    "4": {"class_type": "PreviewAny", "inputs": {"source": ["2", 0]}},
+}
+
+
+def in_subgraph(value: int) -> str:
+    """A document whose number stands in a subgraph; ids of what runs are `9:1` and `3`."""
+    link = {"id": 1, "origin_id": 1, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": "INT"}
+    number = {"id": 1, "type": "PrimitiveInt", "inputs": [], "widgets_values": [value, "fixed"],
+              "outputs": [{"name": "INT", "type": "INT", "links": [1]}]}  # fmt: skip
+    inner = {
+        "id": "5f0c0a4e-0000-4000-8000-000000000001", "name": "Numbers", "version": 1, "nodes": [number],
+        "links": [link], "inputs": [], "inputNode": {"id": -10}, "outputNode": {"id": -20},
+        "outputs": [{"id": "out", "name": "INT", "type": "INT", "linkIds": [1]}],
+    }  # fmt: skip
+    nodes = [
+        {"id": 9, "type": inner["id"], "inputs": [], "outputs": [{"name": "INT", "type": "INT", "links": [5]}]},
+        {"id": 3, "type": "PreviewAny", "inputs": [{"name": "source", "type": "*", "link": 5}], "outputs": []},
+    ]
+    drawn = {
+        "nodes": nodes,
+        "links": [[5, 9, 0, 3, 0, "INT"]],
+        "version": 0.4,
+        "definitions": {"subgraphs": [inner]},
+    }
+    return json.dumps(drawn)
+
+
+def planned(graphengine: CommandLine, name: str) -> set[str]:
+    """The nodes that a run would look at again, by the keys of the cache."""
+    report = json.loads(graphengine("plan", name, "--device", "cpu", "--json").out)
+    return {node["node_id"] for node in report["nodes"] if node["fate"] in ("runs", "perhaps")}
+
+
+def rerun(graphengine: CommandLine, *names: str) -> set[str]:
+    (found,) = json.loads(graphengine("diff", "--json", *names).out)
+    return set(found["consequence"]["reruns"])
+
+
+def test_the_consequence_is_what_is_planned_after_a_run(graphengine: CommandLine, place: Path) -> None:
+    changed = {**SUMS, "2": {"class_type": "PrimitiveInt", "inputs": {"value": 7}}}
+    (place / "old.json").write_text(json.dumps(SUMS))
+    (place / "new.json").write_text(json.dumps(changed))
+    (place / "new.png").write_bytes(png(text("prompt", json.dumps(changed))))
+    graphengine("convert", "--to", "ui", "new.json", "--output", "drawn.json")
+    assert graphengine("run", "old.json").code == 0
+    for name in ("new.json", "new.png", "drawn.json"):
+        assert planned(graphengine, name) == {"2", "4"}
+        assert rerun(graphengine, "old.json", name) == {"2", "4"}
+
+
+def test_the_consequence_of_a_change_in_a_subgraph_is_what_is_planned(
+    graphengine: CommandLine, place: Path
+) -> None:
+    (place / "old.json").write_text(in_subgraph(5))
+    (place / "new.json").write_text(in_subgraph(6))
+    assert graphengine("run", "old.json").code == 0
+    assert planned(graphengine, "new.json") == {"9:1", "3"}
+    assert rerun(graphengine, "old.json", "new.json") == {"9:1", "3"}
+    assert graphengine("convert", "--to", "api", "new.json", "--output", "api.json").code == 0
+    assert rerun(graphengine, "old.json", "api.json") == {"9:1", "3"}
+    assert rerun(graphengine, "new.json", "api.json") == set()

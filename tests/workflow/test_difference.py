@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphengine.execution.consequences import consequences
+from graphengine.node.definition import InputSpec, NodeDefinition, OutputSpec
 from graphengine.workflow.api_format import api_to_workflow, parse_api
 from graphengine.workflow.difference.changes import NOTHING, Difference, compare
 from graphengine.workflow.difference.sheets import Source, sheets_of_ui, sheets_of_workflow
@@ -237,3 +238,40 @@ def test_documents_of_runs_are_compared_by_their_inputs() -> None:
     )
     (change,) = found.changes[0].nodes
     assert [(each.name, each.old, each.new) for each in change.inputs] == [("name", "a", "b")]
+
+
+def defined(class_type: str, inputs: dict[str, str], **facts: Any) -> NodeDefinition:
+    specs = {name: InputSpec(name, type_) for name, type_ in inputs.items()}
+    return NodeDefinition(class_type, specs, (OutputSpec("out", "*"),), **facts)
+
+
+DEFINED = {
+    "Number": defined("Number", {"value": "INT", "amount": "FLOAT"}),
+    "Save": defined("Save", {"from": "*"}, is_output=True),
+    "Marked": defined("Marked", {"from": "*"}, hidden={"own": "UNIQUE_ID"}),
+}
+
+
+def test_a_change_of_nodes_that_no_output_needs_has_no_consequence() -> None:
+    old = api(n1=("Number", {"value": 1}), n2=("Save", {"from": ["1", 0]}), n3=("Number", {"value": 2}))
+    new = api(n1=("Number", {"value": 1}), n2=("Save", {"from": ["1", 0]}), n3=("Number", {"value": 3}))
+    found = consequences(old, new, DEFINED)
+    assert (found.reruns, found.nodes, found.all_outputs) == ((), 2, 1)
+
+
+def test_a_node_that_comes_to_be_needed_runs() -> None:
+    old = api(n1=("Number", {"value": 1}), n2=("Save", {"from": ["1", 0]}), n3=("Number", {"value": 2}))
+    new = api(n1=("Number", {"value": 1}), n2=("Save", {"from": ["3", 0]}), n3=("Number", {"value": 2}))
+    assert consequences(old, new, DEFINED).reruns == ("2", "3")
+
+
+def test_what_a_node_is_not_given_has_no_consequence() -> None:
+    old = api(n1=("Number", {"value": 1, "amount": 2}), n2=("Save", {"from": ["1", 0]}))
+    new = api(n1=("Number", {"value": "1", "amount": 2.0, "upload": "image"}), n2=("Save", {"from": ["1", 0]}))
+    assert consequences(old, new, DEFINED).reruns == ()
+
+
+def test_new_numbers_have_consequences_only_where_keys_hold_them() -> None:
+    old = api(n1=("Number", {"value": 1}), n2=("Marked", {"from": ["1", 0]}), n3=("Save", {"from": ["2", 0]}))
+    new = api(n7=("Number", {"value": 1}), n8=("Marked", {"from": ["7", 0]}), n9=("Save", {"from": ["8", 0]}))
+    assert consequences(old, new, DEFINED).reruns == ("8", "9")
