@@ -37,6 +37,7 @@ _COMMANDS: Mapping[str, str | None] = {
     "resolve": None,
     "lineage": None,
     "git": "Drivers that make git understand workflows.",
+    "lock": None,
     "nodes": "Node types that can run, and the packs that bring them.",
     "cache": "Results kept between runs.",
     "models": "Model files.",

@@ -54,6 +54,23 @@ def newest_commit(address: str, ref: str | None) -> str | None:
     return found[0] if found else None
 
 
+def checked_out(folder: Path) -> tuple[str | None, str | None]:
+    """The address that a checkout was cloned from, and its commit; None where there is none.
+
+    A checkout in which a file was changed has no commit.
+
+    Raises:
+        InstallRefused: there is no git, or it does not end.
+    """
+    words = ("config", "--get", "remote.origin.url"), ("rev-parse", "--verify", "--quiet", "HEAD")
+    told = [run_program([*_GIT, "-C", folder, *each], environ=_QUIET, timeout=_MINUTES) for each in words]
+    address, commit = (done.output.strip() or None if done.code == 0 else None for done in told)
+    state = run_program(
+        [*_GIT, "-C", folder, "status", "--porcelain", "--untracked-files=no"], environ=_QUIET, timeout=_MINUTES
+    )
+    return address, None if state.code or state.output.strip() else commit
+
+
 def _clone(source: Source, folder: Path) -> str:
     ref = source.ref or "HEAD"
     _git(source, "init", "--quiet", "--template=", str(folder))

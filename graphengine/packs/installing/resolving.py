@@ -76,6 +76,9 @@ class Installer(Protocol):
     def collect(self, pins: Sequence[Pin], stage: Path) -> tuple[Pin, ...]:
         """Bring the files of these versions to this machine; the pins with the digests of the files."""
 
+    def digests(self, pins: Sequence[Pin], stage: Path) -> tuple[Pin, ...]:
+        """The pins with the digests of the files that they may come from; nothing is installed."""
+
     def install(self, pins: Sequence[Pin], stage: Path, target: Path | None = None) -> None:
         """Install what was collected, without looking at requirements: into the environment, or a folder."""
 
@@ -123,6 +126,23 @@ class PipInstaller:
         ended = self._pip([*words, *self.indexes.options()])
         if ended.code:
             raise refused_by(self.name, _with_conflict(ended), wanted, stage)
+        return self._reported(report)
+
+    def digests(self, pins: Sequence[Pin], stage: Path) -> tuple[Pin, ...]:
+        """See `Installer`. Of each the file that would be chosen here."""
+        if not pins:
+            return ()
+        asked, report = stage / "asked.txt", stage / "report.json"
+        lines = [_line(pin) for pin in pins]
+        asked.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        words: list[str | Path] = ["install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps"]
+        ended = self._pip([*words, "--report", report, "-r", asked, *self.indexes.options()])
+        if ended.code:
+            raise refused_by(self.name, ended, lines, stage)
+        return self._reported(report)
+
+    @staticmethod
+    def _reported(report: Path) -> tuple[Pin, ...]:
         found = json.loads(report.read_text(encoding="utf-8"))
         return tuple(
             Pin(
@@ -219,6 +239,10 @@ class UvInstaller:
                 told[canonicalize_name(name[0])] = tuple(sorted(_HASH.findall(block)))
         return tuple(replace(pin, sha256=told.get(pin.name, ())) for pin in pins)
 
+    def digests(self, pins: Sequence[Pin], stage: Path) -> tuple[Pin, ...]:
+        """See `Installer`. Of each all files of its release."""
+        return self.collect(pins, stage)
+
     def install(self, pins: Sequence[Pin], stage: Path, target: Path | None = None) -> None:
         """See `Installer`."""
         if not pins:
@@ -288,7 +312,8 @@ def _with_wheels(pins: Sequence[Pin], wheels: Path, built: frozenset[str]) -> tu
             raise InstallRefused(f"no wheel of {pin.name} {pin.version} came")
         if pin.sha256 and pin.name not in built and found[pin.name] not in pin.sha256:
             raise InstallRefused(
-                f"the wheel of {pin.name} {pin.version} is another file than the index told a moment ago",
-                hint="do not trust this index or mirror",
+                f"the wheel of {pin.name} {pin.version} is another file than was told: SHA-256 {found[pin.name]}, "
+                f"expected was {' or '.join(pin.sha256)}",
+                hint="do not trust this index or mirror, unless another build of the version is right for you",
             )
     return tuple(replace(pin, sha256=(found[pin.name],)) for pin in pins)
