@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,10 @@ class HistoryIndex:
     def __init__(self, path: Path, lines: LineFile) -> None:
         self.path = path
         self._lines = lines
-        self._entries: TypeAdapter[_Entry] = TypeAdapter(_Entry)
+
+    @cached_property
+    def _entries(self) -> TypeAdapter[_Entry]:
+        return TypeAdapter(_Entry)  # takes milliseconds, and a run asks nothing
 
     def places(self, *, file: str | None = None, output_sha256: str | None = None) -> list[int]:
         """Where the runs begin that are of a workflow file, or made an output, or both; the last first."""
