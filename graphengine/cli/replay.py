@@ -58,9 +58,7 @@ def command(
     ] = None,
     secrets: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="NODE.INPUT=VALUE", help="Give a secret, which records lack. Repeatable."
-        ),
+        typer.Option("--set", metavar="NODE.INPUT=VALUE", help="Give a secret, which records lack. Repeatable."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write the result alone.")] = False,
     places: ReplayPlaces,

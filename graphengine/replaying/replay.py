@@ -126,9 +126,9 @@ class Replayer:
         return Replay(subject, files, walked, tuple(found), time.perf_counter() - started)
 
     def _run(self, subject: Subject) -> Performance:
-        run_id = subject.run.id if subject.run is not None else ""
+        run_id, repeated = subject.carried_id, subject.run.id if subject.run is not None else None
         extra = RunExtra(
-            run_id, subject.extra, run_id=run_id, replay_of=run_id or None, strip_metadata=subject.strip_metadata
+            run_id, subject.extra, run_id=run_id, replay_of=repeated, strip_metadata=subject.strip_metadata
         )
         stage = self.stage.like(subject.run) if subject.run is not None else self.stage
         done = stage.run(subject.workflow, subject.targets, extra, self.is_cancelled, self.on_event)

@@ -61,6 +61,15 @@ class Subject:
     notes: tuple[str, ...] = ()
     strip_metadata: bool = False
 
+    @property
+    def carried_id(self) -> str:
+        """The id of a run that the files carry; empty where they carry none."""
+        match self.extra.get(OURS):
+            case {"run": str(run_id)}:
+                return run_id
+            case _:
+                return self.run.id if self.run is not None else ""
+
     def secrets(self) -> list[tuple[NodeId, str]]:
         """The inputs, by node and name, whose values no record holds."""
         return [
@@ -164,7 +173,7 @@ def subject_of_run(
         files.append(Original(history.project / output.path, output.sha256, output.node_id, number))
     documents = _documents(run, history, beside or {})
     model = _as_saved(files) or _as_in_file(run, history, definitions)
-    workflow, extra = _ordered(documents, model, run.id)
+    workflow, extra = _ordered(documents, model, _maker(run, history))
     targets = tuple(NodeId(node_id) for node_id in run.targets if node_id in workflow.nodes)
     return Subject(run.id, workflow, tuple(files), targets or None, run, extra, (), _says_nothing(files))
 
@@ -245,6 +254,17 @@ def _nearest(file: Path, outputs: list[OutputFile], history: History) -> OutputF
 def _original(file: Path, run: PastRun, output: OutputFile) -> Original:
     of_node = [each for each in run.outputs if each.node_id == output.node_id]
     return Original(file, output.sha256, output.node_id, of_node.index(output))
+
+
+def _maker(run: PastRun, history: History) -> str:
+    """The id that the files of a run carry: that of the run that wrote them, when all came from the cache."""
+    if any(output.is_new for output in run.outputs):
+        return run.id
+    for output in run.outputs[:1]:
+        for other in history.of_output(output.sha256):
+            if any(each.sha256 == output.sha256 and each.is_new for each in other.outputs):
+                return other.id
+    return run.id
 
 
 # Any: documents are open-ended JSON.

@@ -44,7 +44,8 @@ def replay_lines(replay: Replay) -> Iterator[str]:
 
 
 def _file_lines(outcome: FileOutcome) -> Iterator[str]:
-    yield f"{outcome.original.path}: {likeness_words(outcome.likeness)}"
+    again = "as it was recorded, made again: " if outcome.tampered else ""
+    yield f"{outcome.original.path}: {again}{likeness_words(outcome.likeness)}"
     if outcome.state == "absent":
         yield "  the file itself is gone; its record was compared"
     for change in outcome.tampered:
