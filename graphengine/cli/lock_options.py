@@ -33,6 +33,15 @@ class LockOptions(OptionGroup):
         ),
     ] = False
 
+    def check(self, *, installs: bool) -> None:
+        """Refuse to change what the lock says.
+
+        Raises:
+            BadParameter: packages are to be installed as well.
+        """
+        if self.locked and installs:
+            raise typer.BadParameter("nothing is installed: graphengine restore brings it", param_hint="--locked")
+
     def guard(self, engine: "Engine", settings: Settings) -> "LockGuard | None":
         """What watches over a run; None when the lock does not count.
 

@@ -15,6 +15,7 @@ from graphengine.cli.console import complain, problem_lines, say, say_json
 from graphengine.cli.event_lines import event_lines
 from graphengine.cli.history_options import HistoryOptions
 from graphengine.cli.interrupt import cancel_on_signals
+from graphengine.cli.lock_options import LockGuard, LockOptions
 from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
     DebugOption,
@@ -101,6 +102,7 @@ def command(
     policy: PolicyOptions,
     computing: ComputeOptions,
     trusting: TrustOptions,
+    locking: LockOptions,
     keeping: HistoryOptions,
     missing: MissingOptions,
     partial: PartialOption = False,
@@ -119,8 +121,10 @@ def command(
     purity.check(how.options, is_sweep=sweeping.is_asked)
     settings = keeping.applied(run_settings(file, places, sharing, policy, computing, trusting))
     computing.tell(settings)
+    locking.check(installs=missing.install_missing)
     with open_engine(settings) as engine, missing.handled(engine, file, wanted):
-        _Request(engine, file, wanted, changes or [], seed, targets, sweeping, purity, how).carry_out()
+        guard = locking.guard(engine, settings)
+        _Request(engine, file, wanted, changes or [], seed, targets, sweeping, purity, how, guard).carry_out()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +164,17 @@ class _Request:
     sweeping: SweepOptions
     purity: PurityOptions
     how: _How
+    guard: LockGuard | None
 
     def carry_out(self) -> None:
         """Run the workflow, once or with many values, or check its nodes."""
         record = RunRecord()
         try:
+            if self.guard is not None:
+                self.guard.require(self.file, self.wanted)
             workflow = _prepare(self.engine, self.file, self.wanted, self.changes, self.seed)
+            if self.guard is not None:
+                self.guard.require_changed(workflow)
             goals = [find_node(name, workflow) for name in self.targets] if self.targets else None
             if self.sweeping.is_asked:
                 self._sweep(workflow, goals)
