@@ -36,6 +36,8 @@ _COMMANDS: Mapping[str, str | None] = {
     "merge": None,
     "resolve": None,
     "lineage": None,
+    "replay": None,
+    "verify": None,
     "git": "Drivers that make git understand workflows.",
     "lock": None,
     "nodes": "Node types that can run, and the packs that bring them.",
