@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from graphengine.execution import named_files
 from graphengine.execution.known import KnownNodes
 from graphengine.node.folders import Folders
-from graphengine.node.secrets import SECRET_NAME as SECRET_INPUT
 from graphengine.node.secrets import secret_inputs
 from graphengine.workflow.models import NodeId
-
-__all__ = ["SECRET_INPUT", "ClassParts", "SharedParts", "file_paths", "shared_parts"]
 
 
 @dataclass(frozen=True, slots=True)
