@@ -27,6 +27,7 @@ from graphengine.cli.overrides import apply_changes, find_node, read_changes, se
 from graphengine.cli.policy_options import PolicyOptions
 from graphengine.cli.progress import show_progress
 from graphengine.cli.reading import FromOption, read_workflow
+from graphengine.cli.record_options import RecordOptions
 from graphengine.cli.remote_options import RemoteOptions
 from graphengine.cli.run_installing import MissingOptions
 from graphengine.cli.run_settings import PlaceOptions, run_settings
@@ -42,6 +43,7 @@ from graphengine.workflow.models import Link, NodeId, Workflow
 
 if TYPE_CHECKING:
     from graphengine.engine import Engine
+    from graphengine.execution.result import RunResult
 
 EXAMPLES = examples(
     "graphengine run workflows/img2img.json",
@@ -50,6 +52,7 @@ EXAMPLES = examples(
     "graphengine run flow.json --base-dir ~/ComfyUI --target 9",
     "graphengine run flow.json --quiet --events - | jq .kind",
     "graphengine run flow.json --sweep KSampler.seed=1..8 --sweep cfg=4,7,10",
+    "graphengine run flow.json --record KSampler -o tests/recorded/",
 )
 
 
@@ -96,6 +99,7 @@ def command(
     targets: TargetOption = None,
     sweeping: SweepOptions,
     purity: PurityOptions,
+    recording: RecordOptions,
     wanted: FromOption = None,
     places: PlaceOptions,
     sharing: RemoteOptions,
@@ -119,12 +123,15 @@ def command(
     how = _How(policy.run_options(), partial, events, quiet, as_json)
     how.check()
     purity.check(how.options, is_sweep=sweeping.is_asked)
+    recording.check(how.options, purity, is_sweep=sweeping.is_asked)
     settings = keeping.applied(run_settings(file, places, sharing, policy, computing, trusting))
     computing.tell(settings)
     locking.check(installs=missing.install_missing)
     with open_engine(settings) as engine, missing.handled(engine, file, wanted):
         guard = locking.guard(engine, settings)
-        _Request(engine, file, wanted, changes or [], seed, targets, sweeping, purity, how, guard).carry_out()
+        _Request(
+            engine, file, wanted, changes or [], seed, targets, sweeping, purity, recording, how, guard
+        ).carry_out()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,7 @@ class _Request:
     targets: list[str] | None
     sweeping: SweepOptions
     purity: PurityOptions
+    recording: RecordOptions
     how: _How
     guard: LockGuard | None
 
@@ -180,6 +188,8 @@ class _Request:
                 self._sweep(workflow, goals)
             elif self.purity.check_pure:
                 self._check_pure(workflow, goals, record)
+            elif self.recording.record:
+                self._record(workflow, goals, record)
             else:
                 _run(self.engine, workflow, goals, record, self.how, self.file)
                 _summarise(record, self.engine, self.how)
@@ -202,6 +212,12 @@ class _Request:
             _run(engine, workflow, goals, record, self.how)
         told = self.how
         tell_purity(executor.found, workflow, tolerance, as_json=told.as_json, quiet=told.quiet, write=told.write)
+
+    def _record(self, workflow: Workflow, goals: Collection[NodeId] | None, record: RunRecord) -> None:
+        recorder = self.recording.recorder(self.engine, workflow, goals)
+        result = _run(recorder.engine, workflow, recorder.targets, record, self.how, self.file)
+        _summarise(record, self.engine, self.how)
+        self.recording.write(recorder, result, self.file, self.how)
 
 
 def _prepare(
@@ -235,7 +251,7 @@ def _run(
     record: RunRecord,
     how: _How,
     file: Path | None = None,
-) -> None:
+) -> "RunResult":
     with ExitStack() as stack:
         listeners: list[Listener] = [record]
         if how.events is not None:
@@ -262,6 +278,7 @@ def _run(
             raise RunCancelled from interrupt
     if any(problem.severity == "error" for problem in result.problems):
         raise ValidationFailed(result.problems)
+    return result
 
 
 def _summarise(record: RunRecord, engine: "Engine", how: _How) -> None:
