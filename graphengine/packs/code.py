@@ -112,16 +112,36 @@ class CodeOfPack:
             if file in found:
                 continue
             found.add(file)
-            facts = self._facts_of(file)
-            if facts.dynamic:
+            reached = self.imports_of(file)
+            if reached is None:
                 return self._all
-            for imported in facts.imports:
-                targets = self._targets(file, imported)
-                if targets is None:
-                    return self._all
-                waiting.extend(targets)
-            waiting.extend(self._acting_packages(file))
+            waiting.extend(reached)
         return frozenset(found)
+
+    def imports_of(self, file: str) -> frozenset[str] | None:
+        """The files of the pack that a file imports, without what those import; None when that cannot be told."""
+        facts = self._facts_of(file)
+        reached = None if facts.dynamic else self._reached(file, facts.imports)
+        return None if reached is None else reached | set(self._acting_packages(file))
+
+    def touched_by(self, file: str) -> frozenset[str]:
+        """The files of the pack that stand behind what a file may change in other modules."""
+        reached = self._reached(file, self._facts_of(file).touches)
+        return self._all if reached is None else frozenset().union(*map(self._closure, reached))
+
+    def gathers(self, file: str) -> bool:
+        """Whether a file may notice the classes that others make."""
+        return self._facts_of(file).gathers
+
+    def _reached(self, file: str, imports: Iterable[Import]) -> frozenset[str] | None:
+        """The files that imports reach, or None when that cannot be told."""
+        reached: set[str] = set()
+        for imported in imports:
+            targets = self._targets(file, imported)
+            if targets is None:
+                return None
+            reached.update(targets)
+        return frozenset(reached)
 
     def _acting_packages(self, file: str) -> Iterator[str]:
         for folder in PurePosixPath(file).parents:

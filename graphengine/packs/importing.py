@@ -1,22 +1,29 @@
-"""Import the module of a pack: once for each version of its source, with the stand-ins in place."""
+"""Import the module of a pack: once for each version of its source, with the stand-ins in place.
+
+After an edit only those of its modules are imported anew that it makes outdated (`imported.py`).
+"""
 
 import importlib
 import importlib.util
+import logging
 import runpy
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 
 from graphengine.errors import PackError
 from graphengine.packs.discover import Pack, source_root
 from graphengine.packs.failures import failure, import_failure
+from graphengine.packs.imported import SOURCE, Imported, known_source, outdated
+from graphengine.packs.modules import PackLoader, pack_finder
 from graphengine.packs.source import PackSource, SourceReader
 from graphengine.packs.stand_ins import StandInFinder, Surroundings, put_in_place
 
+logger = logging.getLogger(__name__)
+
 #: What ComfyUI runs of a pack before it imports any.
 PRESTARTUP = "prestartup_script.py"
-#: Attribute of the module of a pack: its source when it was imported.
-_SOURCE = "__graphengine_source__"
 
 
 def import_pack(
@@ -33,16 +40,17 @@ def import_pack(
     try:
         if pack.path is None:
             module = importlib.import_module(pack.module)
-            vars(module).setdefault(_SOURCE, source)
+            vars(module).setdefault(SOURCE, source)
             return module
-        if _is_imported(pack, source):
+        known = known_source(pack)
+        if known is not None and (known.root, known.version) == (source.root, source.version):
             return sys.modules[pack.module]
         finder = put_in_place()
         finder.connect(surroundings)
         if prestartup and (script := prestartup_script(pack)) is not None:
             runpy.run_path(str(script), run_name=f"{pack.module}.prestartup_script")
-        module = _import_path(pack.module, pack.path)
-        setattr(module, _SOURCE, source)
+        module = _import_path(pack, pack.path, source)
+        setattr(module, SOURCE, source)
         return module
     except ImportError as error:
         raise import_failure(pack, error, finder) from error
@@ -56,38 +64,70 @@ def prestartup_script(pack: Pack) -> Path | None:
     return script if script is not None and script.is_file() else None
 
 
-def _is_imported(pack: Pack, source: PackSource) -> bool:
-    """Whether the pack is imported as its source is now; what was imported of another source is let go of."""
-    known = getattr(sys.modules.get(pack.module), _SOURCE, None)
-    if isinstance(known, PackSource) and (known.root, known.version) == (source.root, source.version):
-        return True
-    for name in [name for name in sys.modules if name == pack.module or name.startswith(f"{pack.module}.")]:
-        del sys.modules[name]
+def _import_path(pack: Pack, path: Path, source: PackSource) -> ModuleType:
+    """Import what is outdated of a pack, at first all; a failed import leaves what was imported before."""
+    before = known_source(pack)
+    imported = Imported.now(pack)
+    every = set(imported.modules)
+    names = every if before is None or before.root != source.root else outdated(pack, before, source)
+    pack_finder().add(path)
     importlib.invalidate_caches()
-    return False
+    try:
+        return _import_anew(pack, path, imported, names)
+    except SyntaxError:
+        raise
+    except Exception as error:
+        if names == every:
+            raise
+        logger.debug("modules of pack %r do not go with those that stayed: %s", pack.name, error)
+    return _import_anew(pack, path, imported, every)
 
 
-def _import_path(name: str, path: Path) -> ModuleType:
-    """Import a folder or file under a name of ours; a failed import leaves nothing behind."""
+def _import_anew(pack: Pack, path: Path, imported: Imported, names: Collection[str]) -> ModuleType:
+    """Import these modules of a pack once more, and its first one if it is not imported yet."""
+    try:
+        with pack_finder().staying(imported.let_go(names)):
+            if pack.module in imported.modules and pack.module not in names:
+                importlib.import_module(pack.module)
+            else:
+                _import_first(pack.module, path)
+            for name in sorted(
+                imported.modules
+            ):  # what functions import tells its errors now, not in the next run
+                _import_if_there(name)
+    except BaseException:
+        imported.put_back()
+        raise
+    return sys.modules[pack.module]
+
+
+def _import_first(name: str, path: Path) -> ModuleType:
+    """Import a folder or file under a name of ours."""
     start = path / "__init__.py" if path.is_dir() else path
     search = [str(path)] if path.is_dir() else None
-    spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=search)
-    if spec is None or spec.loader is None:
+    loader = PackLoader(name, str(start))
+    spec = importlib.util.spec_from_file_location(name, start, loader=loader, submodule_search_locations=search)
+    if spec is None:
         raise PackError(f"{start} is no Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
+    loader.exec_module(module)
     return module
+
+
+def _import_if_there(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        logger.debug("the module %r is not there any more", name)
 
 
 def imported_version(pack: Pack) -> str | None:
     """The version of the source that a pack was imported from, None when it was not."""
-    source = getattr(sys.modules.get(pack.module), _SOURCE, None)
-    return source.version if isinstance(source, PackSource) and source.root == source_root(pack) else None
+    source = known_source(pack)
+    return source.version if source is not None and source.root == source_root(pack) else None
 
 
 def read_source(pack: Pack, reader: SourceReader | None = None) -> PackSource:

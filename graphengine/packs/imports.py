@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from graphengine.packs.touches import gathers, touched_names
+
 #: Name that a module or a node class gives to a list of data files, which count as its code.
 DATA_FILES = "GRAPHENGINE_CODE_FILES"
 
@@ -34,7 +36,8 @@ class FileFacts:
 
     `dynamic` says that it imports what its text does not name, `acts` that importing it does more than import and
     define. `classes` are the qualified names of the classes it writes out, `data` what it says in
-    `GRAPHENGINE_CODE_FILES`.
+    `GRAPHENGINE_CODE_FILES`. `touches` are the imports behind whose names it may change something, `gathers` says
+    that it may notice the classes of others.
     """
 
     imports: tuple[Import, ...] = ()
@@ -42,6 +45,8 @@ class FileFacts:
     acts: bool = False
     classes: frozenset[str] = frozenset()
     data: tuple[str, ...] = ()
+    touches: tuple[Import, ...] = ()
+    gathers: bool = False
 
 
 def read_facts(source: bytes) -> FileFacts:
@@ -53,19 +58,30 @@ def read_facts(source: bytes) -> FileFacts:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return FileFacts(dynamic=True, acts=True)
     imports: list[Import] = []
+    bound: list[tuple[str, Import]] = []
     dynamic = False
     for node in _executed(tree):
         match node:
             case ast.Import(names=names):
                 imports.extend(Import(0, alias.name) for alias in names)
+                bound.extend((a.asname or a.name.partition(".")[0], Import(0, a.name)) for a in names)
             case ast.ImportFrom(level=level, module=module, names=names):
                 imports.append(Import(level, module or "", tuple(alias.name for alias in names)))
+                bound.extend((a.asname or a.name, Import(level, module or "", (a.name,))) for a in names)
             case ast.Call() if _imports(node):
                 named = _named_import(node)
                 dynamic = dynamic or named is None
                 imports.extend([named] if named is not None else [])
-    acts = any(map(_acts, tree.body))
-    return FileFacts(tuple(imports), dynamic, acts, frozenset(_classes(tree)), tuple(_data(tree)))
+    changed = touched_names(tree) | {"*"}  # nobody knows which names a star stands for
+    return FileFacts(
+        tuple(imports),
+        dynamic,
+        acts=any(map(_acts, tree.body)),
+        classes=frozenset(_classes(tree)),
+        data=tuple(_data(tree)),
+        touches=tuple(dict.fromkeys(imported for name, imported in bound if name in changed)),
+        gathers=gathers(tree),
+    )
 
 
 def _data(tree: ast.Module) -> Iterator[str]:

@@ -184,10 +184,20 @@ def source_files(path: Path) -> Iterator[str]:
         yield str(path)
         return
     for folder, folders, files in os.walk(path):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
+        folders[:] = sorted(name for name in folders if _is_searched(name))
         for file in sorted(files):
             if file.endswith(_ENDINGS):
                 yield os.path.join(folder, file)
+
+
+def is_source(file: str) -> bool:
+    """Whether a file counts as source of its pack, by its path relative to the pack."""
+    *folders, name = file.split(os.sep)
+    return name.endswith(_ENDINGS) and all(map(_is_searched, folders))
+
+
+def _is_searched(folder: str) -> bool:
+    return folder not in _SKIPPED and not folder.startswith(".")
 
 
 def digest_of(named: Mapping[str, str]) -> str:

@@ -1,14 +1,13 @@
 """The code of packs while an engine is in use: noticing that it changed, and taking it in."""
 
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import cache_from_source
 from pathlib import Path
 
 from graphengine.engine import Engine
 from graphengine.errors import PackError, Problem
 from graphengine.packs.discover import Pack
+from graphengine.packs.imported import Imported
 from graphengine.packs.importing import read_source
 from graphengine.packs.pack_problems import pack_problem
 from graphengine.packs.source import PackSource
@@ -41,18 +40,13 @@ class PackSources:
         return any(pack.path is not None and path.is_relative_to(pack.path) for pack in self._known)
 
     def changed(self) -> list[Pack]:
-        """The packs whose source differs from when it was last looked at; what is compiled of it is dropped."""
+        """The packs whose source differs from when it was last looked at."""
         found: list[Pack] = []
         for pack, before in list(self._known.items()):
             now = _source(pack)
-            if now.version == before.version:
-                continue
-            self._known[pack] = now
-            found.append(pack)
-            for file in now.files:
-                if file.endswith(".py") and now.files[file] != before.files.get(file):
-                    # Python takes it for current when size and second are those of the file
-                    Path(cache_from_source(str(now.path(file)))).unlink(missing_ok=True)
+            if now.version != before.version:
+                self._known[pack] = now
+                found.append(pack)
         return found
 
 
@@ -78,15 +72,16 @@ def renewed(engine: Engine, settings: Settings, changed: Collection[Pack]) -> tu
         records=engine.records,
         memory=engine.memory,
     )
-    before = {name: module for name, module in sys.modules.items() if _is_of(name, changed)}
+    before = [Imported.now(pack) for pack in changed]
     problems = list(_failures(fresh, changed))
     if not problems:
         engine.packs.close()
         return fresh, ()
     fresh.packs.close()
-    for name in [name for name in sys.modules if _is_of(name, changed)]:
-        del sys.modules[name]
-    sys.modules.update(before)
+    for imported in before:
+        imported.put_back()
+    if engine.packs.surroundings is not None:
+        engine.packs.connect(engine.packs.surroundings)
     return engine, problems
 
 
@@ -98,7 +93,3 @@ def _failures(engine: Engine, packs: Collection[Pack]) -> Iterator[Problem]:
                 engine.packs.load(pack)
         except PackError as error:
             yield pack_problem(error)
-
-
-def _is_of(name: str, packs: Collection[Pack]) -> bool:
-    return any(name == pack.module or name.startswith(f"{pack.module}.") for pack in packs)
