@@ -1,7 +1,6 @@
 """`graphengine convert`: the API document, which engines run, or the editor's, from any file with a workflow."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -14,17 +13,16 @@ from pydantic import JsonValue
 from graphengine.cli.console import complain, plural, problem_lines, report, say_json
 from graphengine.cli.definitions import DefinitionsOption, read_definitions
 from graphengine.cli.files import write_whole
+from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
-    BaseDirOption,
-    CustomNodesOption,
     DebugOption,
     LoadPacksOption,
     examples,
     open_engine,
 )
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.errors import GraphEngineError, SettingsError, ValidationFailed
-from graphengine.settings import load_settings
 from graphengine.workflow.api_format import workflow_to_api
 from graphengine.workflow.api_to_ui import workflow_to_ui
 from graphengine.workflow.documents import DocumentKind
@@ -54,11 +52,13 @@ class Format(StrEnum):
     UI = "ui"
 
 
+@with_option_groups
 def command(
     files: Annotated[
         list[Path],
         typer.Argument(metavar="FILE...", help="Saved workflows, or pictures, videos, … that carry one."),
     ],
+    *,
     definitions: DefinitionsOption = None,
     output: Annotated[
         Path | None,
@@ -72,8 +72,7 @@ def command(
         bool,
         typer.Option("--upgrade", help="Put today's node types and inputs for older ones, and tell which."),
     ] = False,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    folders: PackFolders,
     load_packs: LoadPacksOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -83,9 +82,7 @@ def command(
     written as it is; a new one is drawn, with its nodes in columns, when there is none or with --from api.
     """
     places = _places(files, output)
-    read, known = _reader(
-        definitions, base_dir, custom_nodes or [], wanted=wanted, load_packs=load_packs, upgrade=upgrade
-    )
+    read, known = _reader(definitions, folders, wanted=wanted, load_packs=load_packs, upgrade=upgrade)
     documents: dict[Path, Mapping[str, JsonValue]] = {}
     for file in dict.fromkeys(files):
         try:
@@ -130,8 +127,7 @@ def _places(files: Sequence[Path], output: Path | None) -> Mapping[Path, Path] |
 
 def _reader(
     definitions: Path | None,
-    base_dir: Path | None,
-    custom_nodes: Sequence[Path],
+    folders: PackFolders,
     *,
     wanted: DocumentKind | None,
     load_packs: bool,
@@ -142,8 +138,7 @@ def _reader(
     if definitions is not None:
         registry = read_definitions(definitions)
         return lambda file: read(file, registry, wanted), registry
-    settings = load_settings(base_dir=base_dir, custom_nodes=custom_nodes, runs_nothing=True, environ=os.environ)
-    engine = open_engine(settings)
+    engine = open_engine(folders.settings())
     if not upgrade:
         return lambda file: read_workflow(engine, file, load_packs=load_packs, wanted=wanted), engine.registry
 

@@ -1,6 +1,5 @@
 """`graphengine draw`: a picture of a workflow, with its problems in red."""
 
-import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -11,16 +10,15 @@ import typer
 from graphengine.cli.console import complain, plural, problem_lines, say
 from graphengine.cli.definitions import DefinitionsOption, engine_for, read_definitions
 from graphengine.cli.files import write_whole
+from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
-    BaseDirOption,
-    CustomNodesOption,
     DebugOption,
     LoadPacksOption,
     examples,
 )
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.errors import SettingsError
-from graphengine.settings import load_settings
 
 EXAMPLES = examples(
     "graphengine draw flow.json -o graph.svg",
@@ -37,8 +35,10 @@ class Drawing(StrEnum):
     DOT = "dot"
 
 
+@with_option_groups
 def command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A saved workflow, or a picture that carries one.")],
+    *,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="PATH", help="File to write: .svg, .mmd or .dot. Default: stdout."),
@@ -49,8 +49,7 @@ def command(
     ] = None,
     wanted: FromOption = None,
     definitions: DefinitionsOption = None,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     load_packs: LoadPacksOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -71,9 +70,7 @@ def command(
         Drawing.DOT: to_dot,
     }
     writer = writers[_format(format, output)]
-    settings = load_settings(
-        base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, workflow=file, environ=os.environ
-    )
+    settings = places.settings(workflow=file)
     with engine_for(settings, read_definitions(definitions) if definitions is not None else None) as engine:
         conversion = read_workflow(engine, file, load_packs=load_packs, wanted=wanted)
         workflow = conversion.workflow

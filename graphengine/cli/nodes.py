@@ -1,6 +1,5 @@
 """`graphengine nodes list` and `show`: which node types and packs there are, and what one is."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphengine.cli.console import complain, plural, say, say_json, table
+from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
-    BaseDirOption,
-    CustomNodesOption,
     DebugOption,
     JsonOption,
     LoadPacksOption,
@@ -18,13 +16,14 @@ from graphengine.cli.options import (
     examples,
     open_engine,
 )
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.cli.pack_listing import pack_json, pack_lines, pack_rows, packs_of
 from graphengine.errors import GraphEngineError, SettingsError, nearest
 from graphengine.node.definition import Files, InputSpec, NodeDefinition
 from graphengine.node.folders import Folders
 from graphengine.node.object_info import definition_to_object_info
 from graphengine.packs.discover import custom_packs
-from graphengine.settings import Settings, load_settings
+from graphengine.settings import Settings
 
 if TYPE_CHECKING:
     from graphengine.engine import Engine
@@ -53,7 +52,9 @@ _MANY = 12  # choices shown as text
 _RANGE_OPTIONS = ("default", "min", "max", "step")
 
 
+@with_option_groups
 def list_command(
+    *,
     category: Annotated[
         str | None, typer.Option("--category", help="Only this category and those below it.")
     ] = None,
@@ -61,8 +62,7 @@ def list_command(
         bool, typer.Option("--packs", help="List the packs in custom_nodes, with versions and who uses them.")
     ] = False,
     workflows: WorkflowsOption = None,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -70,11 +70,9 @@ def list_command(
 
     Packs in custom_nodes are loaded only when a workflow names them: --packs tells what they bring.
     """
-    settings = load_settings(
-        base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, environ=os.environ
-    )
+    settings = places.settings()
     if packs:
-        _list_packs(settings, workflows, base_dir, as_json=as_json)
+        _list_packs(settings, workflows, places.base_dir, as_json=as_json)
         return
     engine = open_engine(settings)
     definitions = [
@@ -132,12 +130,13 @@ def _hint(name: str, known: list[str]) -> str | None:
     return f"did you mean {near!r}?" if near else None
 
 
+@with_option_groups
 def show_command(
     class_type: Annotated[str, typer.Argument(metavar="NAME", help="A node type, or a pack in custom_nodes.")],
+    *,
     workflows: WorkflowsOption = None,
-    base_dir: BaseDirOption = None,
+    places: PackFolders,
     models: ModelsOption = None,
-    custom_nodes: CustomNodesOption = None,
     load_packs: LoadPacksOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -146,17 +145,11 @@ def show_command(
 
     --json writes a node type as ComfyUI's /object_info does.
     """
-    settings = load_settings(
-        base_dir=base_dir,
-        models=models or (),
-        custom_nodes=custom_nodes or (),
-        runs_nothing=True,
-        environ=os.environ,
-    )
+    settings = places.settings(models=models)
     engine = open_engine(settings)
     state = next((state for state in packs_of(settings.custom_nodes) if state.name == class_type), None)
     if state is not None and class_type not in engine.registry:
-        _show_pack(state, _workflows(workflows, base_dir), as_json=as_json)
+        _show_pack(state, _workflows(workflows, places.base_dir), as_json=as_json)
         return
     definition = _definition(engine, class_type, load_packs=load_packs)
     if as_json:

@@ -1,6 +1,5 @@
 """`graphengine nodes check`: what the code of packs may do, before it does it."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -11,12 +10,14 @@ import typer
 
 from graphengine.cli.console import plural, say, say_json
 from graphengine.cli.nodes_trust import chosen_packs
-from graphengine.cli.options import BaseDirOption, CustomNodesOption, DebugOption, examples
+from graphengine.cli.option_groups import with_option_groups
+from graphengine.cli.options import DebugOption, examples
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.cli.version import installed_version
 from graphengine.packs.checking.check import check_pack
 from graphengine.packs.checking.findings import RULES, Finding
 from graphengine.packs.discover import custom_packs
-from graphengine.settings import Settings, load_settings
+from graphengine.settings import Settings
 
 EXAMPLES = examples(
     "graphengine nodes check ComfyUI-Foo",
@@ -48,15 +49,16 @@ class Least(StrEnum):
 _ORDER = tuple(Least)
 
 
+@with_option_groups
 def command(
     names: Annotated[
         list[str], typer.Argument(metavar="PACK...", help="Packs of custom_nodes, or paths of folders or files.")
     ],
+    *,
     format: Annotated[Report, typer.Option("--format", help="text; json; sarif for code scanning.")] = Report.TEXT,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     least: Annotated[Least, typer.Option("--least", help="Leave out what is less severe.")] = Least.NOTE,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     debug: DebugOption = False,
 ) -> None:
     """Tell what the code of packs may do: start programs, reach the network, install packages, hide code, ….
@@ -66,9 +68,7 @@ def command(
     """
     if as_json and format not in (Report.TEXT, Report.JSON):
         raise typer.BadParameter(f"--json and --format {format} ask for two reports", param_hint="--json")
-    settings = load_settings(
-        base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, environ=os.environ
-    )
+    settings = places.settings()
     shown = _ORDER[: _ORDER.index(least) + 1]
     findings = {
         root: [each for each in check_pack(root) if each.severity in shown] for root in _roots(names, settings)

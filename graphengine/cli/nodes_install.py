@@ -17,9 +17,9 @@ from graphengine.cli.installing_options import (
     refusals_json,
 )
 from graphengine.cli.option_groups import with_option_groups
-from graphengine.cli.options import BaseDirOption, CustomNodesOption, DebugOption, JsonOption, examples
+from graphengine.cli.options import DebugOption, JsonOption, examples
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.errors import InstallRefused, SettingsError
-from graphengine.settings import load_settings
 
 if TYPE_CHECKING:
     from graphengine.packs.installing.install import Installed, PackInstaller
@@ -78,8 +78,7 @@ def install_command(
     max_files: Annotated[
         int, typer.Option("--max-files", metavar="N", min=1, help="Most files of a pack.")
     ] = 20_000,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -93,7 +92,7 @@ def install_command(
 
     if name is not None and len(sources) > 1:
         raise SettingsError("--name names one pack", hint="give one source")
-    folder = _folder(base_dir, custom_nodes)
+    folder = chosen_folder(places.settings(), places.base_dir)
     installer = options.installer(folder, run_scripts=run_install_script, quiet=as_json)
     wishes = replace(installer.wishes, limits=Limits(max_files, max_size * 2**20))
     installer = replace(installer, wishes=wishes)
@@ -112,15 +111,14 @@ def sync_command(
     ] = None,
     *,
     options: InstallingOptions,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Install what the packs in custom_nodes require and what is missing, each pack on its own."""
     from graphengine.packs.discover import custom_packs
 
-    folder = _folder(base_dir, custom_nodes)
+    folder = chosen_folder(places.settings(), places.base_dir)
     names = packs or [pack.name for pack in custom_packs([folder])]
     if not names:
         raise SettingsError(f"there is no pack in {folder}", hint="graphengine nodes install SOURCE brings one")
@@ -159,10 +157,3 @@ def carry_out(
     if refused:
         complain(f"{len(refused)} refused; nothing was changed for them")
         raise typer.Exit(1)
-
-
-def _folder(base_dir: Path | None, custom_nodes: list[Path] | None) -> Path:
-    settings = load_settings(
-        base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, environ=os.environ
-    )
-    return chosen_folder(settings, base_dir)

@@ -1,6 +1,5 @@
 """`graphengine nodes isolate`: gives packs an environment and a process of their own."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +7,11 @@ import typer
 
 from graphengine.cli.console import complain, plural, say
 from graphengine.cli.nodes_trust import chosen_packs
-from graphengine.cli.options import BaseDirOption, CacheOption, CustomNodesOption, DebugOption, examples
+from graphengine.cli.option_groups import with_option_groups
+from graphengine.cli.options import CacheOption, DebugOption, examples
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.packs.discover import custom_packs
 from graphengine.packs.project import change_project
-from graphengine.settings import load_settings
 
 EXAMPLES = examples(
     "graphengine nodes isolate ComfyUI-Foo",
@@ -31,15 +31,16 @@ BuildsOption = Annotated[
 ]
 
 
+@with_option_groups
 def command(
     names: Annotated[list[str], typer.Argument(metavar="PACK...", help="Packs of custom_nodes.")],
+    *,
     undo: Annotated[bool, typer.Option("--undo", help="Run them beside the others again.")] = False,
     index_url: IndexOption = None,
     find_links: LinksOption = None,
     no_index: NoIndexOption = False,
     allow_builds: BuildsOption = False,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     cache: CacheOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -51,13 +52,7 @@ def command(
     from graphengine.isolation.environments import environment_of, make_environment, remove_environment
     from graphengine.isolation.limits import not_enforced  # with the cache behind them, which help does not need
 
-    settings = load_settings(
-        base_dir=base_dir,
-        custom_nodes=custom_nodes or (),
-        cache=cache,
-        runs_nothing=True,
-        environ=os.environ,
-    )
+    settings = places.settings(cache=cache)
     packs = chosen_packs(custom_packs(settings.custom_nodes), names, settings.custom_nodes)
     for pack in packs:
         environment = environment_of(pack, settings.environments)

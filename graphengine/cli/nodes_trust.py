@@ -1,19 +1,19 @@
 """`graphengine nodes trust`: lists packs in graphengine.toml, whose code may run then."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from graphengine.cli.console import say, say_json
-from graphengine.cli.options import BaseDirOption, CustomNodesOption, DebugOption, JsonOption, examples
+from graphengine.cli.option_groups import with_option_groups
+from graphengine.cli.options import DebugOption, JsonOption, examples
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.errors import GraphEngineError, SettingsError, nearest
 from graphengine.packs.discover import Pack, custom_packs
 from graphengine.packs.project import Project, change_project
 from graphengine.packs.records import Records
 from graphengine.packs.trust import Trust, trust_packs
-from graphengine.settings import load_settings
 
 EXAMPLES = examples(
     "graphengine nodes trust ComfyUI-Foo",
@@ -24,12 +24,13 @@ EXAMPLES = examples(
 PacksArgument = Annotated[list[str] | None, typer.Argument(metavar="PACK...", help="Packs of custom_nodes.")]
 
 
+@with_option_groups
 def command(
     names: PacksArgument = None,
+    *,
     every: Annotated[bool, typer.Option("--all", help="All packs that are there now.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Trust them no more.")] = False,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -40,9 +41,7 @@ def command(
     """
     if bool(names) is every:
         raise SettingsError("which packs are meant?", hint="name packs, or say --all")
-    settings = load_settings(
-        base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, environ=os.environ
-    )
+    settings = places.settings()
     if remove:
         digests = _remove(settings.project, names or list(settings.project.packs))
     else:

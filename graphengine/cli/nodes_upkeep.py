@@ -1,6 +1,5 @@
 """`graphengine nodes update`, `outdated`, `remove`, `disable` and `enable`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +9,10 @@ from graphengine.cli.console import complain, plural, report, say, say_json, tab
 from graphengine.cli.installing_options import InstallingOptions, chosen_folder
 from graphengine.cli.nodes_install import MirrorOption, carry_out
 from graphengine.cli.option_groups import with_option_groups
-from graphengine.cli.options import BaseDirOption, CustomNodesOption, DebugOption, JsonOption, examples
+from graphengine.cli.options import DebugOption, JsonOption, examples
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.cli.pack_recovery import undo_killed_installs
 from graphengine.errors import InstallRefused
-from graphengine.settings import load_settings
 
 if TYPE_CHECKING:
     from graphengine.packs.installing.install import Installed, PackInstaller
@@ -47,15 +46,14 @@ def update_command(
     force: Annotated[
         bool, typer.Option("--force", help="Replace packs whose files were edited since they were installed.")
     ] = False,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Bring the newest version of packs from where they were installed; what fails is undone."""
     from graphengine.packs.installing.upkeep import find_pack, list_packs, recorded_source
 
-    folder = _folder(base_dir, custom_nodes)
+    folder = _folder(places)
     states = [find_pack(folder, name) for name in packs] if packs else list_packs(folder)
     known = {state.name: state for state in states if state.enabled and (packs or state.record is not None)}
     if not known:
@@ -82,18 +80,19 @@ def _is_newest(state: "PackState", mirrors: tuple[str, ...]) -> bool:
     return state.record is not None and state.record.kind == "git" and newer_commit(state, mirrors) is None
 
 
+@with_option_groups
 def outdated_command(
     packs: AllPacksArgument = None,
+    *,
     mirrors: MirrorOption = None,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Tell which packs have newer commits where they were installed from; changes nothing."""
     from graphengine.packs.installing.upkeep import find_pack, list_packs, newer_commit
 
-    folder = _folder(base_dir, custom_nodes)
+    folder = _folder(places)
     states = [find_pack(folder, name) for name in packs] if packs else list_packs(folder)
     found: dict[str, dict[str, str | None]] = {}
     failed = 0
@@ -116,11 +115,12 @@ def outdated_command(
         raise typer.Exit(1)
 
 
+@with_option_groups
 def remove_command(
     packs: PacksArgument,
+    *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     debug: DebugOption = False,
 ) -> None:
     """Remove packs and their records. Packages that they required stay: other packs may use them."""
@@ -128,7 +128,7 @@ def remove_command(
 
     from graphengine.packs.installing.upkeep import find_pack, remove_pack
 
-    folder = _folder(base_dir, custom_nodes)
+    folder = _folder(places)
     for state in [find_pack(folder, name) for name in packs]:
         if not yes and sys.stdin.isatty() and not typer.confirm(f"remove {state.path}?", err=True):
             continue
@@ -136,24 +136,26 @@ def remove_command(
         say(f"removed {state.path}")
 
 
+@with_option_groups
 def disable_command(
     packs: PacksArgument,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    *,
+    places: PackFolders,
     debug: DebugOption = False,
 ) -> None:
     """Keep packs in custom_nodes without loading them: .disabled is appended to their names."""
-    _set(packs, _folder(base_dir, custom_nodes), enabled=False)
+    _set(packs, _folder(places), enabled=False)
 
 
+@with_option_groups
 def enable_command(
     packs: PacksArgument,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    *,
+    places: PackFolders,
     debug: DebugOption = False,
 ) -> None:
     """Let packs be loaded again that were disabled."""
-    _set(packs, _folder(base_dir, custom_nodes), enabled=True)
+    _set(packs, _folder(places), enabled=True)
 
 
 def _set(packs: list[str], folder: Path, *, enabled: bool) -> None:
@@ -170,11 +172,8 @@ def _version(state: "PackState") -> str:
     return (record.commit or "")[:12] if record and record.commit else state.version or "unknown version"
 
 
-def _folder(base_dir: Path | None, custom_nodes: list[Path] | None) -> Path:
+def _folder(places: PackFolders) -> Path:
     """The folder of packs, after what killed installs left half done was undone."""
-    settings = load_settings(
-        base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, environ=os.environ
-    )
-    folder = chosen_folder(settings, base_dir)
+    folder = chosen_folder(places.settings(), places.base_dir)
     undo_killed_installs([folder])
     return folder
