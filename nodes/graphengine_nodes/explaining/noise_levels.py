@@ -12,6 +12,7 @@ from graphengine_nodes.diffusion.model.model import DiffusionModel
 from graphengine_nodes.diffusion.model.model_sampling import ModelSampling
 from graphengine_nodes.diffusion.sampling.ksampler import run_sigmas
 from graphengine_nodes.diffusion.sampling.samplers import find_sampler
+from graphengine_nodes.diffusion.sampling.schedules import whole_steps
 
 NO_NOISE = 0.0
 
@@ -84,8 +85,7 @@ def schedule(sampling: ModelSampling, sampler_name: str, scheduler: str, steps: 
     used = run_sigmas(sampling, sampler, scheduler, steps, denoise)
     if not len(used):
         return Schedule((), 0)
-    whole_steps = steps if denoise > 0.9999 else int(steps / denoise)
-    whole = run_sigmas(sampling, sampler, scheduler, whole_steps)
+    whole = run_sigmas(sampling, sampler, scheduler, whole_steps(steps, denoise))
     return Schedule(describe(sampling, whole), len(whole) - len(used))
 
 

@@ -86,6 +86,12 @@ def test_partial_denoising_runs_the_end_of_a_longer_schedule() -> None:
     assert torch.equal(run_sigmas(EPS, find_sampler("euler"), "karras", 6, denoise=0.6), whole[-7:])
 
 
+@pytest.mark.parametrize("denoise", [1e-300, 1e-9, 5e-6])
+def test_a_denoise_near_zero_is_refused_before_it_fills_the_memory(denoise: float) -> None:
+    with pytest.raises(ValueError, match=f"denoise is {denoise:g}: 6 steps would be the last of a schedule of"):
+        run_sigmas(EPS, find_sampler("euler"), "beta", 6, denoise)
+
+
 def test_partial_denoising_stays_near_the_latent() -> None:
     latent = picture()["samples"]
     near, far = (run(tiny_model(), picture(), steps=10, denoise=d)["samples"] for d in (0.1, 1.0))

@@ -30,6 +30,8 @@ TEXT: Conditioning = [(randn(1, 5, 48), {"frame_rate": 24.0})]
 class Encoder:
     """A VAE of LTX-Video whose latent frames are numbered from 1 on."""
 
+    latent_channels, downscale, frames = 128, 32, 8
+
     def encode(self, pixels: Tensor, check: Any) -> Tensor:
         assert pixels.shape[1:] == (HEIGHT * 32, WIDTH * 32, 3)
         frames = (len(pixels) - 1) // 8 + 1

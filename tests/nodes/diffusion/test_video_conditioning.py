@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphengine.node.api import NodeContext
-from graphengine_nodes.diffusion.conditioning.video_conditioning import joined_vision
+from graphengine.node.api import ModelError, NodeContext
+from graphengine_nodes.diffusion.conditioning.video_conditioning import joined_vision, ltx_latent, ltx_size
 from graphengine_nodes.diffusion.families.families import load_model
 from graphengine_nodes.diffusion.model.model import Conditioning, Job, Latent, NetworkCall
 from graphengine_nodes.diffusion.nodes.video_conditioning_nodes import (
@@ -71,6 +71,23 @@ def test_wan_begins_with_the_pictures_that_it_is_given(vae: VAE, tmp_path: Path)
     result = run(tmp_path, tiny_dit.wan(channels=36), positive, latent)
     assert result.shape == (1, 16, 3, 2, 4)
     assert result.isfinite().all()
+
+
+def test_a_vae_of_another_family_is_refused_before_it_encodes() -> None:
+    class Pictures:
+        """A VAE of Stable Diffusion."""
+
+        latent_channels, downscale, frames = 4, 8, None
+
+        def encode(self, pixels: Tensor, check: Any) -> Tensor:
+            raise AssertionError("it encodes")
+
+    vae: Any = Pictures()
+    start = torch.rand(1, 40, 40, 3)
+    with pytest.raises(ModelError, match=r"encodes pictures to latents of 4 channels.*needs 16 channels"):
+        WanImageToVideo().encode(**SIDES, **SIZE, vae=vae, start_image=start)
+    with pytest.raises(ModelError, match="needs 128 channels, 32 pixels and 8 frames"):
+        ltx_latent(vae, ltx_size(96, 64, 17), 1, start, 1.0, lambda: None)
 
 
 def test_without_pictures_wan_is_conditioned_on_the_text_alone(vae: VAE) -> None:
@@ -145,6 +162,8 @@ def test_wan22_is_told_a_time_of_zero_for_frames_that_are_kept(tmp_path: Path) -
 def test_ltx_video_begins_with_a_picture(tmp_path: Path) -> None:
     class Encoder:
         """A VAE of LTX-Video that gives ones."""
+
+        latent_channels, downscale, frames = 128, 32, 8
 
         def encode(self, pixels: Tensor, check: Any) -> Tensor:
             assert pixels.shape == (1, 64, 96, 3)

@@ -12,7 +12,7 @@ from graphengine_nodes.diffusion.model.model import Conditioning, Latent
 from graphengine_nodes.diffusion.vae.autoencoder import VAE, Check
 
 from .conditioning import with_options
-from .video_conditioning import VideoSize
+from .video_conditioning import VideoSize, encoded_video
 
 CONCAT, REPLACE = "v1 (concat)", "v2 (replace)"
 
@@ -32,6 +32,7 @@ def video_from_picture(
 
     Raises:
         GraphEngineError: the kind is another one.
+        ModelError: the VAE is that of another family.
     """
     if kind not in (CONCAT, REPLACE):
         raise GraphEngineError(
@@ -41,7 +42,7 @@ def video_from_picture(
     latent: Latent = {"samples": size.latent(batch)}
     if start is None:
         return conditioning, latent
-    picture = vae.encode(size.fitted(start), check)
+    picture = encoded_video(vae, size, size.fitted(start), check)
     frames = picture.shape[2]
     mask = torch.ones(1, 1, *latent["samples"].shape[2:])
     mask[:, :, :frames] = 0.0

@@ -19,6 +19,8 @@ from graphengine_nodes.diffusion.model.regions import resize_noise_mask
 from graphengine_nodes.diffusion.vae.autoencoder import VAE, Check, never_stop
 from graphengine_nodes.image.scaling import resize
 
+from .video_conditioning import encoded_video, ltx_size
+
 _OPTION = "keyframe_idxs"
 _PREFIX = 2  # latent frames of a guide that stand behind the video; the rest replaces the video's own
 
@@ -133,7 +135,7 @@ def _encoded(vae: VAE, pictures: Tensor, height: int, width: int, check: Check) 
     count = (len(pictures) - 1) // FRAMES * FRAMES + 1
     channels_first = pictures[:count, ..., :3].movedim(-1, 1)
     fitted = resize(channels_first, width * PIXELS, height * PIXELS, "bilinear", "center").movedim(1, -1)
-    return vae.encode(fitted, check)
+    return encoded_video(vae, ltx_size(width * PIXELS, height * PIXELS, count), fitted, check)
 
 
 def _start(frame: int, own: int, frames: int) -> int:

@@ -55,6 +55,23 @@ class VideoSize:
         return torch.full((self.length, self.height, self.width, 3), _GREY)
 
 
+def encoded_video(vae: VAE, size: VideoSize, pictures: Tensor, check: Check) -> Tensor:
+    """The latent (1, C, t, h, w) of pictures (N, H, W, 3) that have the size of the video.
+
+    Raises:
+        ModelError: the VAE is that of another family. It is asked before it encodes, which may take minutes.
+    """
+    if (vae.latent_channels, vae.downscale, vae.frames) != (size.channels, size.pixels, size.frames):
+        made = f"latents of {vae.latent_channels} channels and {vae.downscale} pixels a cell"
+        kind = f"videos with {vae.frames} frames a cell" if vae.frames else "pictures"
+        raise ModelError(
+            f"input 'vae' encodes {kind} to {made}; the video needs {size.channels} channels, {size.pixels} "
+            f"pixels and {size.frames} frames a cell",
+            hint="connect the VAE of the video's family",
+        )
+    return vae.encode(pictures, check)
+
+
 def start_picture(vae: VAE, size: VideoSize, start: Tensor, check: Check) -> dict[str, Tensor]:
     """The options of a conditioning for Wan whose video begins with pictures: their latent and a mask.
 
@@ -63,7 +80,7 @@ def start_picture(vae: VAE, size: VideoSize, start: Tensor, check: Check) -> dic
     given = size.fitted(start)
     video = size.grey()
     video[: len(given)] = given
-    latent = vae.encode(video, check)
+    latent = encoded_video(vae, size, video, check)
     mask = torch.ones(1, 1, size.cells, *latent.shape[-2:])
     mask[:, :, : (len(given) - 1) // size.frames + 1] = 0.0
     return {"concat_latent_image": latent, "concat_mask": mask}
@@ -86,7 +103,7 @@ def both_ends(
         given = size.fitted(end.flip(0)).flip(0)
         video[-len(given) :] = given
         mask[:, :, -len(given) :] = 0.0
-    latent = vae.encode(video, check)
+    latent = encoded_video(vae, size, video, check)
     mask = mask.reshape(1, size.cells, size.frames, 1, 1).transpose(1, 2)
     return {"concat_latent_image": latent, "concat_mask": mask.expand(-1, -1, -1, *latent.shape[-2:])}
 
@@ -116,31 +133,13 @@ def wan22_latent(vae: VAE, size: VideoSize, batch: int, start: Tensor | None, ch
     latent = size.latent(1)
     if start is None:
         return {"samples": latent.repeat(batch, 1, 1, 1, 1)}
-    encoded = _encoded_for(latent, vae, size.fitted(start), check)
-    frames = encoded.shape[2]
+    given = encoded_video(vae, size, size.fitted(start), check)
+    frames = given.shape[2]
     mask = torch.ones(1, 1, *latent.shape[2:])
     mask[:, :, :frames] = 0.0
     latent = WAN22.process_out(latent)
-    latent[:, :, :frames] = encoded
+    latent[:, :, :frames] = given
     return {"samples": latent.repeat(batch, 1, 1, 1, 1), "noise_mask": mask.repeat(batch, 1, 1, 1, 1)}
-
-
-def _encoded_for(latent: Tensor, vae: VAE, pictures: Tensor, check: Check) -> Tensor:
-    """The pictures as the latent's VAE encodes them, (1, C, T, H, W).
-
-    Raises:
-        ModelError: the VAE is that of another family.
-    """
-    encoded = vae.encode(pictures, check)
-    if encoded.ndim != latent.ndim or (encoded.shape[1], *encoded.shape[3:]) != (
-        latent.shape[1],
-        *latent.shape[3:],
-    ):
-        raise ModelError(
-            f"the VAE gives a latent {tuple(encoded.shape)}, the video needs {tuple(latent.shape)}",
-            hint="connect the VAE of the video's family",
-        )
-    return encoded
 
 
 def ltx_latent(vae: VAE, size: VideoSize, batch: int, picture: Tensor, strength: float, check: Check) -> Latent:
@@ -149,9 +148,9 @@ def ltx_latent(vae: VAE, size: VideoSize, batch: int, picture: Tensor, strength:
     strength: how much of the picture is kept, 0..1.
     """
     latent = size.latent(batch)
-    encoded = _encoded_for(latent, vae, size.fitted(picture), check)
-    frames = encoded.shape[2]
-    latent[:, :, :frames] = encoded
+    given = encoded_video(vae, size, size.fitted(picture), check)
+    frames = given.shape[2]
+    latent[:, :, :frames] = given
     mask = torch.ones(batch, 1, latent.shape[2], 1, 1)
     mask[:, :, :frames] = 1.0 - strength
     return {"samples": latent, "noise_mask": mask}

@@ -12,7 +12,7 @@ from graphengine_nodes.diffusion.model.model import Conditioning
 from graphengine_nodes.diffusion.vae.autoencoder import VAE, Check
 
 from .conditioning import with_appended, with_options
-from .video_conditioning import VideoSize
+from .video_conditioning import VideoSize, encoded_video
 
 
 def fun_size(vae: VAE, width: int, height: int, length: int) -> VideoSize:
@@ -45,8 +45,8 @@ def filled(vae: VAE, size: VideoSize, pictures: Tensor | None, check: Check) -> 
     """A latent (1, C, T, H, W) that begins with pictures and is empty on the model's scale behind them."""
     latent = (WAN22 if size.channels == WAN22.channels else WAN21).process_out(size.latent(1))
     if pictures is not None:
-        encoded = vae.encode(size.fitted(pictures), check)
-        latent[:, :, : encoded.shape[2]] = encoded
+        given = encoded_video(vae, size, size.fitted(pictures), check)
+        latent[:, :, : given.shape[2]] = given
     return latent
 
 
@@ -57,14 +57,14 @@ def with_reference(
     """Both with the latent of a picture that the video shall be like, in the option "reference_latents"."""
     if picture is None:
         return sides
-    latents: list[Any] = [vae.encode(size.fitted(picture[:1]), check)]
+    latents: list[Any] = [encoded_video(vae, size, size.fitted(picture[:1]), check)]
     positive, negative = (with_appended(side, "reference_latents", latents) for side in sides)
     return positive, negative
 
 
 def subjects_of_video(vae: VAE, size: VideoSize, pictures: Tensor, check: Check) -> Tensor:
     """The latents (1, 16, N, H, W) of pictures (N, h, w, 3), each alone, for Phantom (Liu et al., 2025)."""
-    return torch.cat([vae.encode(size.fitted(picture[None]), check) for picture in pictures], dim=2)
+    return torch.cat([encoded_video(vae, size, size.fitted(picture[None]), check) for picture in pictures], dim=2)
 
 
 def told_of_subjects(

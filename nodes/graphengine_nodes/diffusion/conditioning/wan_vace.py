@@ -17,7 +17,7 @@ from graphengine_nodes.diffusion.vae.autoencoder import VAE, Check
 from graphengine_nodes.image.scaling import resize
 
 from .conditioning import with_appended
-from .video_conditioning import VideoSize
+from .video_conditioning import VideoSize, encoded_video
 
 _GREY = 0.5
 
@@ -48,11 +48,11 @@ def followed(
     change = _fitted_masks(masks, size)
     hard = (change > _GREY).to(pixels.dtype)[..., None]
     parts = [(pixels - _GREY) * part + _GREY for part in (1.0 - hard, hard)]
-    frames = torch.cat([vae.encode(part, check) for part in parts], dim=1)
+    frames = torch.cat([encoded_video(vae, size, part, check) for part in parts], dim=1)
     cells = _cells(change, size)
     if reference is None:
         return Followed(frames, cells, 0)
-    picture = vae.encode(size.fitted(reference[:1]), check)
+    picture = encoded_video(vae, size, size.fitted(reference[:1]), check)
     before = torch.cat([picture, WAN21.process_out(torch.zeros_like(picture))], dim=1)
     unchanged = torch.zeros_like(cells[:, :, : picture.shape[2]])
     return Followed(torch.cat([before, frames], dim=2), torch.cat([unchanged, cells], dim=2), picture.shape[2])

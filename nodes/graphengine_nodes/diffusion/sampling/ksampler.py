@@ -15,7 +15,7 @@ from .guidance import never_cancelled
 from .guiders import ClassifierFree, Guider
 from .noise import NoNoise, SeededNoise
 from .samplers import Sampler, find_sampler
-from .schedules import calculate_sigmas
+from .schedules import calculate_sigmas, whole_steps
 
 
 def sample(
@@ -73,10 +73,13 @@ def run_sigmas(
     """The noise levels of a run before it is cut, on the CPU: (steps + 1,); empty for denoise <= 0.
 
     For denoise < 1 they are the last ones of a schedule of steps / denoise steps.
+
+    Raises:
+        ValueError: the scheduler is unknown, or denoise so small that the schedule has too many steps.
     """
     if denoise <= 0.0:
         return torch.zeros(0)
-    whole = steps if denoise > 0.9999 else int(steps / denoise)
+    whole = whole_steps(steps, denoise)
     if sampler.drops_second_last:
         sigmas = calculate_sigmas(sampling, scheduler, whole + 1)
         sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])

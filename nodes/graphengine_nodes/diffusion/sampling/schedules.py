@@ -13,6 +13,8 @@ from graphengine_nodes.diffusion.model.model_sampling import ModelSampling
 
 Schedule = Callable[[ModelSampling, int], Tensor]
 
+_MOST_STEPS = 1_000_000  # of a whole schedule: 10,000 steps at a denoise of 0.01
+
 
 def calculate_sigmas(sampling: ModelSampling, scheduler: str, steps: int) -> Tensor:
     """The noise levels of a run: falling, the last is 0. Float32 on the CPU, shape (steps + 1,).
@@ -30,6 +32,21 @@ def calculate_sigmas(sampling: ModelSampling, scheduler: str, steps: int) -> Ten
     except KeyError:
         raise ValueError(f"unknown scheduler {scheduler!r}; known: {', '.join(SCHEDULES)}") from None
     return schedule(sampling, steps)
+
+
+def whole_steps(steps: int, denoise: float) -> int:
+    """The steps of the schedule whose last `steps` are run for a denoise above 0: steps / denoise, rounded down.
+
+    Raises:
+        ValueError: they are more than a million, which a denoise near 0 asks for.
+    """
+    whole = steps / denoise
+    if whole > _MOST_STEPS:
+        raise ValueError(
+            f"denoise is {denoise:g}: {steps} steps would be the last of a schedule of {whole:.3g}; "
+            f"give {steps / _MOST_STEPS:g} or more, or 0 to leave the latent as it is"
+        )
+    return steps if denoise > 0.9999 else int(whole)
 
 
 def simple(sampling: ModelSampling, steps: int) -> Tensor:

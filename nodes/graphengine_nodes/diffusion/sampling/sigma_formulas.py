@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphengine_nodes.diffusion.model.model_sampling import DiscreteSampling, ModelSampling, exponential_shift
 
-from .schedules import calculate_sigmas, karras_levels
+from .schedules import calculate_sigmas, karras_levels, whole_steps
 
 _ALIGNED_TIMESTEPS = {
     "SD1": (999, 850, 736, 645, 545, 455, 343, 233, 124, 24, 0),
@@ -28,11 +28,11 @@ def scheduled(sampling: ModelSampling, scheduler: str, steps: int, denoise: floa
     """The sigmas of a scheduler by name; for denoise < 1 the last ones of steps / denoise steps, for 0 none.
 
     Raises:
-        ValueError: the scheduler is unknown.
+        ValueError: the scheduler is unknown, or denoise so small that the schedule has too many steps.
     """
     if denoise <= 0.0:
         return torch.zeros(0)
-    whole = steps if denoise >= 1.0 else int(steps / denoise)
+    whole = whole_steps(steps, denoise)
     return calculate_sigmas(sampling, scheduler, whole)[-(steps + 1) :]
 
 
