@@ -43,6 +43,7 @@ _COMMANDS: Mapping[str, str | None] = {
     "verify": None,
     "git": "Drivers that make git understand workflows.",
     "lock": None,
+    "restore": None,
     "nodes": "Node types that can run, and the packs that bring them.",
     "cache": "Results kept between runs.",
     "models": "Model files.",
