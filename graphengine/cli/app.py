@@ -41,6 +41,7 @@ _COMMANDS: Mapping[str, str | None] = {
     "lineage": None,
     "replay": None,
     "verify": None,
+    "bisect": None,
     "git": "Drivers that make git understand workflows.",
     "lock": None,
     "restore": None,

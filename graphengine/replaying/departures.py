@@ -3,14 +3,14 @@
 These are the suspects when a replay gives something else.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from graphengine.errors import GraphEngineError
 from graphengine.node.folders import Folders
-from graphengine.provenance.history.past_run import Machine, PastRun, UsedFile
+from graphengine.provenance.history.past_run import Machine, PastRun, UsedFile, UsedPack
 
 Part = Literal["engine", "python", "torch", "platform", "device", "setting", "package", "lock", "pack", "file"]
 
@@ -71,10 +71,34 @@ def departures(then: PastRun, here: Here, nodes: Collection[str] | None = None) 
     """All that is another one now; of files and packs, only what these nodes use (all, if None)."""
     return [
         *_of_files(then, here, nodes),
-        *_of_packs(then, here),
+        *_of_packs(then.packs, here.packs),
         *_of_lock(then, here),
         *_of_machine(then.machine, here.machine),
         *_of_environment(then.environment, here.environment),
+    ]
+
+
+def between(then: PastRun, now: PastRun) -> list[Departure]:
+    """What was another one for the later of two runs; of files, those that both name by the same choice."""
+    files = {(used.kind, used.name): used for used in now.files}
+    users: dict[tuple[str, str], list[str]] = {}
+    for used in now.files:
+        users.setdefault((used.kind, used.name), []).append(used.node_id)
+    found: dict[str, Departure] = {}
+    for used in then.files:
+        place = (used.kind, used.name)
+        other = files.get(place)
+        if other is not None and other.sha256 != used.sha256:
+            name = f"{used.kind}/{used.name}"
+            found[name] = Departure("file", name, used.sha256, other.sha256, tuple(dict.fromkeys(users[place])))
+    packs = {pack.name: pack.sha256 for pack in now.packs}
+    lock = () if then.lock == now.lock else (Departure("lock", "graphengine.lock", then.lock, now.lock),)
+    return [
+        *found.values(),
+        *(each for each in _of_packs(then.packs, packs) if each.now is not None),
+        *lock,
+        *_of_machine(then.machine, now.machine),
+        *_of_environment(then.environment, now.environment),
     ]
 
 
@@ -112,13 +136,11 @@ def _digest(used: UsedFile, here: Here) -> str | None:
         return None
 
 
-def _of_packs(then: PastRun, here: Here) -> Iterator[Departure]:
-    if here.packs is None:
-        return
-    for pack in then.packs:
-        now = here.packs.get(pack.name)
-        if pack.sha256 is not None and now != pack.sha256:
-            yield Departure("pack", pack.name, pack.sha256, now)
+def _of_packs(then: Iterable[UsedPack], now: Mapping[str, str | None] | None) -> Iterator[Departure]:
+    for pack in then if now is not None else ():
+        digest = now.get(pack.name) if now is not None else None
+        if pack.sha256 is not None and digest != pack.sha256:
+            yield Departure("pack", pack.name, pack.sha256, digest)
 
 
 def _of_lock(then: PastRun, here: Here) -> Iterator[Departure]:
