@@ -38,7 +38,7 @@ EXAMPLES = examples(
     "graphengine watch workflows/img2img.json",
     "graphengine watch flow.json --set KSampler.steps=4 --exec 'imv {}'",
     "graphengine watch flow.json --trust my-pack --test",
-    "graphengine watch *.json --queue --poll",
+    "graphengine watch *.json --queue --serve 0",
 )
 
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Saved workflows.")]
@@ -64,6 +64,13 @@ TestTimeoutOption = Annotated[
     float,
     typer.Option("--test-timeout", metavar="SECONDS", min=1.0, help="How long the tests of a pack may take."),
 ]
+ServeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--serve", metavar="PORT", min=0, max=65535,
+        help="Show all of it on a page at this port of 127.0.0.1, which keeps itself up to date; 0 takes any.",
+    ),
+]  # fmt: skip
 #: Seconds that a changed pack may take to be imported; the first import has the longer time of `run`.
 _RELOAD_SECONDS = 30.0
 
@@ -99,6 +106,7 @@ def command(
     execute: ExecOption = None,
     test: TestOption = False,
     test_timeout: TestTimeoutOption = 300.0,
+    serve: ServeOption = None,
     events: EventsOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -116,7 +124,8 @@ def command(
         found = run_settings(files[0], places, sharing, policy, computing, trusting)
         return _with_inputs_beside(files, found)
 
-    how = How(events, _command_after(execute, to_stderr=events == "-"), test_timeout if test else None)
+    after = _command_after(execute, to_stderr=events == "-")
+    how = How(events, after, test_timeout if test else None, serve)
     first = settings()
     computing.tell(first)
     with ExitStack() as stack:

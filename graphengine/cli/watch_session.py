@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
+from typing import TYPE_CHECKING
 
 from graphengine.cli.console import complain, say
 from graphengine.cli.event_lines import json_lines
@@ -17,11 +18,14 @@ from graphengine.cli.watch_keys import Keys
 from graphengine.cli.watch_lines import After, WatchLines
 from graphengine.cli.watch_tests import PackTests, TestResult
 from graphengine.cli.watch_words import LastWords, explaining_lines
-from graphengine.errors import Problem
+from graphengine.errors import Problem, SettingsError
 from graphengine.execution.hooks import silent
 from graphengine.node.folders import Folders
 from graphengine.watch.audience import Audience, Everyone, Unconcerned
 from graphengine.watch.board import Board
+
+if TYPE_CHECKING:
+    from graphengine.watch.page import WatchPage
 
 #: What the keys do, for the last line of a terminal.
 KEYS = "r run all again   e explain   o open the picture   q quit"
@@ -31,12 +35,14 @@ KEYS = "r run all again   e explain   o open the picture   q quit"
 class How:
     """What the user wants to see: `events` is where events are written, `after` what is done after a good run.
 
-    `test_seconds` is how long tests of a changed pack may take, None for no tests.
+    `test_seconds` is how long tests of a changed pack may take, None for no tests. `port` is where the page is
+    served, 0 anywhere, None for no page.
     """
 
     events: str | None = None
     after: After | None = None
     test_seconds: float | None = None
+    port: int | None = None
 
 
 @dataclass(slots=True)
@@ -132,7 +138,7 @@ def session(
     """Who hears of a watch of these files, and what answers for it. `packs` are the packs there are, by name.
 
     Raises:
-        SettingsError: events cannot be written.
+        SettingsError: events cannot be written, or the page cannot be served.
     """
     with ExitStack() as stack:
         words = LastWords()
@@ -140,6 +146,7 @@ def session(
         events = None
         if how.events is not None:
             events = WatchEvents(stack.enter_context(json_lines(how.events)), words)
+        page = stack.enter_context(_page(board, how.port)) if how.port is not None else None
         lines, tell = stack.enter_context(_lines(board, folders, words, how, keys))
         audience: list[Audience] = [board, lines, *([events] if events is not None else [])]
         tests = None
@@ -148,7 +155,28 @@ def session(
             stack.callback(tests.close)
             audience.append(PackListener(tests, packs))
         tell(f"watching {', '.join(file.name for file in files)}; {_ending(keys)}")
+        if page is not None:
+            tell(f"page: {page.address}")
         yield Everyone(*audience), Answers(keys, board, tell, is_interrupted, tests)
+
+
+def _page(board: Board, port: int) -> "WatchPage":
+    """The page, to which only programs and pages of this machine get access, as to the server.
+
+    Raises:
+        SettingsError: aiohttp is not installed.
+    """
+    try:
+        from graphengine.server.safety import middlewares  # with aiohttp (0.2 s), of the extra `server`
+        from graphengine.server.state import ServerSettings
+        from graphengine.watch.page import HOST, WatchPage
+    except ModuleNotFoundError as error:
+        if error.name != "aiohttp":
+            raise
+        raise SettingsError(
+            "--serve needs aiohttp, which is not installed", hint="pip install 'graphengine-comfy[server]'"
+        ) from None
+    return WatchPage(board, middlewares(ServerSettings(user=Path(), host=HOST, port=port)), port)
 
 
 def _ending(keys: Keys) -> str:

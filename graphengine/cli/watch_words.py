@@ -38,8 +38,23 @@ def words_of(foresight: "Foresight") -> "PlanWords":
         for node_id in foresight.of
     }
     itself = tuple(node_id for node_id in foresight.of if reasons.get(node_id, _READS) != _READS)
-    changed = tuple(f"{foresight.now.label(node_id)}: {why[node_id]}" for node_id in itself[:MANY])
-    return PlanWords(why, itself, changed)
+    labels: dict[str, list[str]] = {}
+    for node_id in itself:
+        labels.setdefault(why[node_id], []).append(foresight.now.label(node_id))
+    changed = tuple(_changed(text, of) for text, of in list(labels.items())[:MANY])
+    ran = {
+        node_id: f"node {each.of} gave something else"
+        for node_id, each in foresight.of.items()
+        if each.why == "cut off"
+    }
+    return PlanWords(why, itself, changed, ran)
+
+
+def _changed(text: str, labels: list[str]) -> str:
+    """What changed, and in which nodes unless the text says so."""
+    if len(labels) > 1:
+        return f"{plural(len(labels), 'node')}: {text}"
+    return text if labels[0] in text else f"{labels[0]}: {text}"
 
 
 class LastWords:

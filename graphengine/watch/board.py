@@ -100,12 +100,13 @@ class Sight:
 @dataclass(frozen=True, slots=True)
 class PlanWords:
     """A plan in words: `why` each node runs or does not, the nodes that changed `itself`, and lines of what
-    `changed` in the first of those.
+    `changed` in the first of those. `ran` is why a node that would perhaps run did so.
     """
 
     why: Mapping[NodeId, str]
     itself: tuple[NodeId, ...]
     changed: tuple[str, ...]
+    ran: Mapping[NodeId, str] = field(default_factory=dict)
 
 
 class Board:
@@ -128,6 +129,7 @@ class Board:
         self._notes: list[tuple[float, str]] = []
         self._current: Path | None = None
         self._shown: dict[str, tuple[Path, ...]] = {}
+        self._ran: Mapping[NodeId, str] = {}
         self._version = 0
 
     def look(self) -> Sight:
@@ -178,7 +180,7 @@ class Board:
             past = before.get(key)
             if past is not None and past.class_type == node.class_type:
                 nodes[key] = replace(node, seconds=past.seconds)
-        self._shown = {}
+        self._shown, self._ran = {}, words.ran
         with self._lock:
             self._nodes[file] = nodes
         self._put(
@@ -196,14 +198,16 @@ class Board:
         match event:
             case NodeStarted():
                 node = replace(self._node(event), state="running", begun=self.clock(), value=0, total=0)
-            case NodeProgress() if (known := self._nodes[flow.file].get(event.node_id)) is not None:
-                node = replace(known, value=event.value, total=event.total)
+            case NodeProgress() if (steps := self._nodes[flow.file].get(event.node_id)) is not None:
+                node = replace(steps, value=event.value, total=event.total)
             case NodeCached():
                 self._shown[event.node_id] = tuple(shown_files(event.ui, self._folders))
                 node = replace(self._node(event), state="cached")
             case NodeFinished():
                 self._shown[event.node_id] = tuple(shown_files(event.ui, self._folders))
-                node = replace(self._node(event), state="done", seconds=event.seconds)
+                known = self._node(event)
+                why = self._ran.get(event.node_id, known.why)
+                node = replace(known, state="done", seconds=event.seconds, why=why)
             case NodeFailed():
                 node = replace(self._node(event), state="failed", why=event.message)
             case NodeBlocked():

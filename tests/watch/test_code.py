@@ -1,6 +1,9 @@
 """The code of packs that are in use: a real folder of packs, edited between two runs."""
 
+import gc
 import json
+import sys
+import weakref
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -140,3 +143,17 @@ def test_a_pack_that_is_not_trusted_as_it_is_now_keeps_its_old_code(place: Place
     assert [problem.code for problem in problems] == ["untrusted_pack"]
     assert engine.run(read(engine, place.file)[0]).ui[NodeId("WatchedOne")] == {"text": ["6"]}
     engine.close()
+
+
+def test_old_code_is_let_go_of(place: Place) -> None:
+    gone: list[weakref.ref[object]] = []
+
+    def write(n: int) -> list[Path]:
+        module = sys.modules["graphengine_pack_WatchedOne"]
+        gone.extend([weakref.ref(module), weakref.ref(module.WatchedOne)])
+        return place.write("WatchedOne", n)
+
+    lines = watched(place, *(lambda n=n: write(n) for n in range(2, 22)))
+    assert lines.count("reloaded WatchedOne: 0 problems") == 20
+    gc.collect()
+    assert [ref() for ref in gone if ref() is not None] == []
