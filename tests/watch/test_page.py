@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image
+from pydantic import JsonValue
 
 from graphengine.engine import Engine
 from graphengine.errors import SettingsError
@@ -51,7 +52,7 @@ def board(engine: Engine, file: Path) -> Board:
     (engine.folders.output / "text.txt").write_text("secret")
     board.happened(RunStarted((NodeId("3"),), ()))
     board.happened(NodeStarted(NodeId("3"), "Add"))
-    named = [{"filename": name, "type": "output"} for name in ("gone.png", "text.txt", "one.png")]
+    named: list[JsonValue] = [{"filename": name, "type": "output"} for name in ("gone.png", "text.txt", "one.png")]
     board.happened(NodeFinished(NodeId("3"), "Add", 0.25, ui={"images": named}))
     board.happened(RunFinished("success", 1.5, 1, 0))
     board.finished(file)
