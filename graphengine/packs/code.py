@@ -50,6 +50,8 @@ class CodeOfPack:
         self.source = source
         self._names = tuple(names)
         self._closures: dict[str, frozenset[str]] = {}
+        self._imports: dict[str, frozenset[str] | None] = {}
+        self._facts: dict[str, FileFacts] = {}
         self._data: dict[str, str] = {}
 
     # Any: the class is its author's.
@@ -62,6 +64,12 @@ class CodeOfPack:
     def _modules(self) -> dict[str, str]:
         """The files by the dotted names of their modules, relative to the pack."""
         return dict(_modules(self.source.files))
+
+    @cached_property
+    def _starts(self) -> tuple[Path, Path]:
+        """The folder that the files lie in, as given and where links lead."""
+        base = self.source.root if self.source.root.is_dir() else self.source.root.parent
+        return base, base.resolve()
 
     @cached_property
     def _all(self) -> frozenset[str]:
@@ -89,15 +97,16 @@ class CodeOfPack:
 
     def _inside(self, path: Path) -> str | None:
         """The file's path relative to the pack, or None when it is none of its files."""
-        base = self.source.root if self.source.root.is_dir() else self.source.root.parent
-        for start in (base, base.resolve()):
+        for start in self._starts:
             if path.is_relative_to(start):
                 file = path.relative_to(start).as_posix()
                 return file if file in self.source.files else None
         return None
 
     def _facts_of(self, file: str) -> FileFacts:
-        return _facts_of(self.source.path(file), self.source.files[file])
+        if file not in self._facts:
+            self._facts[file] = _facts_of(self.source.path(file), self.source.files[file])
+        return self._facts[file]
 
     def _closure(self, start: str) -> frozenset[str]:
         if start not in self._closures:
@@ -120,9 +129,11 @@ class CodeOfPack:
 
     def imports_of(self, file: str) -> frozenset[str] | None:
         """The files of the pack that a file imports, without what those import; None when that cannot be told."""
-        facts = self._facts_of(file)
-        reached = None if facts.dynamic else self._reached(file, facts.imports)
-        return None if reached is None else reached | set(self._acting_packages(file))
+        if file not in self._imports:
+            facts = self._facts_of(file)
+            reached = None if facts.dynamic else self._reached(file, facts.imports)
+            self._imports[file] = None if reached is None else reached | set(self._acting_packages(file))
+        return self._imports[file]
 
     def touched_by(self, file: str) -> frozenset[str]:
         """The files of the pack that stand behind what a file may change in other modules."""

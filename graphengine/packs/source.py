@@ -178,7 +178,7 @@ def forget_removed(records: Records) -> int:
 def source_files(path: Path) -> Iterator[str]:
     """Paths of the Python files of a pack, sorted; hidden folders, tests and virtual environments are left out.
 
-    Compiled modules count as well.
+    Compiled modules count as well; what is no file does not, such as a link that leads nowhere or a pipe.
     """
     if path.is_file():
         yield str(path)
@@ -186,8 +186,10 @@ def source_files(path: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if _is_searched(name))
         for file in sorted(files):
-            if file.endswith(_ENDINGS):
-                yield os.path.join(folder, file)
+            path_of_file = os.path.join(folder, file)
+            # editors mark a file that is edited by a link of a like name that leads nowhere
+            if file.endswith(_ENDINGS) and os.path.isfile(path_of_file):
+                yield path_of_file
 
 
 def is_source(file: str) -> bool:
