@@ -112,6 +112,7 @@ def _nodes(comparison: RunComparison) -> Iterator[str]:
         bars = "".join(
             f'<span class="b {name}" style="width:{100 * _seconds(node) / (longest or 1.0):.1f}%"></span>'
             for name, node in (("o", pair.old), ("w", pair.new))
+            if _seconds(node) > 0.0
         )
         cells = (pair.node_id, pair.class_type, titles.get(pair.node_id, ""))
         told = "".join(f"<td>{escaped(cell)}</td>" for cell in cells)

@@ -41,10 +41,20 @@ class OpenDocuments:
     workflow: Workflow
     define: Define = field(default=unknown, repr=False)
 
-    @cached_property
+    @property
     def hidden(self) -> Mapping[NodeId, frozenset[str]]:
         """The inputs that hold secrets, by node."""
+        return self._secrets[0]
+
+    @property
+    def givers(self) -> frozenset[NodeId]:
+        """The nodes that give a secret to others: what they give is not to be kept either."""
+        return self._secrets[1]
+
+    @cached_property
+    def _secrets(self) -> tuple[Mapping[NodeId, frozenset[str]], frozenset[NodeId]]:
         found: dict[NodeId, set[str]] = {}
+        givers: set[NodeId] = set()
         of_class: dict[str, frozenset[str]] = {}
         for node_id, node in self.workflow.nodes.items():
             names = of_class.get(node.class_type)
@@ -57,7 +67,8 @@ class OpenDocuments:
                 found.setdefault(node_id, set()).update(secret)
                 for source, texts in self._behind(node.inputs[name] for name in secret):
                     found.setdefault(source, set()).update(texts)
-        return {node_id: frozenset(names) for node_id, names in found.items()}
+                    givers.add(source)
+        return {node_id: frozenset(names) for node_id, names in found.items()}, frozenset(givers)
 
     @cached_property
     def nodes(self) -> Mapping[NodeId, WorkflowNode]:

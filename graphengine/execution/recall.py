@@ -101,8 +101,11 @@ class Recall:
         return replace(outputs, digests=found, made=Made(step.node.class_type, step.seconds))
 
     def keep(self, step: Step, outputs: Outputs) -> bool:
-        """Keep outputs under both keys, as far as these can be found again; whether they are kept."""
-        if not step.definition.cacheable:
+        """Keep outputs under both keys, as far as these can be found again; whether they are kept.
+
+        What is given to an input that holds a secret is not kept.
+        """
+        if not step.definition.cacheable or step.node_id in self.known.prompt.open.givers:
             return False
         if step.key in self.known.keys.volatile:
             stored = step.content is not None and self.store.put(step.content, outputs)

@@ -136,8 +136,7 @@ class Run:
     @property
     def account(self) -> Account:
         """What the run has come to, for its record."""
-        cached = self._demand.cached.keys()
-        return Account(self.known, self._recall, self._digests, self._executed, cached, self._ui)
+        return Account(self.known, self._recall, self._digests, self._executed, self._demand.cached, self._ui)
 
     def _start(self) -> None:
         """Work backwards from the targets."""
@@ -370,13 +369,14 @@ class Run:
             self.hooks.free_memory()
         elif isinstance(error, GraphEngineError) or step.tries > self.options.retries:
             return False
-        self._emit(NodeRetried(step.node_id, step.node.class_type, step.tries, describe_briefly(error)))
+        told = describe_briefly(error, self.known.prompt.open)
+        self._emit(NodeRetried(step.node_id, step.node.class_type, step.tries, told))
         return True
 
     def _fail(self, step: Step, error: Exception, call: NodeCall | None) -> NoReturn:
         real = step.node_id if step.expanded is None else step.expanded.real
-        failed = failure(error, step, self.known.nodes[real])
-        self._emit(failed_event(failed, error, step, call))
+        failed = failure(error, step, self.known.nodes[real], self.known.prompt.open)
+        self._emit(failed_event(failed, error, step, call, self.known.prompt.open))
         raise failed from error
 
     def _give_up(self) -> NoReturn:
