@@ -33,6 +33,7 @@ class _SafeRedirects(HTTPRedirectHandler):
     ) -> Request | None:
         local = urlsplit(newurl).hostname in LOOPBACK and urlsplit(req.full_url).hostname in LOOPBACK
         if not may_download(newurl) or (not local and not newurl.startswith("https://")):
+            fp.close()
             raise URLError(f"it leads to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]  # the stub says HTTPMessage
 
@@ -110,6 +111,7 @@ def _fetch_once(
                 start = 0
             _write(answer, part, start, model, progress)
     except HTTPError as error:
+        error.close()
         if error.code == 416 and start:
             part.unlink()
             return "it has fewer bytes than were fetched before"

@@ -1,10 +1,11 @@
 """What a workflow of a project is and uses, told without running code of its packs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -62,6 +63,8 @@ def look_at(engine: Engine, file: Path, wanted: DocumentKind | None = None) -> U
     drawn = _drawn(file, wanted)
     custom, installed = packs_of(engine, workflow)
     models = models_of(engine, workflow)
+    if unknown and workflow.ui is not None:
+        models |= _drawn_models(workflow.ui, frozenset(unknown), engine.folders)
     return UsedByWorkflow(
         LockedWorkflow(
             sha256=api_digest(workflow) if is_sound or drawn is None else None,
@@ -138,7 +141,7 @@ def models_of(engine: Engine, workflow: Workflow) -> dict[str, Path | None]:
     for node in workflow.nodes.values():
         definition = engine.registry.get(node.class_type)
         if definition is None:
-            found |= _models_by_name(node, engine.folders)
+            found |= _models_by_name(node.inputs.values(), engine.folders)
         else:
             found |= _models_of_node(node, definition, engine.folders)
     return found
@@ -166,10 +169,31 @@ def _models_of_node(node: WorkflowNode, definition: NodeDefinition, folders: Fol
     return found
 
 
-def _models_by_name(node: WorkflowNode, folders: Folders) -> dict[str, Path | None]:
-    """The models that texts of a node of unknown type name: no definition says which of them are."""
+# Any: the editor's document is open-ended JSON.
+def _drawn_models(ui: Mapping[str, Any], types: Collection[str], folders: Folders) -> dict[str, Path | None]:
+    """The models that values of nodes of unknown types name in the editor's document, where they have no names."""
     found: dict[str, Path | None] = {}
-    for value in node.inputs.values():
+    graphs: list[Any] = [ui, *_listed(_mapping(ui.get("definitions")).get("subgraphs"))]
+    for node in (each for graph in graphs for each in _listed(_mapping(graph).get("nodes"))):
+        values = _mapping(node).get("widgets_values")
+        if _mapping(node).get("type") in types:
+            texts = values.values() if isinstance(values, dict) else _listed(values)
+            found |= _models_by_name(texts, folders)
+    return found
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _models_by_name(values: Iterable[object], folders: Folders) -> dict[str, Path | None]:
+    """The models that texts name of a node of unknown type: no definition says which of them are."""
+    found: dict[str, Path | None] = {}
+    for value in values:
         if not isinstance(value, str) or Path(value).suffix.lower() not in MODEL_SUFFIXES:
             continue
         for kind in folders.models:
