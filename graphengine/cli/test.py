@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphengine.cli.console import complain, say, say_json
+from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import DebugOption, examples
+from graphengine.cli.test_matrix import MatrixOptions, write_matrix
 from graphengine.cli.version import installed_version
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ EXAMPLES = examples(
     "graphengine test .",
     "graphengine test custom_nodes/my_pack --node Sharpen",
     "graphengine test custom_nodes/my_pack --format sarif > nodes.sarif",
+    "graphengine test . --python 3.11,3.12,3.13 --torch 2.9.1,2.13.0 --jobs 2",
 )
 
 
@@ -30,11 +33,15 @@ class TestReport(StrEnum):
     TEXT = "text"
     JSON = "json"
     SARIF = "sarif"
+    JUNIT = "junit"
     GITHUB = "github"
 
 
+@with_option_groups
 def command(
     pack: Annotated[Path, typer.Argument(metavar="PACK", help="A folder of nodes, or one Python file.")],
+    *,
+    matrix: MatrixOptions,
     node: Annotated[
         list[str] | None, typer.Option("--node", metavar="CLASS", help="Only this node type. Repeatable.")
     ] = None,
@@ -44,7 +51,7 @@ def command(
     ] = 5,
     format: Annotated[
         TestReport,
-        typer.Option("--format", help="text; json; sarif for code scanning; github for annotations in Actions."),
+        typer.Option("--format", help="text; json; sarif for code scanning; junit; github for Actions."),
     ] = TestReport.TEXT,
     debug: DebugOption = False,
 ) -> None:
@@ -55,6 +62,10 @@ def command(
     """
     if not pack.exists():
         raise typer.BadParameter(f"there is no {str(pack)!r}", param_hint="PACK")
+    if matrix.is_asked:
+        words = ("--examples", examples)
+        write_matrix(matrix.check(pack, node or (), words, 1), format.value)
+        return
     reports = _checked(pack, node or (), examples)
     _write(reports, format)
     if any(report.findings for report in reports):
@@ -95,6 +106,10 @@ def _write(reports: "Sequence[NodeReport]", format: TestReport) -> None:
             say_json(written.json_report(reports))
         case TestReport.SARIF:
             say_json(written.sarif(reports, installed_version()))
+        case TestReport.JUNIT:
+            from graphengine.cli.test_matrix_report import junit_of_nodes  # with the engine behind it
+
+            say(junit_of_nodes(reports))
         case TestReport.GITHUB:
             for line in written.github_lines(reports):
                 say(line)
