@@ -21,7 +21,7 @@ EXAMPLES = examples(
     "graphengine test .",
     "graphengine test custom_nodes/my_pack --node Sharpen",
     "graphengine test custom_nodes/my_pack --format sarif > nodes.sarif",
-    "graphengine test . --python 3.11,3.12,3.13 --torch 2.9.1,2.13.0 --jobs 2",
+    "graphengine test . --python 3.11,3.12,3.13 --torch 2.9.1,2.13.0",
 )
 
 
