@@ -21,6 +21,7 @@ from graphengine.cli.replaying_options import CachedOption, ReplayPlaces, Tolera
 from graphengine.cli.trust_options import TrustOptions
 from graphengine.errors import GraphEngineError, SettingsError, node_label
 from graphengine.execution.hooks import silent
+from graphengine.provenance.folder import RecordFolder
 from graphengine.provenance.history.history import History
 from graphengine.settings import Settings
 
@@ -80,7 +81,9 @@ def command(
         run = run_behind(what, history)
         files = [history.project / run.file] if run is not None and run.file is not None else []
         settings = trusting.applied(places.settings(files, cached=cached))
-        replayer = stack.enter_context(_replayer(settings, history, near, show=not (quiet or as_json)))
+        replayer = stack.enter_context(
+            _replayer(settings, history, near, places.records(), show=not (quiet or as_json))
+        )
         subject = find_subject(what, history, replayer.stage.engine.registry)
         replay = replayer.replay(_with_secrets(subject, secrets or [], replayer.stage.engine.registry))
         _tell(replay, replayer.stage.folders.output, keep, html, as_json=as_json)
@@ -89,7 +92,9 @@ def command(
 
 
 @contextmanager
-def _replayer(settings: Settings, history: History, near: "Tolerance", *, show: bool) -> "Iterator[Replayer]":
+def _replayer(
+    settings: Settings, history: History, near: "Tolerance", records: RecordFolder, *, show: bool
+) -> "Iterator[Replayer]":
     from graphengine.replaying.workbench import opened_replayer  # brings the engine
 
     with ExitStack() as stack:
@@ -97,7 +102,13 @@ def _replayer(settings: Settings, history: History, near: "Tolerance", *, show: 
         listener = stack.enter_context(show_progress(sys.stderr)) if show else silent
         yield stack.enter_context(
             opened_replayer(
-                settings, history, tolerance=near, warned=_warn, on_event=listener, is_cancelled=is_cancelled
+                settings,
+                history,
+                tolerance=near,
+                warned=_warn,
+                on_event=listener,
+                is_cancelled=is_cancelled,
+                records=records,
             )
         )
 

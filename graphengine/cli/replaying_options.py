@@ -17,6 +17,7 @@ from graphengine.cli.options import (
     InputOption,
     ModelsOption,
 )
+from graphengine.provenance.folder import RecordFolder
 from graphengine.provenance.history.history import HISTORY_FOLDER, History
 from graphengine.settings import Settings, load_settings
 
@@ -53,6 +54,15 @@ class ReplayPlaces(OptionGroup):
         places = [base, *(near.absolute().parents if near is not None and near.is_file() else ())]
         found = (place / HISTORY_FOLDER for place in places)
         return History(next((folder for folder in found if folder.is_dir()), base / HISTORY_FOLDER))
+
+    def records(self) -> RecordFolder:
+        """The records beside the cache; the folder may not be there.
+
+        Raises:
+            SettingsError: a folder cannot be used.
+        """
+        cache = load_settings(base_dir=self.base_dir, cache=self.cache, environ=os.environ).cache
+        return RecordFolder((cache or Path()) / "runs")
 
     def settings(self, files: Iterable[Path] = (), *, cached: bool) -> Settings:
         """The settings; an `input` folder beside each of these workflow files is searched as well.

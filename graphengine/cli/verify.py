@@ -14,6 +14,7 @@ from graphengine.cli.options import DebugOption, JsonOption, examples
 from graphengine.cli.replaying_options import CachedOption, ReplayPlaces, ToleranceOption, tolerance_of
 from graphengine.cli.trust_options import TrustOptions
 from graphengine.errors import RunCancelled
+from graphengine.provenance.folder import RecordFolder
 from graphengine.provenance.history.history import History
 from graphengine.provenance.history.past_run import PastRun
 from graphengine.settings import Settings
@@ -73,7 +74,7 @@ def command(
     chosen = chosen_runs(history, runs or (), listed, since)
     files = {history.project / run.file for run in chosen if run.file is not None}
     settings = trusting.applied(places.settings(sorted(files), cached=cached))
-    found = list(_verified(chosen, history, settings, near, quiet=as_json))
+    found = list(_verified(chosen, history, settings, near, places.records(), quiet=as_json))
     left = len(chosen) - len(found)
     if junit is not None:
         write_whole(junit, junit_report(found))
@@ -87,7 +88,13 @@ def command(
 
 
 def _verified(
-    chosen: list[PastRun], history: History, settings: Settings, near: "Tolerance", *, quiet: bool
+    chosen: list[PastRun],
+    history: History,
+    settings: Settings,
+    near: "Tolerance",
+    records: RecordFolder,
+    *,
+    quiet: bool,
 ) -> "Iterator[Verified]":
     """Each run as it is replayed, also as a line; those before the user stopped it."""
     from graphengine.replaying.verifying import verify  # as above
@@ -95,7 +102,7 @@ def _verified(
 
     with (
         cancel_on_signals() as is_cancelled,
-        opened_replayer(settings, history, tolerance=near, is_cancelled=is_cancelled) as replayer,
+        opened_replayer(settings, history, tolerance=near, is_cancelled=is_cancelled, records=records) as replayer,
     ):
         try:
             for each in verify(chosen, history, replayer):

@@ -21,13 +21,17 @@ _DIGITS = 12  # of a hash that is shown
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """One thing that is another: `name` which one, `nodes` those that use it; None stands for "not there"."""
+    """One thing that is another: `name` which one, `nodes` those that use it; None stands for "not there".
+
+    `files` are those of a pack that are others, where that is known.
+    """
 
     part: Part
     name: str
     then: str | None
     now: str | None
     nodes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def told(self) -> str:
         """The departure in words."""
@@ -36,7 +40,8 @@ class Departure:
             case "file":
                 what = f"the file {self.name} has other bytes" if self.now else f"the file {self.name} is gone"
             case "pack":
-                what = f"the code of pack {self.name} is another"
+                files = f" in {', '.join(self.files)}" if self.files else ""
+                what = f"the code of pack {self.name} is another{files}"
             case "lock":
                 what = "the lock is another"
             case "setting" | "package":

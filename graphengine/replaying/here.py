@@ -44,4 +44,5 @@ def _packs(engine: Engine, workflow: Workflow) -> dict[str, str | None] | None:
         if definition is None:
             return None
         codes.setdefault(definition.module, {}).update(definition.code)
-    return {module.removeprefix(_CUSTOM): digest_of(code) if code else None for module, code in codes.items()}
+    custom = {f"{_CUSTOM}{pack.name}": pack.name for pack in engine.custom}
+    return {custom.get(module, module): digest_of(code) if code else None for module, code in codes.items()}

@@ -85,6 +85,15 @@ class Replay:
 Warned = Callable[[Subject, Sequence[Departure]], None]
 
 
+#: Adds what is known of departures from a run.
+Detailed = Callable[[PastRun, list[Departure]], list[Departure]]
+
+
+def as_found(run: PastRun, found: list[Departure]) -> list[Departure]:
+    """Nothing more is known."""
+    return found
+
+
 def unwarned(subject: Subject, found: Sequence[Departure]) -> None:
     """Nobody is told."""
 
@@ -94,13 +103,14 @@ class Replayer:
     """Makes outputs again on a stage.
 
     `here` gives what is there now, with what the replay's own record says when that is made. `earlier` are digests
-    of nodes by key, where they are known from other runs.
+    of nodes by key, where they are known from other runs. `detailed` adds to departures which files they lie in.
     """
 
     stage: Stage
     here: Callable[[PastRun | None, Workflow], Here]
     tolerance: Tolerance = field(default_factory=Tolerance)
     earlier: Earlier = lambda key: None
+    detailed: Detailed = as_found
     warned: Warned = unwarned
     on_event: Listener = silent
     is_cancelled: Callable[[], bool] = never
@@ -115,15 +125,21 @@ class Replayer:
         started = time.perf_counter()
         refuse_unreplayable(subject)
         nodes = upstream(subject.workflow, subject.targets)
-        found = departures(subject.run, self.here(None, subject.workflow), nodes) if subject.run else []
+        found = self._departures(subject, None, nodes)
         self.warned(subject, found)
         done = self._run(subject)
         if subject.run is not None and done.run is not None:  # the code in use and the device are known now
-            found = departures(subject.run, self.here(done.run, subject.workflow), nodes)
+            found = self._departures(subject, done.run, nodes)
         walked = self._walk(subject, done, found)
         saved = _Saved(subject, done, walked, self.tolerance)
         files = tuple(saved.outcome(original) for original in subject.files)
         return Replay(subject, files, walked, tuple(found), time.perf_counter() - started)
+
+    def _departures(self, subject: Subject, replayed: PastRun | None, nodes: frozenset[str]) -> list[Departure]:
+        if subject.run is None:
+            return []
+        found = departures(subject.run, self.here(replayed, subject.workflow), nodes)
+        return self.detailed(subject.run, found)
 
     def _run(self, subject: Subject) -> Performance:
         run_id, repeated = subject.carried_id, subject.run.id if subject.run is not None else None

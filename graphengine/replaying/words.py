@@ -143,5 +143,6 @@ def _departure_json(departure: Departure) -> dict[str, Any]:
         "then": departure.then,
         "now": departure.now,
         "nodes": list(departure.nodes),
+        "files": list(departure.files),
         "told": departure.told(),
     }
