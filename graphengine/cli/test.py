@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from graphengine.cli.test_matrix import MatrixOptions, write_matrix
 from graphengine.cli.version import installed_version
 
 if TYPE_CHECKING:
+    from graphengine.testing.checking_process import CheckOrder
     from graphengine.testing.checks import NodeReport
 
 EXAMPLES = examples(
@@ -53,46 +53,69 @@ def command(
         TestReport,
         typer.Option("--format", help="text; json; sarif for code scanning; junit; github for Actions."),
     ] = TestReport.TEXT,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", min=1, max=64, help="Processes that check at a time. Default: 1 for 20 nodes."),
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            min=0.1,
+            max=86400.0,
+            metavar="SECONDS",
+            help="How long each call of a node may take; twice as long may importing the pack.",
+        ),
+    ] = 60.0,
+    memory: Annotated[
+        float,
+        typer.Option(
+            "--memory", min=0.5, max=4096.0, metavar="GIB", help="Memory of a process that checks nodes."
+        ),
+    ] = 4.0,
     debug: DebugOption = False,
 ) -> None:
     """Check every node of a pack: what it declares, and what it does when it is called.
 
-    The pack is imported and its nodes are called with fixed and generated inputs, so its code runs.
+    The pack is imported and its nodes are called with fixed and generated inputs, so its code runs, in processes
+    of its own: a node that hangs, eats the memory or ends the process is a finding, and the next one is checked.
     docs/node-checks.md says what each check is for and how to switch it off. Tests of the pack's own are pytest's.
     """
     if not pack.exists():
         raise typer.BadParameter(f"there is no {str(pack)!r}", param_hint="PACK")
     if matrix.is_asked:
-        words = ("--examples", examples)
-        write_matrix(matrix.check(pack, node or (), words, 1), format.value)
+        words = ("--examples", examples, "--timeout", timeout, "--memory", memory)
+        write_matrix(matrix.check(pack, node or (), words, jobs or 1), format.value)
         return
-    reports = _checked(pack, node or (), examples)
+    from graphengine.testing.checking_process import CheckOrder  # help needs nothing of it
+
+    order = CheckOrder(pack.resolve(), examples=examples, seconds=timeout, memory=int(memory * 2**30))
+    reports = _checked(order, node or (), jobs)
     _write(reports, format)
     if any(report.findings for report in reports):
         raise typer.Exit(1)
 
 
-def _checked(pack: Path, nodes: Sequence[str], examples: int) -> "list[NodeReport]":
+def _checked(order: "CheckOrder", nodes: Sequence[str], jobs: int | None) -> "list[NodeReport]":
     """The reports, the pack's own first; when it cannot be imported, that alone."""
-    from graphengine.testing.checks import NodeReport  # with the engine behind it, which help does not need
-    from graphengine.testing.contract import contract_of
+    from graphengine.testing.checking_process import PackChecks  # see above
+    from graphengine.testing.checks import NodeReport
     from graphengine.testing.importing import import_findings
 
-    imported = tuple(import_findings(pack.resolve()))
+    assert order.pack is not None
+    imported = tuple(import_findings(order.pack, order.seconds_to_import))
     if imported:
         return [NodeReport("", imported)]
-    with TemporaryDirectory(prefix="graphengine_checks_") as folder:
-        contract = contract_of(Path(folder), pack.resolve(), examples)
-        with contract.engine:
-            unknown = [name for name in nodes if name not in contract.class_types]
-            if unknown:
-                raise typer.BadParameter(f"the pack has no node {unknown[0]!r}", param_hint="--node")
-            reports = [NodeReport("", tuple(contract.pack_findings()))]
-            for class_type in nodes or contract.class_types:
-                reports.append(contract.check(class_type))
-                if reports[-1].findings:
-                    complain(f"{class_type}: {len(reports[-1].findings)} found")
-            return reports
+    with PackChecks(order, jobs) as checks:
+        unknown = [name for name in nodes if name not in checks.class_types]
+        if unknown:
+            raise typer.BadParameter(f"the pack has no node {unknown[0]!r}", param_hint="--node")
+        reports = [NodeReport("", checks.pack_findings)]
+        for report in checks.check_all(nodes or checks.class_types):
+            reports.append(report)
+            if report.findings:
+                complain(f"{report.class_type}: {len(report.findings)} found")
+        return reports
 
 
 def _write(reports: "Sequence[NodeReport]", format: TestReport) -> None:

@@ -17,7 +17,7 @@ from graphengine.testing import fakes
 from graphengine.testing.models import NoValue, Values
 
 if TYPE_CHECKING:
-    from hypothesis.strategies import DrawFn
+    from hypothesis.strategies import DrawFn, SearchStrategy
 
 Number = Literal["default", "least", "most"]
 _REACH = 8  # how far numbers go where a range says nothing smaller: a size of 16384 would test the memory
@@ -76,15 +76,13 @@ class Cases:
 
         return Case(corner.label, self._inputs(definition, pick, lambda spec: corner.with_optional))
 
-    def drawn(self, definition: NodeDefinition, draw: "DrawFn") -> Case:
-        """A case that hypothesis draws.
+    def drawn(self, definition: NodeDefinition, size: tuple[int, int, int], draw: "DrawFn") -> Case:
+        """A case that hypothesis draws; `size` is the width, height and batch of its pictures.
 
         Raises:
             NoValue: as `corner`.
         """
         from hypothesis import strategies as st  # in the extra `testing`
-
-        size = draw(st.tuples(st.integers(1, 24), st.integers(1, 24), st.integers(1, 3)))
 
         def pick(spec: InputSpec) -> Any:
             return self._drawn(spec, size, draw)
@@ -167,6 +165,13 @@ class Cases:
         if "LATENT" in members:
             return fakes.latent(width, height, batch, seed=seed)
         return self.values.of_input(spec)
+
+
+def sizes() -> "SearchStrategy[tuple[int, int, int]]":
+    """Widths, heights and batches of pictures: one pixel, odd sizes and batches of three among them."""
+    from hypothesis import strategies as st  # in the extra `testing`
+
+    return st.tuples(st.integers(1, 24), st.integers(1, 24), st.integers(1, 3))
 
 
 def numbers_of(spec: InputSpec) -> dict[Number, Any]:

@@ -19,6 +19,7 @@ CHECKS: Mapping[str, str] = MappingProxyType(
         "return_types": "RETURN_TYPES, RETURN_NAMES and OUTPUT_IS_LIST agree",
         "signature": "the method takes what INPUT_TYPES declares",
         "lazy_status": "lazy inputs are asked for by check_lazy_status",
+        "comes_back": "calls end in time, with the memory there is, and leave the process running",
         "unclear_error": "errors are exceptions that say what is wrong",
         "printed_error": "errors are raised and not printed",
         "wrong_result": "the method returns one value per output",

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from graphengine.errors import GraphEngineError
+from graphengine.testing.checking_process import EXAMPLES, SECONDS, CheckOrder, PackChecks
 from graphengine.testing.checks import CHECKS, Finding, NodeReport
-from graphengine.testing.contract import EXAMPLES, Contract, contract_of
 from graphengine.testing.importing import import_findings
 
 _OF_THE_PACK = ("imports_alone", "switched_off")
@@ -18,40 +17,37 @@ _OF_THE_PACK = ("imports_alone", "switched_off")
 class PackCollector(pytest.Collector):
     """The checks of the pack under test: `PACK::NodeClass::code`."""
 
-    def __init__(self, *, pack: Path, examples: int | None, **kwargs: Any) -> None:
+    def __init__(self, *, order: CheckOrder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.pack = pack
-        self.examples = EXAMPLES if examples is None else examples
-        self._folder = TemporaryDirectory(prefix="graphengine_checks_")
-        self.session.config.add_cleanup(self._folder.cleanup)
+        self.order = order
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """The tests of the pack, and of each of its nodes."""
-        imported = tuple(import_findings(self.pack))
-        contract = None if imported else self._contract()
-        found = (*imported, *(contract.pack_findings() if contract is not None else ()))
+        assert self.order.pack is not None
+        found = tuple(import_findings(self.order.pack, self.order.seconds_to_import))
+        checks = None if found else self._checks()
+        found += checks.pack_findings if checks is not None else ()
         for code in _OF_THE_PACK:
             yield CheckItem.from_parent(self, name=code, code=code, report=lambda: NodeReport("", found))
-        if contract is None:
-            return
-        if isinstance(self.session.config.getoption("--graphengine-pack"), str):
-            self.session.config.add_cleanup(contract.engine.close)
-        for class_type in contract.class_types:
-            yield NodeCollector.from_parent(self, name=class_type, contract=contract)
+        for class_type in checks.class_types if checks is not None else ():
+            yield NodeCollector.from_parent(self, name=class_type, checks=checks)
 
-    def _contract(self) -> Contract:
+    def _checks(self) -> PackChecks:
+        checks = PackChecks(self.order)
+        self.session.config.add_cleanup(checks.close)
         try:
-            return contract_of(Path(self._folder.name), self.pack, self.examples)
+            checks.class_types  # noqa: B018 (reading the pack may fail)
         except GraphEngineError as error:
             raise self.CollectError(f"{error.message}\n{error.hint or ''}") from error
+        return checks
 
 
 class NodeCollector(pytest.Collector):
     """The checks of one node; they are made when the first of them runs."""
 
-    def __init__(self, *, contract: Contract, **kwargs: Any) -> None:
+    def __init__(self, *, checks: PackChecks, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.contract = contract
+        self.checks = checks
         self._made: NodeReport | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
@@ -62,7 +58,7 @@ class NodeCollector(pytest.Collector):
 
     def _report(self) -> NodeReport:
         if self._made is None:
-            self._made = self.contract.check(self.name)
+            self._made = self.checks.check(self.name)
         return self._made
 
 
@@ -115,11 +111,12 @@ class CheckFailed(Exception):
 
 def collector_of(session: pytest.Session, pack: Path) -> PackCollector:
     """The collector of a pack's checks."""
-    made: PackCollector = PackCollector.from_parent(
-        session,
-        name=pack.name,
-        nodeid=pack.name,
-        pack=pack,
-        examples=session.config.getoption("--graphengine-examples"),
+    examples = session.config.getoption("--graphengine-examples")
+    seconds = session.config.getoption("--graphengine-timeout")
+    order = CheckOrder(
+        pack.resolve(),
+        examples=EXAMPLES if examples is None else examples,
+        seconds=SECONDS if seconds is None else seconds,
     )
+    made: PackCollector = PackCollector.from_parent(session, name=pack.name, nodeid=pack.name, order=order)
     return made

@@ -1,38 +1,45 @@
 """Check the nodes of a pack: what they declare, and what they do with fixed and generated inputs."""
 
 import importlib.util
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from time import process_time
-from typing import Any
+from time import perf_counter, process_time
 
 from graphengine.engine import Engine
 from graphengine.errors import GraphEngineError
 from graphengine.node.definition import NodeDefinition
 from graphengine.packs.load import LoadedPack
+from graphengine.packs.time_limits import TimeIsUp
 from graphengine.testing import samples
-from graphengine.testing.cases import Case, Cases, corner_cases
+from graphengine.testing.cases import Case, Cases, corner_cases, sizes
 from graphengine.testing.checks import Finding, NodeReport, SwitchedOff, place_of, switched_off
+from graphengine.testing.deadlines import NO_DEADLINE, Deadline, Told
 from graphengine.testing.declarations import declared_findings
 from graphengine.testing.engines import loaded_pack, pack_at, temporary_engine
 from graphengine.testing.models import NoValue, Values
-from graphengine.testing.trials import Told, Trial
+from graphengine.testing.trials import Trial
 from graphengine.testing.watching import Watch
 
 EXAMPLES = 5
 _SECONDS = 20.0  # of the processor: a node that took more is called with no further case
+_PATIENCE = 120.0  # seconds of the clock for all cases of a node, or twice the deadline of a call if that is more
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The checks of one pack. `off` are those that do not count, `examples` how many inputs are generated."""
+    """The checks of one pack. `off` are those that do not count, `examples` how many inputs are generated.
+
+    `deadline` is how long each call of a node's code may take.
+    """
 
     engine: Engine
     pack: LoadedPack
     off: SwitchedOff
     values: Values
     examples: int = EXAMPLES
+    deadline: Deadline = NO_DEADLINE
 
     @property
     def root(self) -> Path:
@@ -48,18 +55,24 @@ class Contract:
         """All that is wrong with one node."""
         node_class = self.pack.classes[class_type]
         definition = next((d for d in self.pack.definitions if d.class_type == class_type), None)
-        told = list(declared_findings(node_class, definition))
         notes: list[str] = []
         calls = 0
-        if definition is None:
-            problems = [p for p in self.pack.problems if p.class_type == class_type]
-            told += [("input_types", problem.message) for problem in problems if not told]
-        elif not any(code in ("signature", "input_types", "return_types") for code, _ in told):
-            called, notes, calls = self._called(definition)
-            told += called
-        reasons, wrong = self.off.of(class_type, node_class)
-        told += [("switched_off", text) for text in wrong]
-        return self._report(class_type, node_class, told, reasons, notes, calls)
+        try:
+            with self.deadline.of("INPUT_TYPES"):
+                told = list(declared_findings(node_class, definition))
+            if definition is None:
+                problems = [p for p in self.pack.problems if p.class_type == class_type]
+                told += [("input_types", problem.message) for problem in problems if not told]
+            elif not any(code in ("signature", "input_types", "return_types") for code, _ in told):
+                called, notes, calls = self._called(definition)
+                told += called
+        except TimeIsUp as error:  # calls say it themselves; this is INPUT_TYPES, IS_CHANGED or VALIDATE_INPUTS
+            told = [self.deadline.missed("asking the class", error, self.root)]
+        return self._report(class_type, told, notes, calls)
+
+    def lost(self, class_type: str, told: str) -> NodeReport:
+        """The report of a node that ended the process which checked it."""
+        return self._report(class_type, [("comes_back", told)], [], 0)
 
     def check_all(self) -> Iterator[NodeReport]:
         """The reports of all nodes, one after the other."""
@@ -70,15 +83,10 @@ class Contract:
         start = self.root / "pyproject.toml" if self.root.is_dir() else self.root
         return [Finding("switched_off", text, file=start) for text in self.off.wrong]
 
-    def _report(
-        self,
-        name: str,
-        node_class: type[Any],
-        told: list[Told],
-        reasons: dict[str, str],
-        notes: list[str],
-        calls: int,
-    ) -> NodeReport:
+    def _report(self, name: str, told: list[Told], notes: list[str], calls: int) -> NodeReport:
+        node_class = self.pack.classes[name]
+        reasons, wrong = self.off.of(name, node_class)
+        told = [*told, *(("switched_off", text) for text in wrong)]
         file, line = place_of(node_class)
         first = {(code, text.partition(" (with ")[0]): text for code, text in reversed(told)}
         every = [Finding(code, text, name, file, line) for (code, _), text in reversed(first.items())]
@@ -96,12 +104,12 @@ class Contract:
         samples.put_into(folders.input[0])
         models = [path for paths in folders.models.values() for path in paths]
         watch = Watch((folders.temp, folders.output, *folders.input), (self.root, *models))
-        trial = Trial(definition, folders, watch, self.root)
+        trial = Trial(definition, folders, watch, self.root, self.deadline)
         cases = Cases(self.values, folders)
         told: list[Told] = []
         notes: list[str] = []
         calls = 0
-        end = process_time() + _SECONDS
+        budget = _Budget.of(self.deadline)
         try:
             for case in corner_cases(cases, definition):
                 if calls == 0:
@@ -109,22 +117,36 @@ class Contract:
                 found, refused = trial.judge(case)
                 calls += 1
                 told += found
-                if process_time() > end:
-                    return (
-                        told,
-                        [*notes, f"it is slow: {calls} of the cases took more than {_SECONDS:.0f} s"],
-                        calls,
-                    )
+                if any(code == "comes_back" for code, _ in found):
+                    return told, notes, calls
+                if budget.is_spent():
+                    return told, [*notes, f"it is slow: {calls} of the cases took all the time there was"], calls
                 notes += [] if refused is None else [f"it refuses {case.label}: {refused}"]
         except NoValue as error:
             return told, [f"not called: {error.message}"], calls
         if not told and self.examples and definition.inputs:
-            told += _generated(trial, cases, definition, self.examples, end)
+            told += _generated(trial, cases, definition, self.examples, budget)
             calls += self.examples
         return told, notes, calls
 
 
-def contract_of(root: Path, pack: Path, examples: int = EXAMPLES) -> Contract:
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """When to stop trying further cases: what the processor did, and what the clock says."""
+
+    of_the_processor: float
+    of_the_clock: float
+
+    @classmethod
+    def of(cls, deadline: Deadline) -> "_Budget":
+        wait = math.inf if deadline.seconds is None else max(_PATIENCE, 2 * deadline.seconds)
+        return cls(process_time() + _SECONDS, perf_counter() + wait)
+
+    def is_spent(self) -> bool:
+        return process_time() > self.of_the_processor or perf_counter() > self.of_the_clock
+
+
+def contract_of(root: Path, pack: Path, examples: int = EXAMPLES, deadline: Deadline = NO_DEADLINE) -> Contract:
     """The checks of the pack at a path, with an engine whose folders lie below `root`. Imports the pack.
 
     Raises:
@@ -132,10 +154,23 @@ def contract_of(root: Path, pack: Path, examples: int = EXAMPLES) -> Contract:
     """
     engine = temporary_engine(root, pack)
     loaded = loaded_pack(engine, pack_at(pack).name)
-    return Contract(engine, loaded, switched_off(pack), Values(engine), examples)
+    return Contract(engine, loaded, switched_off(pack), Values(engine), examples, deadline)
 
 
-def _generated(trial: Trial, cases: Cases, definition: NodeDefinition, examples: int, end: float) -> list[Told]:
+def contract_of_installed(
+    engine: Engine, name: str, examples: int = EXAMPLES, deadline: Deadline = NO_DEADLINE
+) -> Contract:
+    """The checks of an installed pack, the built-in `image` for instance.
+
+    Raises:
+        PackError: there is no such pack, or it cannot be imported.
+    """
+    return Contract(engine, loaded_pack(engine, name), SwitchedOff({}), Values(engine), examples, deadline)
+
+
+def _generated(
+    trial: Trial, cases: Cases, definition: NodeDefinition, examples: int, budget: _Budget
+) -> list[Told]:
     """What generated inputs show first that is wrong, as far as time allows; nothing without hypothesis."""
     if importlib.util.find_spec("hypothesis") is None:
         return []
@@ -149,7 +184,7 @@ def _generated(trial: Trial, cases: Cases, definition: NodeDefinition, examples:
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        return cases.drawn(definition, draw)
+        return cases.drawn(definition, draw(sizes()), draw)
 
     @settings(
         max_examples=examples,
@@ -162,7 +197,7 @@ def _generated(trial: Trial, cases: Cases, definition: NodeDefinition, examples:
     )
     @given(drawn())
     def try_one(case: Case) -> None:
-        if process_time() > end:
+        if budget.is_spent():
             return
         found, _ = trial.judge(case)
         if found:

@@ -36,6 +36,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="How many generated inputs each node is called with, beside the fixed ones. Default: 5.",
     )
+    group.addoption(
+        "--graphengine-timeout",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="How long each call of a node may take while it is checked. Default: 60.",
+    )
     group.addoption("--update-golden", action="store_true", help="Write golden outputs anew instead of comparing.")
 
 

@@ -22,7 +22,9 @@ from graphengine.node.api import ExecutionBlocker, NodeContext, current_context
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.dynamic import nested_inputs
 from graphengine.node.folders import Folders
+from graphengine.packs.time_limits import TimeIsUp
 from graphengine.testing.cases import Case
+from graphengine.testing.deadlines import NO_DEADLINE, Deadline, Told, place_in
 from graphengine.testing.layouts import wrong_value
 from graphengine.testing.watching import Watch, Watched, random_states, random_states_kept, set_seeds
 from graphengine.workflow.models import NodeId, Workflow, WorkflowNode
@@ -30,6 +32,8 @@ from graphengine.workflow.models import NodeId, Workflow, WorkflowNode
 _SECONDS_OF_IS_CHANGED = 0.5
 _SECONDS_ONCE = 8.0  # of the processor: a call that takes more is not made again
 _ROUNDING = 1e-4  # of the spread of numbers: sums in several threads add up in any order
+#: How torch and numpy tell that there is no memory; the first raises a RuntimeError.
+_NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|unable to allocate", re.IGNORECASE)
 _COMPLAINTS = re.compile(r"\b(error|exception|traceback|failed|cannot|could not)\b", re.IGNORECASE)
 #: What Python raises by itself where code is wrong; a node that raises one on purpose says more.
 _BUGS = (
@@ -37,7 +41,6 @@ _BUGS = (
     UnicodeError, OverflowError,
 )  # fmt: skip
 
-Told = tuple[str, str]
 # Any throughout: nodes and what they return are their authors'.
 
 
@@ -56,12 +59,16 @@ class _Called:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Tries one node. `root` is where its pack's code is: errors that are raised there on purpose are fine."""
+    """Tries one node. `root` is where its pack's code is: errors that are raised there on purpose are fine.
+
+    `deadline` is how long each call may take.
+    """
 
     definition: NodeDefinition
     folders: Folders
     watch: Watch
     root: Path
+    deadline: Deadline = NO_DEADLINE
 
     def judge(self, case: Case) -> tuple[list[Told], str | None]:
         """What the node does wrong with a case, as codes and texts; and why it refused the case, if it did."""
@@ -70,6 +77,8 @@ class Trial:
             if refusal is not None:
                 return refusal
             first = self._call(case, seed=1)
+            if lost := self._lost(first.error):
+                return _labelled([lost], case), None
             found = [*self._of_call(first)]
             if first.error is not None:
                 return _labelled(found, case), None if found else _message(first.error)
@@ -80,7 +89,11 @@ class Trial:
         return _labelled(found, case), None
 
     def judge_is_changed(self, case: Case) -> Iterator[Told]:
-        """What is wrong with `IS_CHANGED`."""
+        """What is wrong with `IS_CHANGED`.
+
+        Raises:
+            TimeIsUp: it has not ended in time.
+        """
         if not self.definition.has_fingerprint:
             return
         literals = _literals(case)
@@ -88,7 +101,8 @@ class Trial:
         for _ in range(2):
             start = perf_counter()
             try:
-                answers.append(call_with_known(self._class().IS_CHANGED, literals))
+                with self.deadline.of("IS_CHANGED"):
+                    answers.append(call_with_known(self._class().IS_CHANGED, literals))
             except Exception as error:  # noqa: BLE001 (a node may raise anything)
                 yield "is_changed", f"IS_CHANGED raises {_message(error)}"
                 return
@@ -107,7 +121,8 @@ class Trial:
         if not self.definition.checked_by_node:
             return None
         try:
-            answer = call_with_known(self._class().VALIDATE_INPUTS, _literals(case))
+            with self.deadline.of("VALIDATE_INPUTS"):
+                answer = call_with_known(self._class().VALIDATE_INPUTS, _literals(case))
         except Exception as error:  # noqa: BLE001 (a node may raise anything)
             return _labelled([("unclear_error", f"VALIDATE_INPUTS raises {_message(error)}")], case), None
         return None if answer is True else ([], str(answer))
@@ -126,9 +141,14 @@ class Trial:
         set_seeds(seed)
         start = process_time()
         try:
-            with redirect_stdout(text), redirect_stderr(text), self.watch.watching() as called.watched:
+            with (
+                redirect_stdout(text),
+                redirect_stderr(text),
+                self.watch.watching() as called.watched,
+                self.deadline.of(f"a call with {case.label}"),
+            ):
                 called.answer = _invoke(self.definition, self._class()(), inputs, context)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (a node may raise anything)
+        except (Exception, SystemExit, TimeIsUp) as error:  # noqa: BLE001 (a node may raise anything)
             called.error = error
         finally:
             current_context.reset(token)
@@ -137,6 +157,19 @@ class Trial:
         called.printed = text.getvalue()
         called.changed = [name for name, value in case.inputs.items() if compare(value, inputs[name]).differences]
         return called
+
+    def _lost(self, error: BaseException | None) -> Told | None:
+        """What is wrong with a call that was interrupted, had no memory left or meant to end the process."""
+        if isinstance(error, TimeIsUp):
+            return self.deadline.missed("a call", error, self.root)
+        if isinstance(error, SystemExit):
+            return (
+                "comes_back",
+                f"ends the process: it raises SystemExit({error.code!r}){place_in(self.root, error)}",
+            )
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+            return "comes_back", f"takes more memory than there is: {_message(error)}{place_in(self.root, error)}"
+        return None
 
     def _of_call(self, called: _Called) -> Iterator[Told]:
         for name in called.changed:
@@ -153,8 +186,6 @@ class Trial:
         """Why an exception tells the user nothing; None when somebody raised it on purpose, with a message."""
         if isinstance(error, GraphEngineError):
             return None
-        if isinstance(error, SystemExit):
-            return "ends the process"
         if not str(error).strip():
             return f"raises {type(error).__name__} without a message"
         frames = traceback.extract_tb(error.__traceback__)
@@ -165,9 +196,8 @@ class Trial:
         own = Path(last.filename).resolve().is_relative_to(self.root)
         if on_purpose and own and not isinstance(error, _BUGS[:4]):
             return None
-        own_frames = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(self.root)]
-        where = own_frames[-1] if own_frames else last
-        return f"raises {_message(error)} ({Path(where.filename).name}:{where.lineno})"
+        where = place_in(self.root, error) or f" ({Path(last.filename).name}:{last.lineno})"
+        return f"raises {_message(error)}{where}"
 
     def _of_answer(self, answer: Any) -> Iterator[Told]:
         if isinstance(answer, dict) and answer.get("expand") is not None:
@@ -199,6 +229,9 @@ class Trial:
                 yield from ((code, f"{label} {text}") for code, text in wrong_value(spec.type, item))
 
     def _of_second(self, second: _Called, first: _Called, kept: Any, case: Case) -> Iterator[Told]:
+        if lost := self._lost(second.error):
+            yield lost
+            return
         if second.error is not None:
             yield "not_deterministic", f"a second call raises {_message(second.error)}"
             return
