@@ -115,7 +115,7 @@ class _Ended:
     def why(self) -> str:
         """In words, with the last that it said."""
         if self.code is None:
-            return "still running when the time was up"
+            return "still running when the time was up, or it wrote too much"
         last = (self.errors.strip() or self.out.strip() or "nothing").splitlines()[-1]
         return f"ended with code {self.code}; its last words: {last[:200]}"
 
