@@ -46,15 +46,17 @@ class Info:
 @dataclass(frozen=True, slots=True)
 class Keep:
     """What `collect` keeps: entries of the last runs, entries used in the last seconds, entries of the last run of
-    every workflow file that is still there. What is pinned is always kept.
+    every workflow file that is still there, and of those that lock files name (`locked`), there or not. What is
+    pinned is always kept.
     """
 
     runs: int = 0
     seconds: float = 0.0
     referenced: bool = False
+    locked: frozenset[Path] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.runs or self.seconds or self.referenced)
+        return bool(self.runs or self.seconds or self.referenced or self.locked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +159,17 @@ def collect(store: DiskStore, keep: Iterable[Keep], now: float, *, dry_run: bool
 
 def _kept_keys(store: DiskStore, rules: Iterable[Keep]) -> set[str]:
     runs = store.runs.last(max(rule.runs for rule in rules))
-    if any(rule.referenced for rule in rules):
-        runs += _referenced(store)
+    if any(rule.referenced or rule.locked for rule in rules):
+        runs += _referenced(store, rules)
     return {key for run in runs for key in run.keys}
 
 
-def _referenced(store: DiskStore) -> list[LoggedRun]:
-    """The runs that files which are still there refer to: of every workflow file the last one.
-
-    What lock files name belongs here, too, once there are any.
-    """
-    return [run for run in store.runs.last_of_each_file() if Path(run.file).is_file()]
+def _referenced(store: DiskStore, rules: Iterable[Keep]) -> list[LoggedRun]:
+    """The last run of every workflow file that is still there, as far as a rule asks for it, or that is locked."""
+    by_being_there = any(rule.referenced for rule in rules)
+    locked = {path for rule in rules for path in rule.locked}
+    runs = store.runs.last_of_each_file()
+    return [run for run in runs if Path(run.file) in locked or (by_being_there and Path(run.file).is_file())]
 
 
 def _sweep_temporary(store: DiskStore) -> int:

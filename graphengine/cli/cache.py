@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -89,9 +89,19 @@ def gc_command(
     keep_referenced: Annotated[
         bool,
         typer.Option(
-            "--keep-referenced", help="Like --keep: what the last run of every workflow file that is there used."
+            "--keep-referenced",
+            help="Like --keep: what the last run of every workflow file used that is there, or that a lock names: "
+            "graphengine.lock of the current folder, and those of --lock.",
         ),
     ] = False,
+    locks: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--lock",
+            metavar="FILE",
+            help="With --keep-referenced: another project's lock, or its folder. Repeatable.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Remove nothing; only say how much it would be.")
     ] = False,
@@ -102,13 +112,31 @@ def gc_command(
     """Remove what exceeds the limit, what killed processes left, and, with --keep, what no rule keeps."""
     from graphengine.cache.upkeep import Keep, collect, keep_rule  # brings SQLite, as all of the cache
 
-    rules = [*map(keep_rule, keep or ()), Keep(referenced=keep_referenced)]
+    if locks and not keep_referenced:
+        raise SettingsError("--lock says what is referenced", hint="add --keep-referenced")
+    locked = _locked_files(locks or ()) if keep_referenced else frozenset[Path]()
+    rules = [*map(keep_rule, keep or ()), Keep(referenced=keep_referenced, locked=locked)]
     with _store(cache) as store:
         collected = collect(store, rules, time.time(), dry_run=dry_run)
     if as_json:
         say_json({**asdict(collected), "dry_run": dry_run})
         return
     say(_collected_line(collected, "would remove" if dry_run else "removed"))
+
+
+def _locked_files(locks: Iterable[Path]) -> frozenset[Path]:
+    """The workflow files that locks name: those given, and that of the current folder if it has one.
+
+    Raises:
+        LockError: one cannot be read; nothing that it may name is removed then.
+    """
+    from graphengine.locking.lock_file import read_lock  # only --keep-referenced needs it
+    from graphengine.locking.schema import LOCK_FILE
+
+    here = Path.cwd() / LOCK_FILE
+    files = [path / LOCK_FILE if path.is_dir() else path for path in locks]
+    files += [here] if here.exists() else []
+    return frozenset(file.absolute().parent / name for file in files for name in read_lock(file).workflows)
 
 
 def _collected_line(collected: "Collected", verb: str) -> str:

@@ -136,14 +136,19 @@ def _module_names(pack: Pack) -> tuple[str, ...]:
 
 
 def models_of(engine: Engine, workflow: Workflow) -> dict[str, Path | None]:
-    """The models that a workflow names, by "kind/name", None for one that is not there."""
+    """The models that a workflow names, by "kind/name", None for one that is not there.
+
+    Those are the files that stand in the keys of its nodes, and what texts name that are no choices of files: so
+    the answer is the same whether the definition of a node is known or not.
+    """
     found: dict[str, Path | None] = {}
     for node in workflow.nodes.values():
         definition = engine.registry.get(node.class_type)
-        if definition is None:
-            found |= _models_by_name(node.inputs.values(), engine.folders)
-        else:
-            found |= _models_of_node(node, definition, engine.folders)
+        declared = {} if definition is None else _models_of_node(node, definition, engine.folders)
+        names = {place.partition("/")[2] for place in declared}
+        found |= declared
+        texts = (value for value in node.inputs.values() if isinstance(value, str) and value not in names)
+        found |= _models_by_name(texts, engine.folders)
     return found
 
 
@@ -191,7 +196,7 @@ def _listed(value: object) -> list[Any]:
 
 
 def _models_by_name(values: Iterable[object], folders: Folders) -> dict[str, Path | None]:
-    """The models that texts name of a node of unknown type: no definition says which of them are."""
+    """The models that texts name, where no definition says which kind is meant."""
     found: dict[str, Path | None] = {}
     for value in values:
         if not isinstance(value, str) or Path(value).suffix.lower() not in MODEL_SUFFIXES:

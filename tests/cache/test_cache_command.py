@@ -59,6 +59,20 @@ def test_gc_says_what_it_would_remove(folder: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.startswith("removed 1 entry, ")
 
 
+def test_gc_keeps_what_a_lock_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder.parent / "w.json").unlink()
+    place = folder.parent / "graphengine.lock"
+    place.write_text(
+        'version = 1\n[engine]\ngraphengine = "1"\npython = "3.11"\ndevice = "cpu"\nplatform = "linux"\n'
+        "[workflows.'w.json']\n[end]\ncomplete = true\n"
+    )
+    assert ask(folder, capsys, "gc", "--keep-referenced", "--lock", str(folder.parent))["entries"] == 0
+    place.write_text("version = 1\n")
+    assert main(["cache", "gc", "--keep-referenced", "--lock", str(place), "--cache", str(folder)]) == 1
+    assert "was cut off" in capsys.readouterr().err
+    assert main(["cache", "gc", "--lock", str(place), "--cache", str(folder)]) == 2
+
+
 def test_verify_fails_when_something_is_damaged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(folder, capsys, "verify")["damaged"] == []
     with DiskStore(folder) as store:

@@ -118,6 +118,17 @@ def test_gc_keeps_what_the_last_run_of_a_file_that_is_there_used(tmp_path: Path)
         assert kept(store, "abc") == "b"
 
 
+def test_gc_keeps_what_the_last_run_of_a_locked_file_used_though_it_is_gone(tmp_path: Path) -> None:
+    locked, gone = tmp_path / "locked.json", tmp_path / "gone.json"
+    with DiskStore(tmp_path / "cache", clock=Clock()) as store:
+        fill(store, "abc")
+        store.runs.record("1", locked, NOW, ["a"])
+        store.runs.record("2", locked, NOW + 1, ["b"])
+        store.runs.record("3", gone, NOW + 2, ["c"])
+        collect(store, [Keep(referenced=True, locked=frozenset([locked]))], NOW)
+        assert kept(store, "abc") == "b"
+
+
 def test_gc_without_a_rule_removes_only_what_exceeds_the_limit(tmp_path: Path) -> None:
     with DiskStore(tmp_path, clock=Clock()) as store:
         fill(store, "abc")

@@ -42,6 +42,12 @@ def test_a_lock_has_workflow_pack_packages_and_models_as_they_are(place: Place) 
     assert made.lock.packages["graphengine-comfy"].version == "0.1.0"
 
 
+def test_values_that_are_no_texts_name_no_models(place: Place) -> None:
+    inputs = {"a": {"__value__": ["style.safetensors"]}, "b": None, "c": {"d": 1}, "e": "..\\style.safetensors"}
+    place.write("workflows/flow.json", json.dumps({"1": {"class_type": "SmallNode", "inputs": inputs}}))
+    assert place.make().lock.models == {}
+
+
 def test_the_hash_of_a_pack_is_the_one_that_trust_goes_by(place: Place) -> None:
     pack = custom_packs([place.root / "custom_nodes"])[0]
     assert place.make().lock.packs["small"].content == Trust(TrustPolicy()).remember(pack)
