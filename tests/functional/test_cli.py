@@ -76,13 +76,15 @@ def png() -> bytes:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """A hash of every file below a folder."""
+    """A hash of every file below a folder, without what a run is recorded in."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.stat().st_size < 10**8
+        if path.is_file() and _OWN.isdisjoint(path.parts) and path.stat().st_size < 10**8
     }
 
+
+_OWN = frozenset({"__pycache__", ".graphengine"})
 
 # (arguments, exit code, what stdout or stderr must hold)
 GOOD = [

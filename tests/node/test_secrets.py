@@ -67,8 +67,8 @@ def test_prompts_addresses_and_hashes_are_no_tokens(text: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["api_key", "apiKey", "OPENAI_API_KEY", "hf_token", "token", "authToken", "password", "passwd", "client_secret",
-     "aws_access_key", "private_key", "passphrase", "credentials", "mode.api_key", "mode.token"],
+    ["api_key", "apiKey", "OPENAI_API_KEY", "hf_token", "token", "authToken", "password", "client_secret",
+     "passwd", "aws_access_key", "private_key", "passphrase", "credentials", "mode.api_key", "mode.token"],
 )  # fmt: skip
 def test_inputs_with_such_names_hold_secrets(name: str) -> None:
     assert is_secret_name(name)
