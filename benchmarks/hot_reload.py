@@ -307,9 +307,8 @@ def _report(trial: Trial, loads: list[str], opened: list[str], reloads: _Times) 
     print(f"{'edit':<40}{'made':>6}{'nodes run':>11}")
     for what, count in trial.made.items():
         print(f"{what:<40}{count:>6}{trial.reruns[what]:>11}")
-    print(
-        f"{trial.made.total()} edits; 50 modules, 2 single files, {len(trial.world.workflow())} nodes in the workflow"
-    )
+    nodes = len(trial.world.workflow())
+    print(f"{trial.made.total()} edits of 50 modules and 2 single files, a workflow of {nodes} nodes")
     print(f"not run though affected: {len(trial.wrong)} {trial.wrong[:3] or ''}")
     print(f"run needlessly: {len(trial.needless)} {trial.needless[:3] or ''}")
     print(f"stale values shown: {len(trial.stale)} {trial.stale[:3] or ''}")

@@ -1,21 +1,27 @@
 #!/usr/bin/env python3
 """How soon a save reaches the node that it affects, and what a watch leaves behind.
 
-    python benchmarks/watch_latency.py [--nodes 200] [--saves 30] [--cycles 200]
+    python benchmarks/watch_latency.py [--nodes 200] [--saves 30] [--cycles 1000] [--reloads 200]
 
 Ten chains of additions (200 nodes in all, results on disk) are watched for real. A literal of the last node of one
 chain is changed in a file that is moved into place, and the time from there until that node starts is taken; once
 more for literals of first nodes, after which the whole chain runs. Then 100 saves within ten seconds, of which the
-last counts, and many cycles of save and run with a look at threads and open files before and after.
+last counts, and many cycles of save and run with a look at threads, open files and memory before and after. At
+last a pack of custom nodes is edited and taken in again and again: none of its old modules and classes may remain.
 """
 
 import argparse
+import gc
 import json
 import os
 import random
+import sys
 import tempfile
 import threading
 import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -29,11 +35,44 @@ from graphengine.node.comfy_classes import define
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
 from graphengine.provenance.folder import RecordFolder
+from graphengine.settings import load_settings
 from graphengine.watch.changes import FolderChanges
+from graphengine.watch.code import renewed
 from graphengine.watch.loop import Watch, Wishes
 
 _CHAINS = 10
 _PATIENCE = 30.0  # seconds for one save to be run
+
+# A pack of three modules, for reloads.
+ADD = """
+NUMBER = {number}
+TABLE = [str(n) for n in range(1000)]  # so that what remains shows
+
+class PackAdd:
+    RETURN_TYPES = ("INT",)
+    FUNCTION = "run"
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {{"required": {{"a": ("INT", {{}}), "b": ("INT", {{}})}}}}
+    def run(self, a, b):
+        return (a + b + NUMBER,)
+"""
+SHOW = """
+class PackShow:
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    OUTPUT_NODE = True
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"a": ("INT", {"forceInput": True}), "b": ("INT", {})}}
+    def run(self, a, b):
+        return {"ui": {"text": [str(a + b)]}}
+"""
+COLLECTED = """
+from .add import PackAdd
+from .show import PackShow
+NODE_CLASS_MAPPINGS = {"PackAdd": PackAdd, "PackShow": PackShow}
+"""
 
 
 class ChainAdd:
@@ -62,12 +101,12 @@ class ChainShow(ChainAdd):
 class Edited:
     """A workflow file that is saved again and again, and what was heard of its runs."""
 
-    def __init__(self, file: Path, nodes: int) -> None:
+    def __init__(self, file: Path, nodes: int, kinds: tuple[str, str] = ("ChainAdd", "ChainShow")) -> None:
         self.file, self.length = file, nodes // _CHAINS
         self.document = {}
         for chain in range(_CHAINS):
             for place in range(self.length):
-                kind = "ChainShow" if place == self.length - 1 else "ChainAdd"
+                kind = kinds[place == self.length - 1]
                 before = [f"{chain}.{place - 1}", 0] if place else chain
                 self.document[f"{chain}.{place}"] = {"class_type": kind, "inputs": {"a": before, "b": 1}}
         self.idle = threading.Event()
@@ -87,9 +126,13 @@ class Edited:
     def seconds_after(self, node_id: str, value: int) -> float:
         """Change a literal, and give the seconds until the node starts."""
         self.document[node_id]["inputs"]["b"] = value
+        return self.seconds_until(node_id, self.write)
+
+    def seconds_until(self, node_id: str, save: Callable[[], object]) -> float:
+        """Save something, and give the seconds until the node starts; waits for the end of the run."""
         self.idle.clear()
         self.wanted = node_id
-        self.write()
+        save()
         saved = time.perf_counter()
         if not self.idle.wait(_PATIENCE):
             raise SystemExit("a save was lost")
@@ -128,7 +171,8 @@ class Edited:
         """A newer save."""
 
     def reloaded(self, packs: object, problems: object) -> None:
-        """No pack is watched here."""
+        """Code was taken in; a trouble is noted."""
+        self.troubles += [problem.message for problem in problems]
 
 
 def engine_in(place: Path) -> Engine:
@@ -167,41 +211,119 @@ def edit(edited: Edited, saves: int, cycles: int) -> None:
     while edited.shown[f"0.{last}"] != expected and time.perf_counter() < until:
         time.sleep(0.01)
     print(f"100 saves in {spent:.1f} s: last state {'shown' if edited.shown[f'0.{last}'] == expected else 'LOST'}")
-    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    usage = [Usage.now()]
     for n in range(cycles):
         edited.seconds_after(f"{n % _CHAINS}.{last}", 100_000 + n)
-    after = threading.active_count(), len(os.listdir("/proc/self/fd"))
-    print(f"{cycles} cycles: threads {before[0]} before, {after[0]} after; open files {before[1]} and {after[1]}")
+        if n + 1 in (cycles // 2, cycles):
+            usage.append(Usage.now())
+    print(f"{cycles} cycles: {Usage.told(usage)}")
     print(f"troubles told: {edited.troubles or 'none'}")
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Usage:
+    """What the process holds: threads, open files, and memory in KiB."""
+
+    threads: int
+    files: int
+    memory: int
+
+    @classmethod
+    def now(cls) -> "Usage":
+        """What it holds after the garbage is gone."""
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return cls(
+            threading.active_count(), len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGESIZE") // 1024
+        )
+
+    @staticmethod
+    def told(usage: list["Usage"]) -> str:
+        """At first, after half of the cycles and after all."""
+        threads, files = ([getattr(each, name) for each in usage] for name in ("threads", "files"))
+        memory = [each.memory for each in usage]
+        first, second = memory[1] - memory[0], memory[2] - memory[1]
+        grown = f"memory grew by {first} KiB in the first half and {second} in the second"
+        return f"threads {threads}, open files {files}, {grown}"
+
+
+def watched(place: Path, edited: Edited, engine: Engine, edit: Callable[[], None], **more: object) -> None:
     """Watch in this thread, edit in another."""
+    changes = FolderChanges()
+
+    def editing() -> None:
+        try:
+            edit()
+        finally:
+            edited.over = True
+
+    def read(of: Engine, file: Path) -> tuple[object, None]:
+        workflow = of.read(file).workflow
+        of.load_packs({node.class_type for node in workflow.nodes.values()})
+        return workflow, None
+
+    editor = threading.Thread(target=editing)
+    editor.start()
+    watch = Watch(engine, [edited.file], read, changes, edited, Wishes(stop=lambda: edited.over), **more)
+    del engine  # or the code of its time remains
+    watch.go()
+    watch.engine.close()
+    editor.join()
+    changes.close()
+
+
+def reload_code(place: Path, reloads: int) -> None:
+    """Edit a module of a pack again and again, and print what remains of its old code."""
+    pack = place / "custom_nodes" / "chains"
+    pack.mkdir(parents=True)
+    (pack / "show.py").write_text(SHOW)
+    (pack / "__init__.py").write_text(COLLECTED)
+    _write_module(pack, 0)
+    edited = Edited(place / "flow.json", 2 * _CHAINS, ("PackAdd", "PackShow"))
+    settings = load_settings(base_dir=place, cache=place / "cache", device="cpu", environ={}).trusting(["chains"])
+    gone: list[weakref.ref[object]] = []
+
+    def edit() -> None:
+        edited.idle.wait(_PATIENCE)
+        usage, times = [Usage.now()], []
+        for n in range(reloads):
+            module = sys.modules["graphengine_pack_chains.add"]
+            gone.extend([weakref.ref(module), weakref.ref(module.PackAdd)])
+            del module
+            times.append(edited.seconds_until("0.0", lambda n=n: _write_module(pack, n + 1)))
+            if n + 1 in (reloads // 2, reloads):
+                usage.append(Usage.now())
+        print(f"save of a module to the start of its node: median {median(times) * 1000:.0f} ms")
+        print(f"{reloads} reloads of code: {Usage.told(usage)}")
+        alive = sum(each() is not None for each in gone)
+        print(f"of {len(gone)} old modules and classes {alive} remain; troubles told: {edited.troubles or 'none'}")
+
+    watched(
+        place, edited, Engine.from_settings(settings), edit,
+        renew=lambda engine, packs: renewed(engine, settings, packs),
+    )  # fmt: skip
+
+
+def _write_module(pack: Path, number: int) -> None:
+    part = pack / ".add.part"
+    part.write_text(ADD.format(number=number))
+    part.replace(pack / "add.py")
+
+
+def main() -> None:
+    """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=200)
     parser.add_argument("--saves", type=int, default=30)
-    parser.add_argument("--cycles", type=int, default=200)
+    parser.add_argument("--cycles", type=int, default=1000)
+    parser.add_argument("--reloads", type=int, default=200)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         edited = Edited(place / "flow.json", arguments.nodes)
-        changes = FolderChanges()
-
-        def editing() -> None:
-            try:
-                edit(edited, arguments.saves, arguments.cycles)
-            finally:
-                edited.over = True
-
-        editor = threading.Thread(target=editing)
-        editor.start()
-        with engine_in(place) as engine:
-            wishes = Wishes(stop=lambda: edited.over)
-            Watch(
-                engine, [edited.file], lambda of, file: (of.read(file).workflow, None), changes, edited, wishes
-            ).go()
-        editor.join()
-        changes.close()
+        watched(place, edited, engine_in(place), lambda: edit(edited, arguments.saves, arguments.cycles))
+    with tempfile.TemporaryDirectory() as folder:
+        reload_code(Path(folder), arguments.reloads)
 
 
 if __name__ == "__main__":
