@@ -16,7 +16,8 @@ from graphengine.workflow.json_input import parse_json
 OURS = "graphengine"
 #: The name of the API document.
 PROMPT = "prompt"
-_RUN = re.compile(rb"graphengine\W{0,16}run\W{1,8}([0-9A-Za-z][0-9A-Za-z._-]{5,79})")
+#: As runs are written: {"run": "20261122-205101123-3f9c2a"}. Containers keep its name elsewhere.
+_RUN = re.compile(rb"\{\W{0,4}run\W{1,8}([0-9]{8}-[0-9]{9}-[0-9a-f]{6})(?![0-9A-Za-z-])")
 _NAMED = re.compile(r"([A-Za-z_]{1,40}):(?=\s*[\[{])")
 
 

@@ -91,7 +91,7 @@ def _frames(file: Path) -> Iterator[Part]:
                 shown = frame.convert("RGBA") if frame.mode in ("P", "PA") else frame
                 values = np.asarray(shown)
                 peak = 1.0 if shown.mode in ("1", "F") else float(2 ** (8 * values.dtype.itemsize) - 1)
-                also = f"shown {frame.info.get('duration', 0)} ms" if several else ""
+                also = f"shown {float(frame.info.get('duration', 0)):g} ms" if several else ""
                 name = f"frame {number}" if several else "picture"
                 yield Part(name, values[..., None] if values.ndim == 2 else values, peak, also)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, struct.error) as error:
@@ -138,8 +138,9 @@ def _tensors(file: Path) -> Iterator[Part]:
         values = raw.view(_NUMPY[dtype]) if dtype in _NUMPY else raw
         if dtype == "BF16":
             values = (values.astype("<u4") << 16).view("<f4")
-        span = float(np.ptp(values.astype("f8"))) if values.size else 0.0
-        yield Part(name, values, span if np.isfinite(span) and span > 0 else 1.0, f"{dtype} {shape}")
+        finite = values[np.isfinite(values)].astype("f8")
+        span = float(np.ptp(finite)) if finite.size else 0.0
+        yield Part(name, values, span or 1.0, f"{dtype} {shape}")
 
 
 def read_header(file: Path) -> tuple[dict[str, Any], int]:

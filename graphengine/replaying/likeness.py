@@ -157,7 +157,8 @@ class _Measure:
         if one.values.tobytes() == other.values.tobytes():
             self._count += one.values.size
             return
-        gap = np.abs(one.values.astype("f8") - other.values.astype("f8"))
+        with np.errstate(invalid="ignore"):  # infinite values; those that both have are no difference
+            gap = np.abs(one.values.astype("f8") - other.values.astype("f8"))
         gap = np.where(np.isfinite(gap), gap, np.where(_both_nan(one.values, other.values), 0.0, np.inf))
         self._count += gap.size
         self._square += float(((gap / one.peak) ** 2).sum())
