@@ -5,8 +5,8 @@ safetensors, PNG and JSON files; models are made again by their loaders.
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ from graphengine.testing.recorded_manifest import (
 )
 from graphengine.workflow.models import NodeId
 
-__all__ = ["NOT_EVALUATED", "Recording", "RecordingUnusable", "comparable", "shown"]
+__all__ = ["MODELS_VARIABLE", "NOT_EVALUATED", "Recording", "RecordingUnusable", "comparable", "shown"]
 
 _LARGEST_RECIPE = 2**24
 _LEVELS = 255.0
 _INPUT_KINDS = ("input", "output", "temp")
+#: Names a folder of model folders (checkpoints, vae, …) where recipes find what no pack ships.
+MODELS_VARIABLE = "GRAPHENGINE_TEST_MODELS"
 
 
 class _NotEvaluated:
@@ -58,31 +60,36 @@ class Recording:
     def beside(cls, test_file: str | Path, name: str, engine: Engine) -> "Recording":
         """The recording of that name beside a test file, with the files it needs put into the engine's folders.
 
-        The test is skipped when a model file is needed that is not there: models are not recorded.
+        The test is skipped when a model file is needed that is not there: models are not recorded. Recipes look
+        for them in the folder that `GRAPHENGINE_TEST_MODELS` names as well.
 
         Raises:
             RecordingUnusable: there is none, or it is damaged.
         """
         folder = Path(test_file).resolve().parent / name
-        recording = cls(folder, read_manifest(folder), engine)
-        for needed in recording.manifest.files:
-            recording._put_in_place(needed)
+        manifest = read_manifest(folder)
+        models = [needed for needed in manifest.files if needed.file is None]
+        recording = cls(folder, manifest, _with_models(engine, {needed.kind for needed in models}))
+        for needed in manifest.files:
+            if needed.file is not None:
+                recording._put_in_place(needed, needed.file)
+        for needed in models:
+            # what the node itself names is looked for by the test's engine
+            if (engine if needed.own else recording.engine).folders.find(needed.kind, needed.name) is None:
+                elsewhere = (
+                    "a pack has to ship it" if needed.own else f"{MODELS_VARIABLE} names a folder to look in"
+                )
+                _skip(f"the model file {needed.kind}/{needed.name} is not here; {elsewhere}")
         return recording
 
-    def _put_in_place(self, needed: NeededFile) -> None:
-        folders = self.engine.folders
-        if needed.file is not None:
-            roots = folders.roots(needed.kind if needed.kind in _INPUT_KINDS else "input")
-            target = (roots[0] / needed.name).resolve()
-            if not target.is_relative_to(roots[0].resolve()):
-                raise RecordingUnusable(f"the file {needed.name!r} of {self.folder} leads out of its folder")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self._content(needed.file))
-        elif folders.find(needed.kind, needed.name) is None:
-            _skip(
-                f"the recording needs the model file {needed.name!r} of kind {needed.kind!r}, which is not here; "
-                "its tests run where a pack ships it"
-            )
+    def _put_in_place(self, needed: NeededFile, file: str) -> None:
+        """Copy a file of the recording to where nodes look for it."""
+        roots = self.engine.folders.roots(needed.kind if needed.kind in _INPUT_KINDS else "input")
+        target = (roots[0] / needed.name).resolve()
+        if not target.is_relative_to(roots[0].resolve()):
+            raise RecordingUnusable(f"the file {needed.name!r} of {self.folder} leads out of its folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self._content(file))
 
     def input(self, name: str) -> Any:
         """The value of an input, as `run_node` takes it; several items as `Many`.
@@ -159,6 +166,16 @@ class Recording:
                 f"the file {self.folder / name} cannot be read: {error.strerror}",
                 hint="commit the folder beside its test, or record the node again",
             ) from error
+
+
+def _with_models(engine: Engine, kinds: Collection[str]) -> Engine:
+    """The engine with the folder of models that the environment names."""
+    root = os.environ.get(MODELS_VARIABLE)
+    if not root:
+        return engine
+    known = engine.folders.models
+    models = {**known, **{kind: (*known.get(kind, ()), Path(root) / kind) for kind in kinds}}
+    return replace(engine, folders=replace(engine.folders, models=models))
 
 
 def _skip(reason: str) -> None:

@@ -69,10 +69,12 @@ def copy_files(
     definitions: Mapping[str, NodeDefinition],
     folders: Folders,
     limit: int,
+    own: NodeId,
 ) -> tuple[tuple[NeededFile, ...], list[Problem]]:
     """The files that literals of these nodes name, and what is wrong with some.
 
     Those of the input folder are copied into `data` when they take `limit` bytes at most; models are named only.
+    `own` is the recorded node.
     """
     needed: dict[tuple[str, str], NeededFile] = {}
     problems: list[Problem] = []
@@ -89,7 +91,9 @@ def copy_files(
         if not used.is_model:
             copied = f"file_{len(needed)}{re.sub(r'[^A-Za-z0-9.]', '', used.path.suffix)}"
             shutil.copyfile(used.path, data / copied)
-        needed[used.kind, used.name] = NeededFile(kind=used.kind, name=used.name, file=copied)
+        needed[used.kind, used.name] = NeededFile(
+            kind=used.kind, name=used.name, file=copied, own=used.node_id == own
+        )
     return tuple(needed.values()), problems
 
 

@@ -30,6 +30,7 @@ from graphengine.workflow.models import Link, NodeId, Workflow
 
 RECIPE = "recipe.json"
 _LEVELS = 255.0
+_SHORT = 60  # characters of a list on one line
 _RECORD_AGAIN = "write a value for it into the test"
 
 
@@ -120,7 +121,11 @@ class InputWriter:
         self, name: str, items: tuple[Any, ...], spec: InputSpec | None, encoded: str | bytes, *, is_linked: bool
     ) -> Argument:
         is_many = is_linked and not (len(items) == 1 and _stands(spec, items[0], self.folders))
-        if items and all(is_literal(item) for item in items) and not self.definition.input_is_list:
+        if self.definition.input_is_list and all(is_literal(item) for item in items):
+            listed = f"[{', '.join(map(literal, items))}]"
+            if len(listed) <= _SHORT:
+                return Argument(name, listed, _type(spec))
+        elif items and all(is_literal(item) for item in items):
             if len(items) > 1 or (is_many and items[0] is not None):
                 return Argument(name, f"Many({', '.join(literal(item) for item in items)})", _type(spec))
             lines = text_lines(items[0]) if isinstance(items[0], str) else [literal(items[0])]

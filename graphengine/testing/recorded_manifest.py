@@ -59,11 +59,15 @@ class MissingInput(_Model):
 
 
 class NeededFile(_Model):
-    """A file that an input names. `file` is its copy in the recording; models are not copied."""
+    """A file that an input names. `file` is its copy in the recording; models are not copied.
+
+    `own`: the recorded node itself names it, not its recipe.
+    """
 
     kind: str
     name: str
     file: FileName | None = None
+    own: bool = False
 
 
 Input = Annotated[StoredInput | MadeInput | SecretInput | MissingInput, Field(discriminator="how")]

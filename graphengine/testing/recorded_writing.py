@@ -101,7 +101,7 @@ def _written(folder: Path, place: Path, subject: Subject, captured: Captured) ->
     outputs = OutputWriter(node_id, definition, golden, Tolerances.of_device(subject.device), secrets)
     outputs.write(captured)
     nodes = _nodes_with_files(subject, captured, inputs.made_by)
-    files, problems = copy_files(data, nodes, subject.definitions, subject.folders, subject.limit)
+    files, problems = copy_files(data, nodes, subject.definitions, subject.folders, subject.limit, node_id)
     name, edited = _free_name(folder, subject)
     manifest = Manifest(
         class_type=definition.class_type,

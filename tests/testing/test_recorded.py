@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from graphengine.cache.encoding import decode
 from graphengine.cache.store import MemoryStore
 from graphengine.engine import Engine
 from graphengine.errors import NodeExecutionError
@@ -134,6 +135,15 @@ class TrialShow(Trial):
     def call(self, value):
         files = [{"filename": f"x_{id(self)}.png", "subfolder": "", "type": "output"}]
         return {"ui": {"text": [str(type(value).__name__)], "images": files}}
+
+
+class TrialCareless(Trial):
+    INPUTS = {"image": ("IMAGE",)}
+    RETURN_TYPES = ("IMAGE",)
+
+    async def call(self, image):
+        image *= 0.0
+        return (image,)
 
 
 class TrialBlock(Trial):
@@ -445,6 +455,14 @@ def test_what_was_there_under_the_name_is_never_replaced(record: Record, pack: P
     assert (folder / "test_recorded_trialscale_n.py").read_text() == "# mine\n"
 
 
+def test_a_value_is_kept_as_it_was_before_the_node_changed_it(record: Record) -> None:
+    nodes = {"i": ("TrialImage", {"size": 2, "steps": 100}), "n": ("TrialCareless", {"image": ("i", 0)})}
+    recorded = record(nodes)
+    [[kept]] = decode((recorded.test.parent / "trialcareless_n" / "image.safetensors").read_bytes())
+    assert isinstance(kept, torch.Tensor)
+    assert torch.equal(kept, torch.arange(12).reshape(1, 2, 2, 3) / 100)
+
+
 def test_a_cached_node_is_called_again_and_nodes_before_it_are_not(engine: Engine, pack: Path) -> None:
     workflow = flow({**SCALED, "s": ("TrialSum", {"numbers": 1.0, "more": ("n", 0)})})
     goals = [NodeId("s")]
@@ -482,18 +500,26 @@ def test_an_input_file_is_copied_and_put_in_place(engine: Engine, pack: Path, re
     replay(recorded)
 
 
-def test_a_model_file_that_is_not_here_skips_the_test_and_says_which(record: Record, replay: Replay) -> None:
+def test_a_model_file_that_is_not_here_skips_the_test_and_says_which(
+    record: Record, replay: Replay, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nodes = {
         "c": ("CheckpointLoaderSimple", {"ckpt_name": "graphengine_tiny.safetensors"}),
         "n": ("TrialShow", {"value": ("c", 2)}),
     }
     recorded = record(nodes)
-    file = recorded.test.parent / "trialshow_n" / "recording.json"
-    file.write_text(file.read_text().replace("graphengine_tiny", "large"))
+    folder = recorded.test.parent / "trialshow_n"
+    for file in (folder / "recording.json", folder / "recipe.json"):
+        file.write_text(file.read_text().replace("graphengine_tiny", "large"))
     with pytest.raises(
-        pytest.skip.Exception, match=r"model file 'large.safetensors' of kind 'checkpoints', which is"
+        pytest.skip.Exception, match=r"checkpoints/large.safetensors is not here; GRAPHENGINE_TEST_MODELS"
     ):
         replay(recorded)
+    (tmp_path / "checkpoints").mkdir()
+    tiny = engine.folders.path("checkpoints", "graphengine_tiny.safetensors")
+    (tmp_path / "checkpoints" / "large.safetensors").symlink_to(tiny)
+    monkeypatch.setenv("GRAPHENGINE_TEST_MODELS", str(tmp_path))
+    replay(recorded)
 
 
 @pytest.mark.parametrize(
