@@ -20,7 +20,7 @@ from graphengine.replaying.replay import refuse_unreplayable
 from graphengine.replaying.stage import Performance, Stage
 from graphengine.replaying.subject import Subject
 from graphengine.replaying.walk import Walk, walk
-from graphengine.workflow.models import NodeId, Workflow
+from graphengine.workflow.models import Link, NodeId, Workflow
 
 #: Hears of each trial: its number, the edits, what it showed, how many are left.
 Told = Callable[[int, Sequence[Edit], Verdict, int], None]
@@ -127,7 +127,8 @@ class RunBisection:
         nodes = {str(edits.ids.get(node_id, node_id)): node for node_id, node in self.now.nodes.items()}
         found = between(self.then, self.now)
         walked = walk(self.then.nodes, nodes, self._is_recipe, changed_files(found))
-        if walked.first is None and _saved(self.then) == _saved(self.now):
+        read = {source for target in targets for source in _sources(self.good.workflow, target)}
+        if read <= {*walked.same} or (walked.first is None and _saved(self.then) == _saved(self.now)):
             raise GraphEngineError(
                 "both runs gave the same, and give the same now", hint="name runs whose outputs differ"
             )
@@ -148,6 +149,12 @@ class RunBisection:
     def _is_recipe(self, class_type: str) -> bool:
         definition = self.stage.engine.registry.get(class_type)
         return definition is not None and definition.is_recipe
+
+
+def _sources(workflow: Workflow, target: NodeId) -> list[str]:
+    """The nodes that an output node reads; itself when it reads none, of which no digest is known."""
+    values = workflow.nodes[target].inputs.values() if target in workflow.nodes else ()
+    return [value.source for value in values if isinstance(value, Link)] or [target]
 
 
 def _saved(run: PastRun) -> list[tuple[str, str]]:

@@ -93,7 +93,7 @@ def _edits_of(change: NodeChange, new: Workflow, ids: Mapping[str, NodeId]) -> I
         yield Edit(node, f"{label}: is a {after.class_type}", given, gone, after.class_type)
         return
     for each in change.inputs:
-        told = f"{label}: {each.name}: {_words(each.old)} → {_words(each.new)}"
+        told = f"{label}: {each.name}: {_words(each.old, {})} → {_words(each.new, ids)}"
         if each.new is NOTHING:
             yield Edit(node, told, gone=(each.name,))
         else:
@@ -109,10 +109,11 @@ def _sources(node: WorkflowNode) -> Iterator[NodeId]:
     return (value.source for value in node.inputs.values() if isinstance(value, Link))
 
 
-def _words(value: object) -> str:
+def _words(value: object, ids: Mapping[str, NodeId]) -> str:
+    """A value in words; `ids` are those of the old workflow, in which all is told."""
     if value is NOTHING:
         return "nothing"
     if isinstance(value, Source):
-        return f"node {value.node}, output {value.output}"
+        return f"node {ids.get(value.node, value.node)}, output {value.output}"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"

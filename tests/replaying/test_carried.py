@@ -1,6 +1,8 @@
 """What files say about themselves, and what was changed in it."""
 
 import json
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +20,27 @@ OURS = {"run": "20261122-205101123-3f9c2a"}
 TEXTS = {"prompt": json.dumps(PROMPT), "graphengine": json.dumps(OURS)}
 
 
-def webp(file: Path) -> Path:
+def webp() -> bytes:
     exif = Image.Exif()
     exif[0x0110] = f"prompt:{TEXTS['prompt']}"
     exif[0x010F] = f"graphengine:{TEXTS['graphengine']}"
+    file = BytesIO()
     Image.fromarray(np.zeros((4, 4, 3), "uint8")).save(file, "WEBP", exif=exif)
-    return file
+    return file.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["webp", "safetensors", "mp4", "mp3"])
+KINDS: dict[str, Callable[[dict[str, str]], bytes]] = {
+    "webp": lambda texts: webp(),
+    "safetensors": safetensors,
+    "mp4": lambda texts: mp4(mp4_keys(texts)),
+    "mp3": mp3,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_files_of_each_kind_tell_their_documents_and_run(tmp_path: Path, kind: str) -> None:
     file = tmp_path / f"a.{kind}"
-    made = {"safetensors": safetensors, "mp3": mp3, "mp4": lambda texts: mp4(mp4_keys(texts))}
-    if kind == "webp":
-        webp(file)
-    else:
-        file.write_bytes(made[kind](TEXTS))  # type: ignore[operator]  # each takes the texts
+    file.write_bytes(KINDS[kind](TEXTS))
     assert json.loads(texts_in(file)["prompt"]) == PROMPT
     assert run_in(file) == OURS["run"]
 

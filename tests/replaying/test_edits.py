@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from graphengine.replaying.edits import edits_between
-from graphengine.workflow.models import Workflow
+from graphengine.workflow.models import Link, Workflow
 from tests.workflows import workflow
 
 Nodes = dict[str, tuple[str, dict[str, Any]]]
@@ -21,7 +21,7 @@ def computed(flow: Workflow, target: str) -> Any:
     """What a node computes, as nested tuples without ids."""
     node = flow.nodes[target]  # type: ignore[index]  # ids are texts
     return node.class_type, {
-        name: computed(flow, value.source) if hasattr(value, "source") else value
+        name: computed(flow, value.source) if isinstance(value, Link) else value
         for name, value in node.inputs.items()
     }
 

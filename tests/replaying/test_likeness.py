@@ -28,7 +28,7 @@ def png(file: Path, levels: Any, text: str = "", **options: Any) -> Path:
 
 def animated(file: Path, frames: Sequence[Any], duration: int = 100) -> Path:
     first, *others = [Image.fromarray(frame) for frame in frames]
-    options = {"lossless": True} if file.suffix == ".webp" else {}
+    options: dict[str, Any] = {"lossless": True} if file.suffix == ".webp" else {}
     first.save(file, save_all=True, append_images=others, duration=duration, **options)
     return file
 
