@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from graphengine.cli.console import plural
 
 _MOST_BYTES = 8 * 2**20  # of what tests print
 _MANY = 10  # failures that are told
+_WIDTH = "200"  # letters of a line
 _NO_TESTS = 5  # exit code of pytest
 _GRACE = 5.0  # seconds for a process to be gone
 
@@ -127,16 +129,22 @@ def _checks(path: Path, until: float, ended: threading.Event) -> tuple[str, list
     try:
         report = json.loads(done.out) if done.code in (0, 1) else {}
         nodes, summary = report["nodes"], report["summary"]
-        findings = [_finding(node, each) for node in nodes for each in node["findings"]]
+        findings = [line for node in nodes for line in _findings(node)]
         return f"{summary['good']} of {plural(summary['nodes'], 'node')} keep what they promise", findings
     except (ValueError, TypeError, KeyError):
         return "the checks did not end", [done.why()]
 
 
 # Any: what `json` reads.
-def _finding(node: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
-    place = f" ({finding['file']}:{finding['line']})" if finding["file"] else ""
-    return f"{node['class_type'] or 'the pack'}: {finding['message']} [{finding['code']}]{place}"
+def _findings(node: Mapping[str, Any]) -> Iterator[str]:
+    """The first finding of each check of a node, and how many more there are."""
+    counts = Counter(finding["code"] for finding in node["findings"])
+    for finding in node["findings"]:
+        count = counts.pop(finding["code"], 0)
+        if count:
+            place = f" ({finding['file']}:{finding['line']})" if finding["file"] else ""
+            more = f", and {count - 1} more" if count > 1 else ""
+            yield f"{node['class_type'] or 'the pack'}: {finding['message']} [{finding['code']}{more}]{place}"
 
 
 def _own_tests(path: Path, until: float, ended: threading.Event) -> tuple[str, list[str]]:
@@ -144,7 +152,8 @@ def _own_tests(path: Path, until: float, ended: threading.Event) -> tuple[str, l
     tests = [path / "tests"] if (path / "tests").is_dir() else sorted(path.glob("test_*.py"))
     if not tests or find_spec("pytest") is None:
         return "", []
-    options = ["-q", "--tb=no", "-rfE", "-p", "no:cacheprovider", "--color=no"]
+    options = ["-q", "--tb=no", "-rfE", "--color=no", "-p", "no:cacheprovider", "-p", "graphengine.testing.plugin"]
+    options += ["--deselect", f"{path.name}::"]  # the checks, which a pack may have among its tests
     done = _run([sys.executable, "-m", "pytest", *options, *map(str, tests)], path, until, ended)
     lines = done.out.strip().splitlines()
     failures = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
@@ -164,7 +173,7 @@ def _run(command: Sequence[str], folder: Path, until: float, ended: threading.Ev
             stdout=out,
             stderr=errors,
             cwd=folder if folder.is_dir() else folder.parent,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(_absolute(sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_absolute(sys.path)), "COLUMNS": _WIDTH},
             start_new_session=True,
         ) as process,
     ):

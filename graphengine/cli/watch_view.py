@@ -127,15 +127,15 @@ class TerminalView:
                 self._live = None
 
     def _draw_on(self) -> None:
-        drawn, when = -1, 0.0
+        drawn, when, is_running = -1, 0.0, False
         while not self._over:
             self._wake.wait(_BEAT)
             self._wake.clear()
-            sight, now = self._board.version, time.monotonic()
-            is_running = any(flow.standing == "running" for flow in self._board.look().flows)
-            if sight == drawn and not is_running and now - when < _IDLE:
+            version, now = self._board.version, time.monotonic()
+            if version == drawn and not is_running and now - when < _IDLE:
                 continue
-            drawn, when = sight, now
+            drawn, when = version, now
+            is_running = any(flow.standing == "running" for flow in self._board.look().flows)
             with self._lock:
                 if self._live is not None:
                     self._live.refresh()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from graphengine.cli import watch_session
 from graphengine.cli.watch_keys import Keys
@@ -66,7 +67,7 @@ def test_o_opens_the_last_picture_that_was_made(typed: Typed, folders: Folders) 
     assert typed.told == ["there is no picture yet"]
     typed.board.waits(FILE, "")
     for name in ("a.png", "b.png"):
-        ui = {"images": [{"filename": name, "type": "output"}]}
+        ui: dict[str, JsonValue] = {"images": [{"filename": name, "type": "output"}]}
         typed.board.happened(NodeFinished(NodeId(name), "Save", 0.1, ui=ui))
     typed.board.finished(FILE)
     typed.type(b"o")

@@ -1,5 +1,6 @@
 """`watch --test`: packs that are good, wrong, that hang, exit and shout; tests run in processes."""
 
+import json
 import sys
 import threading
 import time
@@ -92,7 +93,7 @@ def test_findings_and_failing_tests_are_listed(tmp_path: Path) -> None:
     head, finding, failure = result.lines
     assert "0 of 1 node keep what they promise, 1 failed, 1 passed" in head
     assert finding.startswith("Doubled: ")
-    assert "[wrong_result]" in finding
+    assert "[wrong_result" in finding
     assert failure.startswith("FAILED tests/test_bad.py::test_it - assert 1 == 2")
 
 
@@ -150,6 +151,20 @@ def test_the_end_of_a_watch_ends_the_tests(tmp_path: Path, monkeypatch: pytest.M
     tests.poll()
     assert told == []
     assert not any(thread.name == "watch tests" for thread in threading.enumerate())
+
+
+def test_of_each_check_one_finding_is_told_and_the_others_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [("out_of_range", "-1"), ("out_of_range", "2"), ("signature", "no 'b'")]
+    findings = [{"code": code, "message": text, "file": None, "line": 1} for code, text in texts]
+    node = {"class_type": "Doubled", "findings": findings}
+    checks_end(monkeypatch, 1, json.dumps({"nodes": [node], "summary": {"good": 0, "nodes": 1}}))
+    (tmp_path / "single.py").write_text("")
+    assert result_of(tmp_path / "single.py").lines[1:] == (
+        "Doubled: -1 [out_of_range, and 1 more]",
+        "Doubled: no 'b' [signature]",
+    )
 
 
 def test_a_pack_without_tests_has_its_checks_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
