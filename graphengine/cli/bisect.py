@@ -123,7 +123,7 @@ class _Asked:
         except SettingsError as error:
             raise SettingsError(
                 error.message, hint=f"{error.hint}; for commits name the workflow file as well: GOOD BAD FILE"
-            ) from error
+            ) from None
 
     def _say_trial(self, number: int, tried: "Sequence[Edit]", verdict: str, left: int) -> None:
         if not self.tell:

@@ -85,7 +85,13 @@ def command(
             _replayer(settings, history, near, places.records(), show=not (quiet or as_json))
         )
         subject = find_subject(what, history, replayer.stage.engine.registry)
-        replay = replayer.replay(_with_secrets(subject, secrets or [], replayer.stage.engine.registry))
+        subject = _with_secrets(subject, secrets or [], replayer.stage.engine.registry)
+        try:
+            replay = replayer.replay(subject)
+        except GraphEngineError as error:
+            if as_json:
+                say_json({"what": subject.name, "error": {"message": error.message, "hint": error.hint}})
+            raise
         _tell(replay, replayer.stage.folders.output, keep, html, as_json=as_json)
     if not replay.holds:
         raise typer.Exit(1)

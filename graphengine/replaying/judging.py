@@ -120,7 +120,7 @@ def read_metric(text: str, is_cancelled: Callable[[], bool] = never) -> Metric:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise SettingsError(f"--metric {text!r}: {error}", hint="close the quotes") from error
+        raise SettingsError(f"--metric {text!r}: {error}", hint="close the quotes") from None
     if not words:
         raise SettingsError("--metric is empty", hint='give a command: --metric "python score.py {}"')
     return Metric(tuple(words), is_cancelled)

@@ -58,8 +58,8 @@ class Repository:
         """
         try:
             return path.absolute().resolve().relative_to(self.top.resolve()).as_posix()
-        except ValueError as error:
-            raise SettingsError(f"{path} is in another repository", hint="name a file of this one") from error
+        except ValueError:
+            raise SettingsError(f"{path} is in another repository", hint="name a file of this one") from None
 
     def commit(self, revision: str) -> Commit:
         """The commit that a revision stands for.

@@ -118,11 +118,11 @@ def run_behind(what: str, history: History) -> PastRun | None:
 def _run(what: str, history: History) -> PastRun:
     try:
         return history.find(what)
-    except SettingsError as error:
+    except SettingsError:
         if "/" in what or Path(what).suffix:
             raise SettingsError(
                 f"{what}: there is no such file", hint="name a picture, or the id of a run"
-            ) from error
+            ) from None
         raise
 
 

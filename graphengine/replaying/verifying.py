@@ -111,10 +111,10 @@ def _moment(text: str, history: History) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     try:
         return history.find(text).started
-    except SettingsError as error:
+    except SettingsError:
         raise SettingsError(
             f"{text!r} is no date, no span and no run", hint="write 2026-11-01, 7d, 12h or the id of a run"
-        ) from error
+        ) from None
 
 
 def junit(found: Iterable[Verified]) -> str:
