@@ -38,7 +38,8 @@ from graphengine.testing.recorded_recipe import is_secret, secret_texts, upstrea
 from graphengine.testing.recorded_source import TestText
 from graphengine.workflow.models import NodeId, Workflow, WorkflowNode
 
-_LONGEST_NAME = 60
+_LONGEST_NAME = 80
+_LONGEST_STEM = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +157,9 @@ def _nodes_with_files(
 
 def _free_name(folder: Path, subject: Subject) -> tuple[str, Path | None]:
     """The name of the recording, and a test of that node that somebody has edited, if there is one."""
-    letters = f"{subject.definition.class_type}_{subject.node_id}".lower()
-    slug = re.sub(r"[^a-z0-9]+", "_", letters)[:_LONGEST_NAME].strip("_") or "node"
+    # with the workflow: pytest wants other names for tests of other folders
+    words = (Path(subject.source).stem[:_LONGEST_STEM], subject.definition.class_type, subject.node_id)
+    slug = re.sub(r"[^a-z0-9]+", "_", "_".join(words).lower())[:_LONGEST_NAME].strip("_") or "node"
     edited: Path | None = None
     for name in _numbered(slug):
         test = folder / f"test_recorded_{name}.py"

@@ -28,10 +28,10 @@ def test_a_node_is_named_by_its_title_and_the_test_is_told_with_its_size(
     assert done.code == 0, done.err
     line = done.out.splitlines()[-1]
     assert line.startswith(
-        f"recorded node 2 (PreviewAny): {Path('tests/recorded/test_recorded_previewany_2.py')} ("
+        f"recorded node 2 (PreviewAny): {Path('tests/recorded/test_recorded_flow_previewany_2.py')} ("
     )
     assert "2 files, " in line or "3 files, " in line
-    assert "source=4," in (place / "tests/recorded/test_recorded_previewany_2.py").read_text()
+    assert "source=4," in (place / "tests/recorded/test_recorded_flow_previewany_2.py").read_text()
 
 
 def test_changes_and_targets_count(graphengine: CommandLine, flow: str, place: Path) -> None:
@@ -39,10 +39,10 @@ def test_changes_and_targets_count(graphengine: CommandLine, flow: str, place: P
     done = graphengine("run", flow, "--record", "PrimitiveInt", "--record", "3", *options)
     assert done.code == 0, done.err
     assert done.out.splitlines()[-2:] == [
-        "recorded/test_recorded_primitiveint_1.py",
-        "recorded/test_recorded_previewany_3.py",
+        "recorded/test_recorded_flow_primitiveint_1.py",
+        "recorded/test_recorded_flow_previewany_3.py",
     ]
-    assert "value=7," in (place / "recorded" / "test_recorded_primitiveint_1.py").read_text()
+    assert "value=7," in (place / "recorded" / "test_recorded_flow_primitiveint_1.py").read_text()
 
 
 def test_json_stays_json(graphengine: CommandLine, flow: str) -> None:
@@ -53,11 +53,11 @@ def test_json_stays_json(graphengine: CommandLine, flow: str) -> None:
 
 def test_an_edited_test_is_told_of(graphengine: CommandLine, flow: str, place: Path) -> None:
     graphengine("run", flow, "--record", "1")
-    test = place / "tests" / "recorded" / "test_recorded_primitiveint_1.py"
+    test = place / "tests" / "recorded" / "test_recorded_flow_primitiveint_1.py"
     test.write_text("# mine\n")
     done = graphengine("run", flow, "--record", "1")
     assert done.out.splitlines()[-2].startswith(
-        "recorded node 1 (PrimitiveInt): tests/recorded/test_recorded_primi"
+        "recorded node 1 (PrimitiveInt): tests/recorded/test_recorded_flow_primi"
     )
     assert done.out.splitlines()[-1] == f"  {test.relative_to(place)} was edited, so it was left alone"
     assert test.read_text() == "# mine\n"

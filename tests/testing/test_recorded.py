@@ -272,7 +272,7 @@ SCALED: dict[str, tuple[str, dict[str, Any]]] = {
 
 def test_the_test_is_readable_and_complete(record: Record) -> None:
     recorded = record(SCALED)
-    day = read_manifest(recorded.test.parent / "trialscale_n").recorded
+    day = read_manifest(recorded.test.parent / "flow_trialscale_n").recorded
     assert (
         recorded.test.read_text()
         == f'''"""What node n (TrialScale) of flow.json gave on {day}.
@@ -283,8 +283,8 @@ Its values lie beside this file. If a new output is right: pytest --update-golde
 from graphengine.testing.recorded import Recording
 
 
-def test_trialscale_n_gives_what_was_recorded(graphengine, run_node, golden):
-    recording = Recording.beside(__file__, "trialscale_n", graphengine)
+def test_flow_trialscale_n_gives_what_was_recorded(graphengine, run_node, golden):
+    recording = Recording.beside(__file__, "flow_trialscale_n", graphengine)
     outputs = run_node(
         "TrialScale",
         image=recording.input("image"),  # IMAGE, image.png
@@ -297,11 +297,11 @@ def test_trialscale_n_gives_what_was_recorded(graphengine, run_node, golden):
     assert recorded.problems == ()
     files = sorted(path.relative_to(recorded.test.parent).as_posix() for path in recorded.test.parent.rglob("*.*"))
     assert files == [
-        "golden/test_recorded_trialscale_n/scaled_image.png",
-        "golden/test_recorded_trialscale_n/told.safetensors",
-        "test_recorded_trialscale_n.py",
-        "trialscale_n/image.png",
-        "trialscale_n/recording.json",
+        "flow_trialscale_n/image.png",
+        "flow_trialscale_n/recording.json",
+        "golden/test_recorded_flow_trialscale_n/scaled_image.png",
+        "golden/test_recorded_flow_trialscale_n/told.safetensors",
+        "test_recorded_flow_trialscale_n.py",
     ]
     assert recorded.files == 5
     assert recorded.bytes > sum((recorded.test.parent / file).stat().st_size for file in files) - 100
@@ -377,7 +377,7 @@ def test_a_model_is_recorded_as_the_nodes_that_make_it(record: Record) -> None:
         "n": ("TrialUse", {"model": ("l", 0), "api_key": ""}),
     }
     recorded = record(nodes)
-    recipe = json.loads((recorded.test.parent / "trialuse_n" / "recipe.json").read_text())
+    recipe = json.loads((recorded.test.parent / "flow_trialuse_n" / "recipe.json").read_text())
     assert recipe == {"l": {"inputs": {"name": "b", "hf_token": ""}, "class_type": "TrialLoader"}}
     assert 'model=recording.input("model"),  # made again by node l (TrialLoader)' in recorded.test.read_text()
     assert [str(problem) for problem in recorded.problems] == [
@@ -439,26 +439,26 @@ def test_a_test_that_was_edited_is_left_alone(record: Record) -> None:
     edited = first.test.read_text().replace("psnr=40", "psnr=30")
     first.test.write_text(edited)
     second = record(SCALED)
-    assert second.test.name == "test_recorded_trialscale_n_2.py"
+    assert second.test.name == "test_recorded_flow_trialscale_n_2.py"
     assert second.edited == first.test
     assert first.test.read_text() == edited
-    assert 'Recording.beside(__file__, "trialscale_n_2", graphengine)' in second.test.read_text()
+    assert 'Recording.beside(__file__, "flow_trialscale_n_2", graphengine)' in second.test.read_text()
     assert record(SCALED).test == second.test
 
 
 def test_what_was_there_under_the_name_is_never_replaced(record: Record, pack: Path) -> None:
     folder = pack / "tests" / "recorded"
     folder.mkdir(parents=True)
-    (folder / "test_recorded_trialscale_n.py").write_text("# mine\n")
-    (folder / "trialscale_n_2").mkdir()
-    assert record(SCALED).test.name == "test_recorded_trialscale_n_3.py"
-    assert (folder / "test_recorded_trialscale_n.py").read_text() == "# mine\n"
+    (folder / "test_recorded_flow_trialscale_n.py").write_text("# mine\n")
+    (folder / "flow_trialscale_n_2").mkdir()
+    assert record(SCALED).test.name == "test_recorded_flow_trialscale_n_3.py"
+    assert (folder / "test_recorded_flow_trialscale_n.py").read_text() == "# mine\n"
 
 
 def test_a_value_is_kept_as_it_was_before_the_node_changed_it(record: Record) -> None:
     nodes = {"i": ("TrialImage", {"size": 2, "steps": 100}), "n": ("TrialCareless", {"image": ("i", 0)})}
     recorded = record(nodes)
-    [[kept]] = decode((recorded.test.parent / "trialcareless_n" / "image.safetensors").read_bytes())
+    [[kept]] = decode((recorded.test.parent / "flow_trialcareless_n" / "image.safetensors").read_bytes())
     assert isinstance(kept, torch.Tensor)
     assert torch.equal(kept, torch.arange(12).reshape(1, 2, 2, 3) / 100)
 
@@ -481,8 +481,8 @@ def test_of_two_equal_nodes_either_can_be_recorded(engine: Engine, pack: Path) -
     result = recorder.engine.run(workflow, targets=recorder.targets)
     written = recorder.write(pack / "recorded", "flow.json", result, "0.1.0")
     assert [recorded.test.name for recorded in written] == [
-        "test_recorded_trialimage_a.py",
-        "test_recorded_trialimage_b.py",
+        "test_recorded_flow_trialimage_a.py",
+        "test_recorded_flow_trialimage_b.py",
     ]
 
 
@@ -494,7 +494,7 @@ def test_an_input_file_is_copied_and_put_in_place(engine: Engine, pack: Path, re
     recorder = Recorder.of(engine, workflow, [NodeId("n")], ["n"], 10**6)  # type: ignore[list-item]  # an id is a text
     result = recorder.engine.run(workflow, targets=recorder.targets)
     recorded = recorder.write(pack / "tests", "flow.json", result, "0.1.0")[0]
-    manifest = read_manifest(pack / "tests" / "loadimage_n")
+    manifest = read_manifest(pack / "tests" / "flow_loadimage_n")
     assert [(file.kind, file.name, file.file) for file in manifest.files] == [("input", "pear.png", "file_0.png")]
     assert "    Recording.beside(__file__" in recorded.test.read_text()
     replay(recorded)
@@ -508,7 +508,7 @@ def test_a_model_file_that_is_not_here_skips_the_test_and_says_which(
         "n": ("TrialShow", {"value": ("c", 2)}),
     }
     recorded = record(nodes)
-    folder = recorded.test.parent / "trialshow_n"
+    folder = recorded.test.parent / "flow_trialshow_n"
     for file in (folder / "recording.json", folder / "recipe.json"):
         file.write_text(file.read_text().replace("graphengine_tiny", "large"))
     with pytest.raises(
@@ -538,7 +538,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, content: str, told: str) ->
 
 def test_a_damaged_value_is_named(record: Record, replay: Replay) -> None:
     recorded = record({**SCALED, "i": ("TrialImage", {"size": 4, "steps": 77})})
-    (recorded.test.parent / "trialscale_n" / "image.safetensors").write_bytes(b"\0" * 40)
+    (recorded.test.parent / "flow_trialscale_n" / "image.safetensors").write_bytes(b"\0" * 40)
     with pytest.raises(RecordingUnusable, match=r"image.safetensors is damaged"):
         replay(recorded)
 
