@@ -119,7 +119,9 @@ def _tell(found: "list[tuple[PastRun, RunComparison | None]]") -> None:
     if not found:
         complain("no such runs")
         return
-    lines = table([run_row(run) for run, _ in found], right=(2,))
+    rows = [run_row(run) for run, _ in found]
+    used = [index for index in range(len(rows[0])) if any(row[index] for row in rows)]
+    lines = table([tuple(row[index] for index in used) for row in rows], right=(2,))
     for line, (run, change) in zip(lines, found, strict=True):
         say(line)
         for each in _details(run, change):

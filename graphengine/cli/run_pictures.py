@@ -58,7 +58,7 @@ def shown_pair(history: History, pair: OutputPair) -> ShownPair:
     largest = int(gap.max(initial=0))
     error = float((gap.astype("float64") ** 2).mean()) if gap.size else 0.0
     psnr = math.inf if error == 0.0 else 10.0 * math.log10(255.0**2 / error)
-    drawn = (gap * (255.0 / max(largest, 1))).astype("uint8")
+    drawn = np.rint(gap * (255.0 / max(largest, 1))).astype("uint8")
     difference = ShownPicture(_source(drawn), "the largest difference is white" if largest else "no difference")
     return ShownPair(pair, old, new, difference, psnr, largest)
 
