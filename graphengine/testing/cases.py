@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Number = Literal["default", "least", "most"]
 _REACH = 8  # how far numbers go where a range says nothing smaller: a size of 16384 would test the memory
+_GROWN = 3
 _UNICODE = "Ünïcødé, 猫 🍎\n(a:1.2)"
 
 
@@ -103,7 +104,7 @@ class Cases:
                 return inputs
             for spec in new:
                 try:
-                    if spec.required or is_wanted(spec):
+                    if spec.required or (not _is_one_too_many(spec.name, live, inputs) and is_wanted(spec)):
                         inputs[spec.name] = pick(spec)
                         continue
                 except NoValue:
@@ -165,6 +166,13 @@ class Cases:
         if "LATENT" in members:
             return fakes.latent(width, height, batch, seed=seed)
         return self.values.of_input(spec)
+
+
+def _is_one_too_many(name: str, live: Mapping[str, InputSpec], inputs: Mapping[str, Any]) -> bool:
+    """Whether enough of the inputs that one input grows are there: it may grow a hundred, and three show a list."""
+    parent = name.rpartition(".")[0]
+    grows = parent and parent not in live  # a choice brings inputs along as well, and is an input itself
+    return bool(grows) and sum(other.startswith(f"{parent}.") for other in inputs) >= _GROWN
 
 
 def sizes() -> "SearchStrategy[tuple[int, int, int]]":
