@@ -7,7 +7,7 @@ changes, and four times a second while a run goes on, by a thread of its own.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -81,7 +81,7 @@ class TerminalView:
 
     def tell(self, text: str) -> None:
         """Write a line above the nodes."""
-        with self._lock:
+        with self._lock, suppress(OSError):  # as `complain`: a terminal that is gone is no reason to stop
             self._console.print(Text(printable(text)), soft_wrap=True)
         self._wake.set()
 
@@ -136,7 +136,7 @@ class TerminalView:
                 continue
             drawn, when = version, now
             is_running = any(flow.standing == "running" for flow in self._board.look().flows)
-            with self._lock:
+            with self._lock, suppress(OSError):  # as above
                 if self._live is not None:
                     self._live.refresh()
 
