@@ -169,9 +169,9 @@ class Cases:
 
 
 def _is_one_too_many(name: str, live: Mapping[str, InputSpec], inputs: Mapping[str, Any]) -> bool:
-    """Whether enough of the inputs that one input grows are there: it may grow a hundred, and three show a list."""
+    """Whether enough of what one input grows is there: it may grow a hundred, and three show a list."""
     parent = name.rpartition(".")[0]
-    grows = parent and parent not in live  # a choice brings inputs along as well, and is an input itself
+    grows = parent and parent not in live  # a choice brings inputs along too, and is an input itself
     return bool(grows) and sum(other.startswith(f"{parent}.") for other in inputs) >= _GROWN
 
 

@@ -45,6 +45,19 @@ def test_results_do_not_depend_on_the_size_that_came_first() -> None:
         assert torch.equal(small_first(pictures(2, size)), large_first(pictures(2, size)))
 
 
+def test_a_single_row_gives_the_same_whatever_number_of_rows_came_first() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(64, 64).requires_grad_(False)
+    one_first, two_first = (nn.Sequential(nn.Linear(64, 64)).requires_grad_(False) for _ in range(2))
+    for packed, rows in [(one_first, 1), (two_first, 2)]:
+        packed[0].load_state_dict(layer.state_dict())
+        pack(packed, lambda name: lambda parameter: None)
+        packed(torch.randn(rows, 64))
+    for rows in (1, 2, 5):
+        x = torch.randn(rows, 64)
+        assert torch.equal(one_first(x), two_first(x))
+
+
 def test_linear_layers_take_any_number_of_dimensions() -> None:
     plain, packed = (nn.Sequential(nn.Linear(16, 32)).requires_grad_(False) for _ in range(2))
     packed.load_state_dict(plain.state_dict())

@@ -16,6 +16,10 @@ from torch import Tensor, nn
 
 _PATIENCE = 2  # calls of one other size in a row before weights are packed anew: sizes may take turns at each step
 
+# Packed for a single row, weights make oneDNN add up in another order: what a row gives would depend on whether
+# one or several came first.
+_LEAST_ROWS = 2
+
 Publish = Callable[[nn.Parameter], None]
 """Told of the packed weight, for others who share it."""
 
@@ -76,7 +80,7 @@ class PackedLinear(nn.Linear):
         weight: Tensor = self.weight
         if self.packing.wants(weight, input.shape):
             plain = weight.to_dense() if weight.is_mkldnn else weight
-            rows = input.numel() // input.shape[-1]
+            rows = max(input.numel() // input.shape[-1], _LEAST_ROWS)
             reordered: Tensor = torch.ops.mkldnn._reorder_linear_weight(plain, rows)
             weight = self.packing.packed(self, reordered, input.shape)
         result: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, self.bias, "none", [], "")
