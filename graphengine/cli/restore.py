@@ -148,12 +148,14 @@ def _is_wanted(plan: "RestorePlan", options: InstallingOptions, *, as_json: bool
 
 def _carry_out(restorer: "Restorer", plan: "RestorePlan", *, trust: bool) -> list[Problem]:
     problems = restorer.carry_out(plan, complain, _told)
-    failed = {problem.message for problem in problems}
-    brought = [pack.name for pack in plan.packs if not any(f"pack {pack.name!r}" in told for told in failed)]
-    if brought and trust:
-        _trust(restorer, brought)
-    elif brought:
-        complain(f"their code runs once this project trusts them: graphengine nodes trust {' '.join(brought)}")
+    told = [problem.message for problem in problems]
+    brought = [step for step in plan.packs if not any(f"pack {step.name!r}" in message for message in told)]
+    listed = restorer.project.settings.project.trust().listed
+    untrusted = [step.name for step in brought if listed.get(step.name) != step.locked.content]
+    if untrusted and trust:
+        _trust(restorer, untrusted)
+    elif untrusted:
+        complain(f"their code runs once this project trusts them: graphengine nodes trust {' '.join(untrusted)}")
     return problems
 
 

@@ -1,6 +1,6 @@
 """What a lock says of model files: size, hash, and where they are known to be had."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from graphengine.cache.hashing import FileMemo, fingerprint_file
@@ -79,9 +79,9 @@ def _difference(place: str, locked: LockedModel, folders: Folders, memo: FileMem
     kind, _, name = place.partition("/")
     path = folders.find(kind, name)
     if path is None:
-        near = _same_file(kind, locked, folders, memo)
-        hint = f"rename {near} back" if near else "graphengine restore brings it"
-        told = f"; {kind}/{near} is that file under another name" if near else ""
+        others = ", ".join(f"{kind}/{other}" for other in _same_files(kind, locked, folders, memo))
+        told = f"; that file is there as {others}" if others else ""
+        hint = "rename it back, or: graphengine restore" if others else "graphengine restore brings it"
         return Problem("locked_model", f"model {place} is not there{told}", hint=hint)
     size = path.stat().st_size
     hint = "put the locked file back (graphengine restore tells how), or take this one in: graphengine lock"
@@ -95,12 +95,13 @@ def _difference(place: str, locked: LockedModel, folders: Folders, memo: FileMem
     return None
 
 
-def _same_file(kind: str, locked: LockedModel, folders: Folders, memo: FileMemo | None) -> str | None:
-    """The name of a model of the kind that is the locked file."""
+def _same_files(kind: str, locked: LockedModel, folders: Folders, memo: FileMemo | None) -> Iterator[str]:
+    """The names of the models of the kind that are the locked file."""
     for name in folders.files(kind):
         path = folders.find(kind, name)
-        if path is None or path.stat().st_size != locked.size:
-            continue
-        if digest_of_model(path, memo) == locked.sha256:
-            return name
-    return None
+        if (
+            path is not None
+            and path.stat().st_size == locked.size
+            and digest_of_model(path, memo) == locked.sha256
+        ):
+            yield name

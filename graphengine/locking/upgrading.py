@@ -66,4 +66,7 @@ def newest(project: LockedProject, name: str, consent: Consent) -> list[str]:
     installer = PackInstaller(place.parent, open_environment(), Wishes(), consent)
     if installer.install(recorded_source(state), replace=True) is None:
         raise LockError(f"{name} was not upgraded", hint="agree, or add --yes; --offline takes it in as it is")
-    return [f"{name} is at its newest commit now: {commit[:12]}"]
+    return [
+        f"{name} is at its newest commit now: {commit[:12]}",
+        f"  its code runs once this project trusts it: graphengine nodes trust {name}",
+    ]

@@ -46,7 +46,7 @@ TAMPERED: dict[str, tuple[Callable[[Place], object], str]] = {
     ),
     "a model renamed": (
         lambda place: (place.root / "models" / STYLE).rename(place.root / "models/checkpoints/other.safetensors"),
-        f"model {STYLE} is not there; checkpoints/other.safetensors is that file under another name",
+        f"model {STYLE} is not there; that file is there as checkpoints/other.safetensors",
     ),
     "a model removed": (
         lambda place: (place.root / "models" / STYLE).unlink(),

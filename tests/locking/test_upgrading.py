@@ -64,7 +64,7 @@ def test_the_newest_commit_is_brought_and_locked(place: Place, origin: Path) -> 
     (origin / "more.py").write_text("MORE = 3\n")
     commit = commit_all(origin, "second")
     with place.opened() as project:
-        assert newest(project, "small", agree) == [f"small is at its newest commit now: {commit[:12]}"]
+        assert newest(project, "small", agree)[0] == f"small is at its newest commit now: {commit[:12]}"
         assert newest(project, "small", agree) == ["small is at its newest commit"]
     assert place.told()
     lock = upgrade(place, place.make().lock)
