@@ -81,9 +81,8 @@ def command(
         run = run_behind(what, history)
         files = [history.project / run.file] if run is not None and run.file is not None else []
         settings = trusting.applied(places.settings(files, cached=cached))
-        replayer = stack.enter_context(
-            _replayer(settings, history, near, places.records(), show=not (quiet or as_json))
-        )
+        warned, show = _Warnings(), not (quiet or as_json)
+        replayer = stack.enter_context(_replayer(settings, history, near, places.records(), warned, show=show))
         subject = find_subject(what, history, replayer.stage.engine.registry)
         subject = _with_secrets(subject, secrets or [], replayer.stage.engine.registry)
         try:
@@ -92,6 +91,7 @@ def command(
             if as_json:
                 say_json({"what": subject.name, "error": {"message": error.message, "hint": error.hint}})
             raise
+        warned(subject, replay.departures)
         _tell(replay, replayer.stage.folders.output, keep, html, as_json=as_json)
     if not replay.holds:
         raise typer.Exit(1)
@@ -99,7 +99,13 @@ def command(
 
 @contextmanager
 def _replayer(
-    settings: Settings, history: History, near: "Tolerance", records: RecordFolder, *, show: bool
+    settings: Settings,
+    history: History,
+    near: "Tolerance",
+    records: RecordFolder,
+    warned: "_Warnings",
+    *,
+    show: bool,
 ) -> "Iterator[Replayer]":
     from graphengine.replaying.workbench import opened_replayer  # brings the engine
 
@@ -111,7 +117,7 @@ def _replayer(
                 settings,
                 history,
                 tolerance=near,
-                warned=_warn,
+                warned=warned,
                 on_event=listener,
                 is_cancelled=is_cancelled,
                 records=records,
@@ -137,11 +143,18 @@ def _with_secrets(subject: "Subject", texts: list[str], definitions: Definitions
     return replace(subject, workflow=apply_changes(subject.workflow, changes))
 
 
-def _warn(subject: "Subject", found: "Sequence[Departure]") -> None:
-    for note in subject.notes:
-        complain(f"warning: {note}")
-    for departure in found:
-        complain(f"warning: {departure.told()}")
+class _Warnings:
+    """Tells each departure once: beforehand, or when the replay has shown it."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, subject: "Subject", found: "Sequence[Departure]") -> None:
+        """Tell what was not told yet."""
+        for text in (*subject.notes, *(departure.told() for departure in found)):
+            if text not in self._told:
+                self._told.add(text)
+                complain(f"warning: {text}")
 
 
 def _tell(replay: "Replay", output: Path, keep: Path | None, html: Path | None, *, as_json: bool) -> None:

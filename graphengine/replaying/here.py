@@ -25,7 +25,7 @@ def here_now(engine: Engine, project: Path, replayed: PastRun | None, workflow: 
         machine = replayed.machine
         packs: Mapping[str, str | None] | None = {pack.name: pack.sha256 for pack in replayed.packs}
     else:
-        environment = engine.numerics.parts()
+        environment = {}  # a replay computes as the record says; what cannot be had shows afterwards
         device = {"device": engine.device.partition(":")[0]} if engine.device else {}
         machine = this_machine(device)
         packs = _packs(engine, workflow) if workflow is not None else None

@@ -43,15 +43,18 @@ def replay_page(replays: Iterable[Replay]) -> str:
 
 def _figures(outcome: FileOutcome) -> str:
     shown: list[tuple[str, Any]] = []
+    differs = outcome.likeness.level != "bytes" or bool(outcome.tampered)
     for name, path in (("as it is", outcome.original.path), ("made again", outcome.replayed)):
         levels = _levels(path) if path is not None else None
         if levels is not None:
             shown.append((name, levels))
-    if len(shown) == 2 and shown[0][1].shape == shown[1][1].shape and outcome.likeness.level != "bytes":
+    if len(shown) == 2 and shown[0][1].shape == shown[1][1].shape and differs:
         shown.append(("difference, as light as can be", _difference(shown[0][1], shown[1][1])))
     figures = "".join(_figure(name, levels) for name, levels in shown)
-    colour = "bad" if outcome.likeness.level == "different" else "good"
-    words = f'<span class="{colour}">{escaped(likeness_words(outcome.likeness))}</span>'
+    is_good = outcome.likeness.level != "different" and not outcome.tampered
+    said = likeness_words(outcome.likeness)
+    said = f"changed since it was saved; made again: {said}" if outcome.tampered else said
+    words = f'<span class="{"good" if is_good else "bad"}">{escaped(said)}</span>'
     head = f"<h3>{escaped(str(outcome.original.path))}: {words}</h3>"
     return head + (f'<div class="s">{figures}</div>' if figures else "")
 

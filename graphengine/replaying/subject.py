@@ -196,6 +196,11 @@ def _subject_of_file(file: Path, history: History, definitions: Mapping[str, Def
         targets = (saved_by,) if saved_by in workflow.nodes else None
         notes = () if is_whole else (_changed(file, digest, original, run),)
         return Subject(str(file), workflow, (original,), targets, run, extra, notes, _says_nothing([original]))
+    if file.suffix.lower() == _RECORD_ENDING:
+        raise SettingsError(
+            f"{file} is neither a saved output nor a record of a run",
+            hint="name a picture or a run; to run a workflow: graphengine run",
+        )
     note = "no record of this project knows it: what it says of itself is all there is, which anyone can write"
     if said is not None:
         note = f"it says that run {said} saved it, which is not in the history; {note}"

@@ -79,7 +79,7 @@ def test_set_gives_secrets_alone(graphengine: CommandLine, ran: Path) -> None:
         (("zzz",), 2, "the history has no run 'zzz'"),
         (("@9",), 2, "the history has 1 runs, there is no @9"),
         (("@1", "--tolerance", "near"), 2, "the tolerance 'near' is none"),
-        (("flow.json",), 1, "different"),
+        (("flow.json",), 2, "flow.json is neither a saved output nor a record of a run"),
     ],
 )
 def test_wrong_words_are_explained(

@@ -2,17 +2,20 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from graphengine.errors import GraphEngineError, SettingsError, WorkflowFormatError
+from graphengine.execution.numerics import Numerics
 from graphengine.provenance.history.documents import document_bytes
 from graphengine.provenance.history.past_run import PAST_RUN
 from graphengine.replaying.likeness import Tolerance
 from graphengine.replaying.replay import NotReplayable, Replay
 from graphengine.replaying.words import replay_json, replay_lines
 from tests.replaying.project import PAINTED, Nodes, Project, changed_pixel, changed_text
+from tests.workflows import workflow
 
 
 def told(replay: Replay) -> str:
@@ -60,8 +63,6 @@ def test_a_lost_file_is_compared_by_its_record(project: Project) -> None:
 
 def test_a_run_from_the_cache_has_the_file_that_an_earlier_run_saved(project: Project) -> None:
     with project.engine(project.settings) as engine:
-        from tests.workflows import workflow
-
         engine.run(workflow(PAINTED))
         engine.run(workflow(PAINTED))
     assert project.history.find("@1").outputs[0].is_new is False
@@ -246,12 +247,25 @@ def test_a_name_that_is_neither_file_nor_run_is_refused(project: Project) -> Non
         project.replay("zzz")
 
 
+def test_a_workflow_is_no_output(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "flow.json").write_text('{"1": {"class_type": "Number", "inputs": {"value": 1}}}')
+    with pytest.raises(SettingsError, match=r"flow\.json is neither a saved output nor a record of a run"):
+        project.replay(tmp_path / "flow.json")
+
+
+def test_a_run_is_made_again_with_the_numerics_it_had(project: Project) -> None:
+    run = project.run(PAINTED)
+    with project.replayer() as replayer:
+        fast = replace(run, environment={"deterministic": "yes", "float32_precision": "high", "fast": "yes"})
+        like = replayer.stage.like(fast).engine
+        assert like.numerics == Numerics(deterministic=True, precision="high", fast=True)
+        assert replayer.stage.like(replace(run, environment={})).engine.numerics == replayer.stage.engine.numerics
+
+
 def test_earlier_outputs_that_a_workflow_reads_are_found(project: Project) -> None:
     project.run(PAINTED)
     picture = project.picture().name
     with project.replayer() as replayer:
-        from tests.workflows import workflow
-
         replayer.stage._bring(workflow({"1": ("Load", {"image": f"{picture} [output]"})}))
         assert (replayer.stage.folders.output / picture).is_file()
         assert replayer.stage.folders.output != project.root / "output"
