@@ -9,11 +9,11 @@ import typer
 
 from graphengine.cli.console import complain, plural, report, say
 from graphengine.cli.options import DebugOption, examples
-from graphengine.cli.rewriting import rewrite
+from graphengine.cli.rewriting import rewrite, with_line_ends_of
 from graphengine.errors import GraphEngineError, WorkflowFormatError
 from graphengine.workflow.canonical import Json, canonical, is_ui, read_raw, text_of
 from graphengine.workflow.collector import collector_paused
-from graphengine.workflow.json_input import MAX_BYTES, parse_json, too_large
+from graphengine.workflow.json_input import FOR_FILES, parse_json, too_large
 from graphengine.workflow.layout_file import (
     is_bare,
     is_layout,
@@ -88,7 +88,8 @@ def _in(file: Path, message: str) -> str:
 
 
 def _apply(place: Path, text: str, *, check: bool) -> bool:
-    """Whether a file has, or had, another content."""
+    """Whether a file has, or had, another content; line ends stay as they are."""
+    text = with_line_ends_of(place, text)
     if not check:
         return rewrite(place, text)
     return not place.exists() or place.read_bytes() != text.encode("utf-8")
@@ -102,7 +103,9 @@ def _formatted(file: Path, layout: LayoutChoice) -> Mapping[Path, str]:
     """
     data = read_bytes(file)
     with collector_paused():
-        if file.name.endswith(".layout.json") and is_layout(raw := parse_json(data, as_written=True).value):
+        if file.name.endswith(".layout.json") and is_layout(
+            raw := parse_json(data, as_written=True, limits=FOR_FILES).value
+        ):
             assert isinstance(raw, dict)
             return {file: layout_text(raw)}
         document = read_raw(data)
@@ -139,10 +142,10 @@ def read_bytes(file: Path) -> bytes:
     """
     try:
         with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(FOR_FILES.bytes + 1)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise WorkflowFormatError(f"{file}: cannot be read: {reason}") from error
-    if len(data) > MAX_BYTES:
-        raise too_large(file.stat().st_size)
+    if len(data) > FOR_FILES.bytes:
+        raise too_large(file.stat().st_size, FOR_FILES.bytes)
     return data

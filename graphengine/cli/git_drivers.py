@@ -25,6 +25,12 @@ _ATTRIBUTES = "merge=graphengine diff=graphengine"
 _TEXTCONV = (
     "import sys; from graphengine.workflow.outline import write_outline as w; w(sys.argv[1], sys.stdout.buffer)"
 )
+#: What the driver ends with for conflicts: Python itself ends with 1 when it cannot begin.
+_CONFLICTS = 3
+_MERGE = (
+    "import sys; from graphengine.cli import main; "
+    f"sys.exit((0, {_CONFLICTS}, 4)[main(['merge', '--driver', *sys.argv[1:]])])"
+)
 _SECTIONS = ("diff.graphengine", "merge.graphengine")
 
 
@@ -49,18 +55,33 @@ def setup_command(
     file = _attributes()
     lines = [_BEGIN, *(f"{pattern} {_ATTRIBUTES}" for pattern in chosen), _END]
     rewrite(file, "\n".join([*_others(file), *lines]) + "\n")
-    program = shlex.join([sys.executable, "-m", "graphengine.cli"])
-    # without the command line: git starts a process for each version of each file
-    convert = shlex.join([sys.executable, "-c", _TEXTCONV])
     settings = {
-        "diff.graphengine.textconv": convert,
+        "diff.graphengine.textconv": _textconv(),
         "diff.graphengine.cachetextconv": "false",
         "merge.graphengine.name": "workflows, node by node",
-        "merge.graphengine.driver": f"{program} merge --driver --path %P %O %A %B",
+        "merge.graphengine.driver": _merge_driver(),
     }
     for name, value in settings.items():
         _git("config", "--local", name, value)
     say(f"{file}: {', '.join(chosen)}")
+
+
+def _merge_driver() -> str:
+    """The command that git runs for each file that both sides changed.
+
+    When it cannot be run at all, or is killed, git merges the lines itself, as without a driver: a driver that
+    merely fails would leave one side's file, and git would call it a conflict without marks.
+    """
+    program = shlex.join([sys.executable, "-c", _MERGE])
+    as_text = "git merge-file -L ours -L base -L theirs %A %O %B || exit 1"
+    return f"{program} --path %P %O %A %B; case $? in 0) ;; {_CONFLICTS}) exit 1;; *) {as_text};; esac"
+
+
+def _textconv() -> str:
+    """The command that gives a file as lines; git appends the file. A file is shown as it is when that fails."""
+    # without the command line: git starts a process for each version of each file
+    convert = shlex.join([sys.executable, "-c", _TEXTCONV])
+    return f'f() {{ {convert} "$1" 2>/dev/null || cat "$1"; }}; f'
 
 
 def remove_command(debug: DebugOption = False) -> None:

@@ -11,16 +11,14 @@ from graphengine.cli.console import complain, plural, problem_lines, say
 from graphengine.cli.definitions import DefinitionsOption
 from graphengine.cli.fmt import read_bytes
 from graphengine.cli.known_nodes import known_nodes
+from graphengine.cli.merge_checks import new_problems
 from graphengine.cli.options import BaseDirOption, CustomNodesOption, DebugOption, examples
-from graphengine.cli.rewriting import rewrite
+from graphengine.cli.rewriting import rewrite, with_line_ends_of
 from graphengine.errors import GraphEngineError, Problem, WorkflowFormatError
 from graphengine.node.definition import NodeDefinition
 from graphengine.workflow.canonical import Json, read_raw, text_of
-from graphengine.workflow.documents import document_from_json
-from graphengine.workflow.formats import to_workflow
 from graphengine.workflow.json_text import one_line
 from graphengine.workflow.layout_file import is_layout, layout_text, merge_layouts, read_layout
-from graphengine.workflow.merging.circles import circle_problems
 from graphengine.workflow.merging.documents import Merged, merge_documents
 from graphengine.workflow.merging.merge_nodes import Conflict
 
@@ -53,38 +51,61 @@ def command(
     """Merge two edits of one workflow, node by node and input by input.
 
     What both sides changed is a conflict: it has the value of OURS, the document stays valid and lists both
-    values in `extra.conflicts`, and `graphengine resolve` settles it. Exit code: 0 merged, 1 conflicts.
+    values in `extra.conflicts`, and `graphengine resolve` settles it. Exit code: 0 merged, 1 conflicts or problems
+    that neither side had.
     """
     name = path or str(output or ours)
+    if not driver:
+        merged, problems = _merged(base, ours, theirs, known_nodes(ours, definitions, base_dir, custom_nodes))
+        _write(merged, output, like=ours)
+        if _tell(merged, problems, name):
+            raise typer.Exit(1)
+        return
     try:
-        if driver and _merge_layout_files(base, ours, theirs):
+        if _merge_layout_files(base, ours, theirs):
             return
-        known = known_nodes(ours, definitions, base_dir, custom_nodes)
-        before, mine, other = (_read(file) for file in (base, ours, theirs))
-        merged = merge_documents(before, mine, other, known)
-    except GraphEngineError:
-        if not driver:
-            raise
-        raise typer.Exit(_merge_as_text(base, ours, theirs)) from None
+        merged, problems = _merged(base, ours, theirs, known_nodes(ours, definitions, base_dir, custom_nodes))
+        rewrite(ours, with_line_ends_of(ours, text_of(merged.document)))
+    except Exception as error:  # noqa: BLE001 - whatever fails here, git must get a merge, or both sides marked
+        if not isinstance(error, GraphEngineError):
+            complain(f"{name}: merged as text: unexpected {type(error).__name__}: {error}")
+        if not _merge_as_text(base, ours, theirs):
+            raise typer.Exit(1) from None
+        return
+    if _tell(merged, problems, name):
+        raise typer.Exit(1)
+
+
+def _merged(
+    base: Path, ours: Path, theirs: Path, known: Mapping[str, NodeDefinition]
+) -> tuple[Merged, list[Problem]]:
+    """The merge of three files, and the problems that it made.
+
+    Raises:
+        WorkflowFormatError: a file cannot be read or is no workflow, or they are of different kinds.
+    """
+    before, mine, other = (_read(file) for file in (base, ours, theirs))
+    merged = merge_documents(before, mine, other, known)
+    return merged, new_problems(merged.document, [mine, other], known)
+
+
+def _write(merged: Merged, place: Path | None, *, like: Path) -> None:
     text = text_of(merged.document)
-    problems = new_problems(merged.document, [mine, other], known)
+    if place is None:
+        say(text.removesuffix("\n"))
+    else:
+        rewrite(place, with_line_ends_of(like, text))
+
+
+def _tell(merged: Merged, problems: list[Problem], name: str) -> bool:
+    """Write conflicts and problems to stderr; says whether somebody must look at them."""
     for conflict in merged.conflicts:
         complain(f"conflict: {name}: {conflict_line(conflict)}")
     for line in problem_lines(problems):
         complain(line)
-    place = ours if driver else output
-    if place is None:
-        say(text.removesuffix("\n"))
-    else:
-        rewrite(place, text)
-    _conclude(merged, problems, name)
-
-
-def _conclude(merged: Merged, problems: list[Problem], name: str) -> None:
     if merged.conflicts:
         complain(f"{plural(len(merged.conflicts), 'conflict')}; to settle them: graphengine resolve {name}")
-    if merged.conflicts or any(problem.severity == "error" for problem in problems):
-        raise typer.Exit(1)
+    return bool(merged.conflicts) or any(problem.severity == "error" for problem in problems)
 
 
 def conflict_line(conflict: Conflict) -> str:
@@ -101,17 +122,6 @@ def conflict_line(conflict: Conflict) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def new_problems(merged: Json, sides: list[Json], definitions: Mapping[str, NodeDefinition]) -> list[Problem]:
-    """What is wrong with a merged document and with neither of its sides."""
-    found = [_problems(each, definitions) for each in (merged, *sides)]
-    return [problem for problem in found[0] if all(problem not in side for side in found[1:])]
-
-
-def _problems(raw: Json, definitions: Mapping[str, NodeDefinition]) -> list[Problem]:
-    conversion = to_workflow(document_from_json(text_of(raw).encode()), definitions)
-    return [*conversion.problems, *circle_problems(conversion.workflow)]
 
 
 def _read(file: Path) -> Json:
@@ -133,8 +143,8 @@ def _merge_layout_files(base: Path, ours: Path, theirs: Path) -> bool:
     return True
 
 
-def _merge_as_text(base: Path, ours: Path, theirs: Path) -> int:
-    """Merge as git does without a driver; the exit code is the one that git expects: 0, 1 or above 128."""
+def _merge_as_text(base: Path, ours: Path, theirs: Path) -> bool:
+    """Merge as git does without a driver; says whether that was clean."""
     try:
         done = subprocess.run(
             ["git", "merge-file", "-L", "ours", "-L", "base", "-L", "theirs", str(ours), str(base), str(theirs)],
@@ -142,4 +152,4 @@ def _merge_as_text(base: Path, ours: Path, theirs: Path) -> int:
         )
     except OSError as error:
         raise GraphEngineError(f"git cannot be run: {error.strerror}", hint="install git") from error
-    return 0 if done.returncode == 0 else 1
+    return done.returncode == 0

@@ -9,7 +9,7 @@ import typer
 from graphengine.cli.console import complain, plural, say
 from graphengine.cli.fmt import read_bytes
 from graphengine.cli.options import DebugOption, examples
-from graphengine.cli.rewriting import rewrite
+from graphengine.cli.rewriting import rewrite, with_line_ends_of
 from graphengine.errors import SettingsError
 from graphengine.workflow.canonical import Json, read_raw, text_of
 from graphengine.workflow.json_text import one_line
@@ -63,7 +63,7 @@ def command(
         if choice is not None:
             document = settle(document, conflict, choice)
     if not list_only:
-        rewrite(file, text_of(document))
+        rewrite(file, with_line_ends_of(file, text_of(document)))
     left = conflicts_of(document)
     for each in left:
         say(f"{place_of(each)}: {_values(each)}")

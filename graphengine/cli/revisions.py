@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from graphengine.errors import GraphEngineError, SettingsError, WorkflowFormatError
-from graphengine.workflow.formats import Document, read_document
+from graphengine.workflow.formats import FORMATS_OF_FILES, Document, read_document
+from graphengine.workflow.json_input import too_large
+
+_LARGEST = 256 * 2**20  # bytes of a file in a commit; it may be a picture or a video
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def _side(text: str) -> Side:
 
 
 def _read(name: str) -> Side:
-    return Side(name, read_document(Path(name)), Path(name))
+    return Side(name, read_document(Path(name), FORMATS_OF_FILES), Path(name))
 
 
 def _worktree(name: str) -> Side:
@@ -82,10 +85,15 @@ def _committed(revision: str, name: str, *, needed: bool = False) -> Side:
     label = f"{revision}:{name}"
     local = PurePosixPath(name).as_posix()
     for path in (f"./{local}", local) if not PurePosixPath(name).is_absolute() else (_in_repository(Path(name)),):
+        size = _git("cat-file", "-s", f"{revision}:{path}")
+        if size.returncode:
+            continue
+        if int(size.stdout) > _LARGEST:
+            raise WorkflowFormatError(f"{label}: {too_large(int(size.stdout), _LARGEST).message}")
         done = _git("cat-file", "blob", f"{revision}:{path}")
         if done.returncode == 0:
             try:
-                return Side(label, read_document(done.stdout), Path(name))
+                return Side(label, read_document(done.stdout, FORMATS_OF_FILES), Path(name))
             except WorkflowFormatError as error:
                 raise WorkflowFormatError(f"{label}: {error.message}", hint=error.hint) from error
     if needed:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from graphengine.errors import GraphEngineError
 
+_LONGEST_LINE = 2**16  # bytes; a longer line is no line of ours
+
 
 def rewrite(file: Path, text: str) -> bool:
     """Give a file a new content, unless it has it; a link keeps pointing to it. Says whether it was written.
@@ -30,3 +32,19 @@ def rewrite(file: Path, text: str) -> bool:
             f"cannot write {file}: {error.strerror}", hint="check the permissions of its folder"
         ) from error
     return True
+
+
+def with_line_ends_of(file: Path, text: str) -> str:
+    """The text with CR LF at the ends of lines where a file's first line has it, as git writes them on Windows.
+
+    Raises:
+        GraphEngineError: it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            has_both = stream.readline(_LONGEST_LINE).endswith(b"\r\n")
+    except FileNotFoundError:
+        return text
+    except OSError as error:
+        raise GraphEngineError(f"cannot read {file}: {error.strerror}", hint="make it readable") from error
+    return text.replace("\n", "\r\n") if has_both else text

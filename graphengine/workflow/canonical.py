@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from graphengine.errors import WorkflowFormatError
 from graphengine.workflow.documents import document_from_json
-from graphengine.workflow.json_input import ParsedJson, parse_json
+from graphengine.workflow.json_input import FOR_FILES, ParsedJson, parse_json
 from graphengine.workflow.json_text import LINES, Shape, shaped
 from graphengine.workflow.widget_slots import without_stale_slots
 
@@ -66,13 +66,13 @@ def canonical_text(data: bytes) -> str:
 
 
 def read_raw(data: bytes) -> Json:
-    """The JSON object of a file that is a workflow, its numbers as written.
+    """The JSON object of a file that is a workflow, its numbers as written; at most `FOR_FILES` is read.
 
     Raises:
         WorkflowFormatError: the text is no workflow.
     """
-    document_from_json(data)
-    parsed: ParsedJson = parse_json(data, as_written=True)
+    document_from_json(data, FOR_FILES)
+    parsed: ParsedJson = parse_json(data, as_written=True, limits=FOR_FILES)
     if not isinstance(parsed.value, dict):
         raise WorkflowFormatError("this is no workflow")
     return parsed.value

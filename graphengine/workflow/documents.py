@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from graphengine.errors import Problem, WorkflowFormatError
 from graphengine.workflow.api_format import ApiDocument, parse_api
-from graphengine.workflow.json_input import parse_json
+from graphengine.workflow.json_input import Limits, parse_json
 from graphengine.workflow.ui_models import UiDocument, parse_ui
 
 
@@ -42,16 +42,16 @@ _NODE_TYPES_HINT = "give it as definitions (--definitions), and a workflow as th
 _SAVE_HINT = "save the workflow in the editor: File > Save, or File > Export (API)"
 
 
-def document_from_json(data: bytes) -> Document:
+def document_from_json(data: bytes, limits: Limits | None = None) -> Document:
     """The document or documents in a JSON text.
 
     Both stand side by side as `prompt` (or `output`) and `workflow`, each an object or a text of its own, or the
-    editor's document travels in the envelope of the API document.
+    editor's document travels in the envelope of the API document. Without `limits` those of `parse_json` count.
 
     Raises:
         WorkflowFormatError: the text is not JSON, or the JSON is no workflow.
     """
-    parsed = parse_json(data)
+    parsed = parse_json(data, limits=limits)
     raw = parsed.value
     problems = tuple(_repeated_key(place) for place in dict.fromkeys(parsed.repeated_keys))
     if not isinstance(raw, dict):
@@ -60,7 +60,7 @@ def document_from_json(data: bytes) -> Document:
         return Document(ui=parse_ui(raw), problems=problems)
     if _has_nodes(raw):
         return _with_editor_document(parse_api(raw), None, problems)
-    raw = _opened(raw)
+    raw = _opened(raw, limits)
     if _has_nodes(raw.get("prompt")):
         return _with_editor_document(parse_api(raw), raw.get("workflow"), problems)
     if _has_nodes(raw.get("output")) and isinstance(raw.get("workflow"), dict):
@@ -71,13 +71,13 @@ def document_from_json(data: bytes) -> Document:
     raise _not_a_workflow(raw)
 
 
-def _opened(raw: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _opened(raw: dict[str, JsonValue], limits: Limits | None) -> dict[str, JsonValue]:
     """The object with documents in place of the texts that hold them."""
     opened = dict(raw)
     for key in ("prompt", "workflow"):
         text = raw.get(key)
         if isinstance(text, str) and text.lstrip()[:1] == "{":
-            opened[key] = parse_json(text.encode()).value
+            opened[key] = parse_json(text.encode(), limits=limits).value
     return opened
 
 

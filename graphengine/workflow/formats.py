@@ -4,7 +4,7 @@ A new format is a class with `detect` and `read`, and a place in `FORMATS`.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from os import SEEK_END
 from pathlib import Path
@@ -16,7 +16,7 @@ from graphengine.workflow.box_formats import BoxFormat
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.differences import documents_differ
 from graphengine.workflow.documents import Document, DocumentKind, document_from_json
-from graphengine.workflow.json_input import MAX_BYTES, too_large
+from graphengine.workflow.json_input import FOR_FILES, MAX_BYTES, Limits, too_large
 from graphengine.workflow.layout_file import is_bare, join_layout, layout_path, read_layout
 from graphengine.workflow.matroska_format import MatroskaFormat
 from graphengine.workflow.models import Workflow
@@ -31,6 +31,7 @@ from graphengine.workflow.widgets import DefinitionLike
 
 __all__ = [
     "FORMATS",
+    "FORMATS_OF_FILES",
     "Conversion",
     "Document",
     "DocumentKind",
@@ -62,8 +63,14 @@ class Format(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
 class JsonFormat:
-    """JSON text: API documents, in an envelope or not, and documents of the editor."""
+    """JSON text: API documents, in an envelope or not, and documents of the editor.
+
+    Without `limits` those of documents that may run count.
+    """
+
+    limits: Limits | None = None
 
     def detect(self, head: bytes) -> bool:
         """Whether the text begins like JSON, or is empty."""
@@ -76,11 +83,12 @@ class JsonFormat:
         Raises:
             WorkflowFormatError: the text is too large, not JSON, or no workflow.
         """
-        data = stream.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
+        most = self.limits.bytes if self.limits is not None else MAX_BYTES
+        data = stream.read(most + 1)
+        if len(data) > most:
             size = stream.seek(0, SEEK_END)
-            raise too_large(size if size > len(data) else None)
-        return document_from_json(data)
+            raise too_large(size if size > len(data) else None, most if self.limits is not None else None)
+        return document_from_json(data, self.limits)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -96,6 +104,9 @@ FORMATS: tuple[Format, ...] = (
     SafetensorsFormat(),
     JsonFormat(),
 )
+
+#: The same for commands that compare files of the user, which may be larger than what runs.
+FORMATS_OF_FILES: tuple[Format, ...] = (*FORMATS[:-1], JsonFormat(FOR_FILES))
 
 
 def read_document(source: Path | bytes, formats: tuple[Format, ...] = FORMATS) -> Document:

@@ -19,6 +19,18 @@ MAX_VALUES = 2_000_000
 #: Deepest nesting of objects and arrays that is read.
 MAX_DEPTH = 128
 
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a text is read: bytes, and values with keys and brackets."""
+
+    bytes: int
+    values: int
+
+
+#: What commands read that rewrite, compare and merge files of the user: nothing is run, and git waits for them.
+FOR_FILES = Limits(64 * 1024**2, 10_000_000)
+
 #: Most repeated keys that are told of.
 _TOLD = 20
 _BOM = b"\xef\xbb\xbf"
@@ -55,21 +67,23 @@ class ParsedJson:
     repeated_keys: tuple[str, ...] = ()
 
 
-def parse_json(data: bytes, *, as_written: bool = False) -> ParsedJson:
+def parse_json(data: bytes, *, as_written: bool = False, limits: Limits | None = None) -> ParsedJson:
     """The value of a JSON text in UTF-8, with or without a byte order mark.
 
-    `as_written` keeps the text of numbers that Python would write in another way (`WrittenFloat`).
+    `as_written` keeps the text of numbers that Python would write in another way (`WrittenFloat`). Without
+    `limits` those of documents that may run count, `MAX_BYTES` and `MAX_VALUES`.
 
     Raises:
         WorkflowFormatError: the text is too large or deep, empty, not UTF-8, not JSON, holds too many values, or a
             number or a character that JSON cannot express.
     """
-    if len(data) > MAX_BYTES:
-        raise too_large(len(data))
+    limits = limits or Limits(MAX_BYTES, MAX_VALUES)
+    if len(data) > limits.bytes:
+        raise too_large(len(data), limits.bytes)
     text = _decode(data.removeprefix(_BOM))
     if not text.strip():
         raise WorkflowFormatError("the file is empty", hint="save the workflow again")
-    _check_size(data)
+    _check_size(data, limits.values)
     unusual = False
     repeated: list[tuple[dict[str, JsonValue], str]] = []
 
@@ -109,11 +123,11 @@ def parse_json(data: bytes, *, as_written: bool = False) -> ParsedJson:
     return ParsedJson(value, tuple(_places(value, repeated[:_TOLD])) if repeated else ())
 
 
-def too_large(size: int | None = None) -> WorkflowFormatError:
-    """The error for a text over the limit; `size` in bytes when it is known."""
+def too_large(size: int | None = None, most: int | None = None) -> WorkflowFormatError:
+    """The error for a text over the limit of `most` bytes (`MAX_BYTES`); `size` in bytes when it is known."""
     given = f"it has {size / 2**20:.0f} MiB, and " if size is not None else ""
     return WorkflowFormatError(
-        f"the file is too large for a workflow: {given}at most {MAX_BYTES // 2**20} MiB are read",
+        f"the file is too large for a workflow: {given}at most {(most or MAX_BYTES) // 2**20} MiB are read",
         hint="give the saved workflow, not a model or a data set",
     )
 
@@ -134,14 +148,14 @@ def _decode(data: bytes) -> str:
         ) from error
 
 
-def _check_size(data: bytes) -> None:
+def _check_size(data: bytes, most: int) -> None:
     """Refuse more values or deeper nesting than the limits, before the decoder, which recurses, sees the text."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     values = data.count(b",") + data.count(b"[") + data.count(b"{") + data.count(b'"') // 2
-    if values > MAX_VALUES:
+    if values > most:
         raise WorkflowFormatError(
-            f"the JSON holds more than {MAX_VALUES:,} values", hint="give the saved workflow, not a data set"
+            f"the JSON holds more than {most:,} values", hint="give the saved workflow, not a data set"
         )
     outline = data.translate(None, _NO_BRACKET_OR_QUOTE).replace(b'""', b"")
     brackets = re.sub(rb'"[^"]*"?', b"", outline)

@@ -10,7 +10,7 @@ from typing import Any
 
 from graphengine.errors import WorkflowFormatError
 from graphengine.workflow.canonical import id_order
-from graphengine.workflow.json_input import MAX_BYTES, parse_json, too_large
+from graphengine.workflow.json_input import FOR_FILES, parse_json, too_large
 from graphengine.workflow.json_text import LINES, Shape, shaped
 
 # Any throughout: documents are open-ended JSON.
@@ -45,12 +45,12 @@ def read_layout(file: Path) -> Json:
         WorkflowFormatError: it cannot be read or is no layout.
     """
     try:
-        data = file.read_bytes() if file.stat().st_size <= MAX_BYTES else None
+        data = file.read_bytes() if file.stat().st_size <= FOR_FILES.bytes else None
     except OSError as error:
         raise WorkflowFormatError(f"{file}: cannot be read: {error.strerror or error}") from error
     if data is None:
-        raise too_large()
-    raw = parse_json(data, as_written=True).value
+        raise too_large(most=FOR_FILES.bytes)
+    raw = parse_json(data, as_written=True, limits=FOR_FILES).value
     if not isinstance(raw, dict) or not is_layout(raw):
         raise WorkflowFormatError(
             f"{file}: this is no layout of a workflow",

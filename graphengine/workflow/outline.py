@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 # Any throughout: documents are open-ended JSON.
 Json = Mapping[str, Any]
 
-_MOST_BYTES = 32 * 1024**2
+_MOST_BYTES = 64 * 1024**2
+_MOST_BRACKETS = 4_000_000  # of objects and lists, each of which takes far more memory than text
 _STATES = {2: " (muted)", 4: " (bypassed)"}
 
 
@@ -27,6 +28,8 @@ def write_outline(file: str, stream: BinaryIO) -> None:
 def outline_of(data: bytes) -> list[str] | None:
     """The outline of a JSON text, None when it is no workflow."""
     if len(data) > _MOST_BYTES or data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"{":
+        return None
+    if data.count(b"{") + data.count(b"[") > _MOST_BRACKETS:
         return None
     try:
         raw = json.loads(data.decode("utf-8-sig"))

@@ -89,11 +89,11 @@ def test_permissions_and_links_stay(graphengine: CommandLine, flow: Path) -> Non
 
 def test_a_document_that_is_too_large_is_refused(graphengine: CommandLine, flow: Path) -> None:
     with flow.open("wb") as stream:
-        stream.truncate(50 * 2**20)
+        stream.truncate(70 * 2**20)
     done = graphengine("fmt", "flow.json")
     assert done.code == 1
-    assert "it has 50 MiB, and at most 32 MiB are read" in done.err
-    assert flow.stat().st_size == 50 * 2**20
+    assert "it has 70 MiB, and at most 64 MiB are read" in done.err
+    assert flow.stat().st_size == 70 * 2**20
 
 
 def test_a_missing_file_is_told(graphengine: CommandLine, place: Path) -> None:

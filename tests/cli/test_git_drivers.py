@@ -231,3 +231,155 @@ def test_a_missing_base_is_told_and_changes_nothing(place: Path, graphengine: Co
     assert done.code == 1
     assert "none.json: cannot be read" in done.err
     assert (place / "ours.json").read_text() == flow()
+
+
+def test_line_ends_of_windows_stay(git: Git, place: Path, graphengine: CommandLine) -> None:
+    assert graphengine("fmt", "flow.json").code == 0
+    lines = (place / "flow.json").read_text().replace("\n", "\r\n")
+    (place / "flow.json").write_bytes(lines.encode())
+    assert graphengine("fmt", "--check", "flow.json").code == 0
+    git("commit", "-qam", "windows")
+    git("checkout", "-qb", "side")
+    (place / "flow.json").write_bytes(lines.replace('"seed": 1', '"seed": 5').encode())
+    git("commit", "-qam", "theirs")
+    git("checkout", "-q", "main")
+    (place / "flow.json").write_bytes(lines.replace('"steps": 20', '"steps": 30').encode())
+    git("commit", "-qam", "ours")
+    git("merge", "-q", "side")
+    merged = lines.replace('"seed": 1', '"seed": 5').replace('"steps": 20', '"steps": 30')
+    assert (place / "flow.json").read_bytes() == merged.encode()
+
+
+def test_a_checkout_with_other_line_ends_merges(git: Git, place: Path) -> None:
+    git("config", "core.autocrlf", "true")
+    branches(git, place, flow(seed=5).replace("}", "}\r\n"), flow(steps=30))
+    git("merge", "-q", "side")
+    assert inputs(place / "flow.json") == {"text": ["1", 0], "seed": 5, "steps": 30}
+    assert git("status", "--porcelain", "-uno").stdout == ""
+
+
+def test_a_byte_order_mark_is_no_change(git: Git, place: Path) -> None:
+    git("checkout", "-qb", "side")
+    (place / "flow.json").write_bytes(b"\xef\xbb\xbf" + flow(steps=30).encode())
+    git("commit", "-qam", "theirs")
+    git("checkout", "-q", "main")
+    commit(git, place, flow(seed=5))
+    git("merge", "-q", "side")
+    assert inputs(place / "flow.json") == {"text": ["1", 0], "seed": 5, "steps": 30}
+    assert "-  steps = 20" in git("diff", "main~1", "main").stdout
+
+
+def test_a_shallow_clone_merges_what_it_has(
+    git: Git, place: Path, tmp_path: Path, graphengine: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    branches(git, place, flow(seed=5), flow(steps=30))
+    clone = tmp_path / "clone"
+    git("clone", "-q", "--depth", "1", "--no-single-branch", place.as_uri(), str(clone))
+    monkeypatch.chdir(clone)
+    assert graphengine("git", "setup").code == 0
+    git("-C", str(clone), "commit", "-qam", "attributes", ok=False)
+    refused = git("-C", str(clone), "merge", "-q", "origin/side", ok=False)
+    assert "unrelated histories" in refused.stderr
+    done = git("-C", str(clone), "merge", "-q", "--allow-unrelated-histories", "origin/side", ok=False)
+    assert done.returncode == 1
+    assert "<<<<<<< " in (clone / "flow.json").read_text()  # without a base: as text, with both sides in it
+    git("-C", str(clone), "merge", "--abort")
+    git("-C", str(clone), "fetch", "-q", "--unshallow")
+    git("-C", str(clone), "merge", "-q", "origin/side")
+    assert inputs(clone / "flow.json") == {"text": ["1", 0], "seed": 5, "steps": 30}
+
+
+def test_a_shallow_clone_says_which_commit_is_not_there(
+    git: Git, place: Path, tmp_path: Path, graphengine: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(git, place, flow(seed=5))
+    clone = tmp_path / "clone"
+    git("clone", "-q", "--depth", "1", place.as_uri(), str(clone))
+    monkeypatch.chdir(clone)
+    done = graphengine("diff", "HEAD~1..HEAD")
+    assert done.code == 2
+    assert "a shallow clone may lack the commit" in done.err
+
+
+def test_a_criss_cross_with_conflicts_in_its_base_is_merged(git: Git, place: Path) -> None:
+    branches(git, place, flow(seed=5), flow(seed=6))
+    git("branch", "left", "main")
+    git("branch", "right", "side")
+    for branch, other, seed in (("main", "right", 5), ("side", "left", 6)):  # each settles it in its own way
+        git("checkout", "-q", branch)
+        assert git("merge", other, ok=False).returncode == 1
+        (place / "flow.json").write_text(flow(seed=seed))
+        git("commit", "-qam", "settled")
+    git("checkout", "-q", "main")
+    assert len(git("merge-base", "--all", "main", "side").stdout.split()) == 2
+    assert git("merge", "side", ok=False).returncode == 1
+    assert git("status", "--porcelain", "-uno").stdout == "UU flow.json\n"
+    assert inputs(place / "flow.json")["seed"] == 5
+
+
+def test_a_driver_that_cannot_be_run_leaves_a_merge_of_lines(git: Git, place: Path) -> None:
+    driver = git("config", "merge.graphengine.driver").stdout.strip()
+    git("config", "merge.graphengine.driver", driver.replace(sys.executable, "/nowhere/python"))
+    branches(git, place, flow(seed=5), flow(seed=6))
+    assert git("merge", "side", ok=False).returncode == 1
+    text = (place / "flow.json").read_text()
+    assert "<<<<<<<" in text
+    assert '"seed": 5' in text
+    assert '"seed": 6' in text
+
+
+def test_a_textconv_that_cannot_be_run_shows_the_text(git: Git, place: Path) -> None:
+    convert = git("config", "diff.graphengine.textconv").stdout.strip()
+    git("config", "diff.graphengine.textconv", convert.replace(sys.executable, "/nowhere/python"))
+    (place / "flow.json").write_text(flow(seed=5))
+    assert '"seed": 5' in git("diff").stdout
+
+
+def test_a_file_beyond_the_limit_is_merged_as_text(git: Git, place: Path, graphengine: CommandLine) -> None:
+    lines = ['{"1": {"class_type": "A", "inputs": {"text": "x"}}', *(["," + " " * 2**20] * 65), '"2": {}}', ""]
+    for name, change in (("base", {}), ("ours", {0: '{"one": {}'}), ("theirs", {66: '"three": {}}'})):
+        own = [change.get(number, line) for number, line in enumerate(lines)]
+        (place / f"{name}.json").write_text("\n".join(own))
+    assert graphengine("merge", "--driver", "base.json", "ours.json", "theirs.json").code == 0
+    merged = (place / "ours.json").read_text().splitlines()
+    assert (merged[0], merged[-1], len(merged)) == ('{"one": {}', '"three": {}}', 67)
+
+
+def test_what_goes_wrong_in_the_driver_leaves_a_merge_of_lines(
+    place: Path, graphengine: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("graphengine.cli.merge.merge_documents", fail)
+    for name, text in (("base", flow()), ("ours", flow(seed=5)), ("theirs", flow(seed=6))):
+        (place / f"{name}.json").write_text(text)
+    done = graphengine("merge", "--driver", "base.json", "ours.json", "theirs.json")
+    assert done.code == 1
+    assert "merged as text: unexpected MemoryError" in done.err
+    assert "<<<<<<< ours" in (place / "ours.json").read_text()
+
+
+def test_a_problem_that_the_merge_made_is_told(place: Path, graphengine: CommandLine) -> None:
+    base = {
+        "1": {"class_type": "PrimitiveInt", "inputs": {"value": 1}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    ours = {**base, "1": {"class_type": "PrimitiveString", "inputs": {"value": 1}}}  # nothing minds
+    theirs = {**base, "3": {"class_type": "PrimitiveInt", "inputs": {"value": ["1", 0]}}}
+    for name, document in (("base", base), ("ours", ours), ("theirs", theirs)):
+        (place / f"{name}.json").write_text(json.dumps(document))
+    done = graphengine("merge", "base.json", "ours.json", "theirs.json", "-o", "out.json")
+    assert done.code == 1
+    assert "error: node 3 (PrimitiveInt): input 'value' takes INT, is given STRING [type_mismatch]" in done.err
+
+
+def test_a_problem_that_a_side_had_is_not_told(place: Path, graphengine: CommandLine) -> None:
+    base = {"1": {"class_type": "PrimitiveInt", "inputs": {"value": "no number"}}}
+    ours = {**base, "2": {"class_type": "PrimitiveInt", "inputs": {"value": "none either"}}}
+    theirs = {**base, "2": {"class_type": "PrimitiveInt", "inputs": {"value": "nor this"}}}
+    for name, document in (("base", base), ("ours", ours), ("theirs", theirs)):
+        (place / f"{name}.json").write_text(json.dumps(document))
+    done = graphengine("merge", "base.json", "ours.json", "theirs.json", "-o", "out.json")
+    assert (done.code, done.err) == (0, "")
+    assert set(json.loads((place / "out.json").read_text())) == {"1", "2", "3"}

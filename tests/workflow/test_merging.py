@@ -280,3 +280,29 @@ def test_layouts_merge_item_by_item() -> None:
         "2": {"pos": [2, 2]},
         "3": {"pos": [3, 3]},
     }
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_what_the_base_has_not_settled_is_no_value_of_the_base(drawn: bool) -> None:
+    def flow_with(number: int) -> dict[str, Any]:
+        if drawn:
+            return document([node(1, "Seeded", values=[number])], [])
+        return {"1": {"class_type": "Seeded", "inputs": {"seed": number}}}
+
+    base = merge_documents(flow_with(1), flow_with(5), flow_with(6)).document  # of two ancestors, as git has it
+    found = merge_documents(base, flow_with(5), flow_with(6))
+    assert [(each.node, each.values.get("ours"), each.values.get("theirs")) for each in found.conflicts] == [
+        ("1", 5, 6)
+    ]
+    assert "base" not in found.conflicts[0].values
+    settled = merge_documents(base, flow_with(7), flow_with(7))
+    assert settled.conflicts == ()
+    assert "conflicts" not in str(settled.document)
+
+
+def test_a_node_that_the_base_has_not_settled_is_not_deleted_unseen() -> None:
+    before = {key: {"class_type": "A", "inputs": {"x": 1}} for key in ("1", "2")}
+    edited = {**before, "2": {"class_type": "A", "inputs": {"x": 2}}}
+    base = merge_documents(before, edited, {"1": before["1"]}).document
+    found = merge_documents(base, {"1": before["1"]}, edited)
+    assert [(each.node, each.part) for each in found.conflicts] == [("2", "node")]

@@ -59,7 +59,7 @@ def merge_documents(
 
 
 def _merge_api(base: Json, ours: Json, theirs: Json) -> Merged:
-    merging = Merging("", api_parts(base), api_parts(ours), api_parts(theirs))
+    merging = Merging("", api_parts(base), api_parts(ours), api_parts(theirs), _unsettled(base, ""))
     merging.run()
     document = api_nodes(merging.merged)
     for conflict in merging.conflicts:
@@ -71,7 +71,7 @@ def _merge_api(base: Json, ours: Json, theirs: Json) -> Merged:
 def _merge_ui(base: Json, ours: Json, theirs: Json, definitions: Mapping[str, DefinitionLike]) -> Merged:
     ours, theirs = _with_ids_of(base, ours), _with_ids_of(base, theirs)
     conflicts: list[Conflict] = []
-    document = _merge_graph("", base, ours, theirs, conflicts)
+    document = _merge_graph("", base, ours, theirs, conflicts, _unsettled(base, ""))
     subgraphs = _merge_subgraphs(base, ours, theirs, conflicts)
     if subgraphs:
         document["definitions"] = {**(ours.get("definitions") or {}), "subgraphs": subgraphs}
@@ -116,10 +116,33 @@ def _with_ids_of(base: Json, other: Json) -> Json:
     return made
 
 
-def _merge_graph(key: str, base: Json, ours: Json, theirs: Json, conflicts: list[Conflict]) -> Json:
-    merging = Merging(key, ui_parts(base), ui_parts(ours), ui_parts(theirs))
+def _unsettled(base: Json, graph: str) -> frozenset[tuple[str, str]]:
+    """The nodes ("" for the document) and parts of a graph that are listed as conflicts of a document."""
+    extra = base.get("extra") if is_ui(base) else None
+    listed = [extra.get("conflicts")] if isinstance(extra, dict) else []
+    if not is_ui(base):
+        listed = [(node.get("_meta") or {}).get("conflicts") for node in base.values() if isinstance(node, dict)]
+    return frozenset(
+        (str(each.get("node")), str(each.get("part")))
+        for conflicts in listed
+        if isinstance(conflicts, list)
+        for each in conflicts
+        if isinstance(each, dict) and each.get("graph", "") == graph
+    )
+
+
+def _merge_graph(
+    key: str,
+    base: Json,
+    ours: Json,
+    theirs: Json,
+    conflicts: list[Conflict],
+    unsettled: frozenset[tuple[str, str]],
+) -> Json:
+    merging = Merging(key, ui_parts(base), ui_parts(ours), ui_parts(theirs), unsettled)
     merging.run()
     conflicts += merging.conflicts
+    base = _without(base, unsettled)
     rest = _pick_all(key, base, ours, theirs, _NOISE, conflicts, "")
     if isinstance(ours.get("extra"), dict) or isinstance(theirs.get("extra"), dict):
         before, mine, other = (each.get("extra") or {} for each in (base, ours, theirs))
@@ -129,6 +152,15 @@ def _merge_graph(key: str, base: Json, ours: Json, theirs: Json, conflicts: list
         **{name: value for name, value in rest.items() if name not in _HERE or name == "extra"},
     }
     return ui_graph(shell, merging.merged, [merging.ours.link_facts, merging.theirs.link_facts])
+
+
+def _without(base: Json, unsettled: frozenset[tuple[str, str]]) -> Json:
+    """The base without what stands beside nodes and is listed as a conflict."""
+    names = {part.removeprefix("document:") for node, part in unsettled if not node}
+    made = {name: value for name, value in base.items() if name not in names}
+    if isinstance(made.get("extra"), dict):
+        made["extra"] = {name: value for name, value in made["extra"].items() if f"extra.{name}" not in names}
+    return made
 
 
 def _pick_all(
@@ -175,7 +207,8 @@ def _merge_subgraphs(base: Json, ours: Json, theirs: Json, conflicts: list[Confl
     made: list[Json] = []
     for key in dict.fromkeys((*mine, *others)):
         if key in mine and key in others:
-            made.append(_merge_graph(key, before.get(key, {"nodes": []}), mine[key], others[key], conflicts))
+            old = before.get(key, {"nodes": []})
+            made.append(_merge_graph(key, old, mine[key], others[key], conflicts, _unsettled(base, key)))
             continue
         left = mine.get(key, others.get(key, {}))
         if key in before and not _is_used(key, ours, theirs) and same(before[key], left):

@@ -41,12 +41,17 @@ class Conflict:
 
 @dataclass(slots=True)
 class Merging:
-    """Three versions of one graph, and what comes out."""
+    """Three versions of one graph, and what comes out.
+
+    `unsettled` are the nodes and parts about which the base itself has conflicts: it says nothing of them. Such a
+    base is what git makes of several common ancestors.
+    """
 
     graph: str
     base: GraphParts
     ours: GraphParts
     theirs: GraphParts
+    unsettled: frozenset[tuple[str, str]] = frozenset()
     merged: GraphParts = field(default_factory=GraphParts)
     conflicts: list[Conflict] = field(default_factory=list)
 
@@ -84,7 +89,8 @@ class Merging:
                 return ours if ours is not None else theirs
             return self._merged_parts(key, base if base is not None else {}, ours, theirs)
         left, gone_from = (theirs, "ours") if ours is None else (ours, "theirs")
-        if left is None or not _is_edited(base, left):
+        is_open = any(node == key for node, _ in self.unsettled)
+        if left is None or not (is_open or _is_edited(base, left)):
             return None
         self._add_whole(key, gone_from, "edited")
         return left
@@ -100,6 +106,8 @@ class Merging:
         made: NodeParts = {}
         for part in dict.fromkeys((*ours, *theirs)):
             before, mine, other = (each.get(part, _ABSENT) for each in (base, ours, theirs))
+            if (key, part) in self.unsettled:
+                before = _ABSENT
             if _same(mine, other) or _same(other, before):
                 chosen = mine
             elif _same(mine, before):
