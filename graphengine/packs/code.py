@@ -80,16 +80,16 @@ class CodeOfPack:
         """The files behind a node class or a module, by path relative to the pack."""
         if isinstance(node_class, str):
             start = self._file_of_module(node_class)
-            return self._all if start is None else self._closure(start)
+            return self._all if start is None else self.closure(start)
         start = self._file_of_module(node_class.__module__)
         if start is None or node_class.__qualname__ not in self._facts_of(start).classes:
             return self._all
-        files = self._closure(start)
+        files = self.closure(start)
         method = inspect.unwrap(getattr(node_class, str(getattr(node_class, "FUNCTION", "")), node_class))
         written = getattr(getattr(method, "__code__", None), "co_filename", None)
         place = None if written is None else self._inside(Path(written))
         # Somebody may have put another method into the class.
-        return files if place is None or place in files else files | self._closure(place)
+        return files if place is None or place in files else files | self.closure(place)
 
     def _file_of_module(self, name: str) -> str | None:
         file = getattr(sys.modules.get(name), "__file__", None)
@@ -108,7 +108,8 @@ class CodeOfPack:
             self._facts[file] = _facts_of(self.source.path(file), self.source.files[file])
         return self._facts[file]
 
-    def _closure(self, start: str) -> frozenset[str]:
+    def closure(self, start: str) -> frozenset[str]:
+        """The file, and all files of the pack that its imports and theirs reach."""
         if start not in self._closures:
             self._closures[start] = self._follow(start)
         return self._closures[start]
@@ -137,8 +138,14 @@ class CodeOfPack:
 
     def touched_by(self, file: str) -> frozenset[str]:
         """The files of the pack that stand behind what a file may change in other modules."""
-        reached = self._reached(file, self._facts_of(file).touches)
-        return self._all if reached is None else frozenset().union(*map(self._closure, reached))
+        facts = self._facts_of(file)
+        reached = None if facts.unread else self._reached(file, facts.touches)
+        return self._all if reached is None else frozenset().union(*map(self.closure, reached))
+
+    def remember(self) -> None:
+        """Read all files, so that what they say is known when they are other ones."""
+        for file in self.source.files:
+            self._facts_of(file)
 
     def gathers(self, file: str) -> bool:
         """Whether a file may notice the classes that others make."""
@@ -225,8 +232,19 @@ class CodeOfPack:
 
 # Packs share files, and parsing one takes a millisecond. The digest tells one state of a file from another.
 @lru_cache(maxsize=4096)
+def _read_facts(path: Path, digest: str) -> FileFacts:
+    content = path.read_bytes() if path.suffix == ".py" else b""
+    if content and sha256(content).hexdigest() != digest:
+        raise LookupError(path)
+    return read_facts(content)
+
+
 def _facts_of(path: Path, digest: str) -> FileFacts:
-    return read_facts(path.read_bytes() if path.suffix == ".py" else b"")
+    """What a file says, or said when it had that digest, if it was asked for at that time."""
+    try:
+        return _read_facts(path, digest)
+    except (OSError, LookupError):  # it is gone, or another one by now
+        return FileFacts(dynamic=True, acts=True, unread=True)
 
 
 def _modules(files: Iterable[str]) -> Iterator[tuple[str, str]]:

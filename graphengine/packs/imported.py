@@ -20,6 +20,7 @@ from typing import Any
 from graphengine.packs.code import CodeOfPack
 from graphengine.packs.discover import Pack, import_names
 from graphengine.packs.holders import holders
+from graphengine.packs.modules import PackLoader
 from graphengine.packs.source import PackSource, is_source
 
 #: Attribute of the module of a pack: its source when it was imported.
@@ -35,9 +36,10 @@ def known_source(pack: Pack) -> PackSource | None:
 
 
 def modules_of(pack: Pack) -> Modules:
-    """The imported modules of a custom pack by name: those below its own, and others whose file is its source.
+    """The imported modules of a custom pack by name: those below its own, and others that are files of it.
 
-    A pack may find its files on a path of its own, under names that do not tell.
+    A pack may find its files on a path of its own, under names that do not tell. What others imported before, as
+    pytest does in the folder of a pack, is not counted.
     """
     roots = _roots(pack)
     return {
@@ -47,33 +49,67 @@ def modules_of(pack: Pack) -> Modules:
     }
 
 
-def outdated(pack: Pack, before: PackSource, now: PackSource) -> set[str]:
-    """The names of the modules to import anew, of a pack that was imported from the source `before`."""
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The names of modules that an edit makes outdated, and of those among them that nobody imports any more."""
+
+    names: Collection[str]
+    orphaned: Collection[str] = ()
+
+
+def outdated(pack: Pack, before: PackSource, now: PackSource) -> Outdated:
+    """What is outdated of a pack that was imported from the source `before`."""
     modules = modules_of(pack)
     roots = _roots(pack)
     places = {name: _place(name, module, pack, roots) for name, module in modules.items()}
-    edit = _Edit(CodeOfPack(PackSource(now.root, {**before.files, **now.files}), import_names(pack)), before, now)
-    reached = edit.changed
+    edit = _Edit(before, now, import_names(pack))
+    reached = edit.changed | edit.touched_before | edit.orphaned
+    lonely = {_dotted(file) for file in edit.orphaned}
+    orphaned = {name for name, place in places.items() if place in lonely}
     while True:
         reached = edit.spread(reached)
         touched = {_dotted(file) for file in reached}
         names = {name for name, place in places.items() if place in touched}
         held = holders({name: modules[name] for name in modules.keys() - names}, {n: modules[n] for n in names})
         if held is None:
-            return set(modules)
+            return Outdated(set(modules), orphaned)
         if not held:
-            return names
+            return Outdated(names, orphaned)
         touched = {places[name] for name in held}
         reached |= {file for file in edit.every if _dotted(file) in touched}
 
 
 @dataclass(frozen=True)
 class _Edit:
-    """What changed in the files of a pack. `code` is that of all files, those that are gone too."""
+    """What changed in the files of a pack. `names` are those that the pack is imported by."""
 
-    code: CodeOfPack
     before: PackSource
     now: PackSource
+    names: tuple[str, ...]
+
+    @cached_property
+    def code(self) -> CodeOfPack:
+        """The code of all files, those that are gone too."""
+        return CodeOfPack(PackSource(self.now.root, {**self.before.files, **self.now.files}), self.names)
+
+    @cached_property
+    def code_before(self) -> CodeOfPack:
+        """The code as it was; what is not known of it counts as the worst."""
+        return CodeOfPack(PackSource(self.now.root, {**self.now.files, **self.before.files}), self.names)
+
+    @cached_property
+    def touched_before(self) -> set[str]:
+        """The files behind what the changed ones changed in others, as far as they said it before."""
+        edited = self.changed & self.before.files.keys()
+        return {touched for file in edited for touched in self.code_before.touched_by(file)}
+
+    @cached_property
+    def orphaned(self) -> set[str]:
+        """The files that the first one of the pack, and what it imports, imported before and do not import now."""
+        first = "__init__.py" if self.now.root.is_dir() else self.now.root.name
+        if first not in self.before.files or first not in self.now.files:
+            return set()
+        return set(self.code_before.closure(first) - self.code.closure(first))
 
     @cached_property
     def every(self) -> frozenset[str]:
@@ -181,7 +217,9 @@ def _roots(pack: Pack) -> tuple[str, ...]:
 
 def _file_in(module: object, roots: tuple[str, ...]) -> str | None:
     """The file of a module, relative to the pack, or its name when the pack is that file; None for others."""
-    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    if not isinstance(module, ModuleType) or not isinstance(vars(module).get("__loader__"), PackLoader):
+        return None
+    file = vars(module).get("__file__")
     if not isinstance(file, str) or not file.startswith(roots or ("\0",)):
         return None
     if file in roots:

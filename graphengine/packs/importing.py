@@ -8,14 +8,14 @@ import importlib.util
 import logging
 import runpy
 import sys
-from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from graphengine.errors import PackError
 from graphengine.packs.discover import Pack, source_root
 from graphengine.packs.failures import failure, import_failure
-from graphengine.packs.imported import SOURCE, Imported, known_source, outdated
+from graphengine.packs.imported import SOURCE, Imported, Outdated, known_source, outdated
 from graphengine.packs.modules import PackLoader, pack_finder
 from graphengine.packs.source import PackSource, SourceReader
 from graphengine.packs.stand_ins import StandInFinder, Surroundings, put_in_place
@@ -69,31 +69,32 @@ def _import_path(pack: Pack, path: Path, source: PackSource) -> ModuleType:
     before = known_source(pack)
     imported = Imported.now(pack)
     every = set(imported.modules)
-    names = every if before is None or before.root != source.root else outdated(pack, before, source)
+    found = Outdated(every)
+    if before is not None and before.root == source.root:
+        found = outdated(pack, before, source)
     pack_finder().add(path)
     importlib.invalidate_caches()
     try:
-        return _import_anew(pack, path, imported, names)
+        return _import_anew(pack, path, imported, found)
     except SyntaxError:
         raise
     except Exception as error:
-        if names == every:
+        if found.names == every:
             raise
         logger.debug("modules of pack %r do not go with those that stayed: %s", pack.name, error)
-    return _import_anew(pack, path, imported, every)
+    return _import_anew(pack, path, imported, replace(found, names=every))
 
 
-def _import_anew(pack: Pack, path: Path, imported: Imported, names: Collection[str]) -> ModuleType:
-    """Import these modules of a pack once more, and its first one if it is not imported yet."""
+def _import_anew(pack: Pack, path: Path, imported: Imported, found: Outdated) -> ModuleType:
+    """Import modules of a pack once more, and its first one if it is not imported yet."""
     try:
-        with pack_finder().staying(imported.let_go(names)):
-            if pack.module in imported.modules and pack.module not in names:
+        with pack_finder().staying(imported.let_go(found.names)):
+            if pack.module in imported.modules and pack.module not in found.names:
                 importlib.import_module(pack.module)
             else:
                 _import_first(pack.module, path)
-            for name in sorted(
-                imported.modules
-            ):  # what functions import tells its errors now, not in the next run
+            # what functions import tells its errors now, and not in the next run
+            for name in sorted(imported.modules.keys() - set(found.orphaned)):
                 _import_if_there(name)
     except BaseException:
         imported.put_back()

@@ -37,7 +37,7 @@ class FileFacts:
     `dynamic` says that it imports what its text does not name, `acts` that importing it does more than import and
     define. `classes` are the qualified names of the classes it writes out, `data` what it says in
     `GRAPHENGINE_CODE_FILES`. `touches` are the imports behind whose names it may change something, `gathers` says
-    that it may notice the classes of others.
+    that it may notice the classes of others. Of a file that is `unread` nobody knows what it says.
     """
 
     imports: tuple[Import, ...] = ()
@@ -47,6 +47,7 @@ class FileFacts:
     data: tuple[str, ...] = ()
     touches: tuple[Import, ...] = ()
     gathers: bool = False
+    unread: bool = False
 
 
 def read_facts(source: bytes) -> FileFacts:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graphengine.engine import Engine
 from graphengine.errors import PackError, Problem
+from graphengine.packs.code import CodeOfPack
 from graphengine.packs.discover import Pack
 from graphengine.packs.imported import Imported
 from graphengine.packs.importing import read_source
@@ -28,6 +29,7 @@ class PackSources:
         for pack in packs:
             if pack not in self._known:
                 self._known[pack] = _source(pack)
+                CodeOfPack(self._known[pack], ()).remember()  # what edited files said before tells what to reload
 
     def places(self) -> Iterator[Place]:
         """The folders to observe."""

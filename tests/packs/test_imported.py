@@ -3,14 +3,17 @@
 import gc
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from graphengine.errors import PackError
+from graphengine.packs.code import CodeOfPack
 from graphengine.packs.discover import Pack
 from graphengine.packs.importing import import_pack, imported_version, read_source
 from tests.packs.place import forget_packs
@@ -35,7 +38,10 @@ class Edited:
                 path.write_text(text)
 
     def load(self) -> ModuleType:
-        return import_pack(self.pack, read_source(self.pack))
+        source = read_source(self.pack)
+        module = import_pack(self.pack, source)
+        CodeOfPack(source, ()).remember()
+        return module
 
     def anew(self, files: Mapping[str, str | None]) -> list[str]:
         """Edit, and tell which of the modules from before are other ones now; "" is the pack's own."""
@@ -132,8 +138,23 @@ def test_a_class_that_got_into_a_table_unseen_takes_the_table_along(edited: Edit
         }
     )
     edited.load()
-    assert edited.anew({"two.py": "from . import table\n"}) == ["", "two"]  # what is left is of no outdated module
     assert edited.anew({"one.py": "class One:\n    changed = True\n"}) == ["", "one", "table", "two"]
+    assert value("table.NODES") == {"One": value("one.One")}
+
+
+def test_a_module_that_nobody_imports_any_more_is_gone_with_what_it_did(edited: Edited) -> None:
+    edited.write(TABLE)
+    edited.load()
+    edited.anew({"__init__.py": "from .table import NODES\nfrom . import two\n"})
+    assert list(value("NODES")) == ["Two"]
+    assert "one" not in modules()
+
+
+def test_what_an_edited_module_said_before_counts_as_well(edited: Edited) -> None:
+    fills = "from . import table\ntable.NODES['count'] = 1\n"
+    edited.write({"__init__.py": "from . import table, one\n", "table.py": "NODES = {}\n", "one.py": fills})
+    edited.load()
+    edited.anew({"one.py": "from . import table\n"})
     assert value("table.NODES") == {}
 
 
@@ -274,3 +295,47 @@ def test_a_pack_in_one_file_is_imported_anew_as_a_whole(tmp_path: Path) -> None:
     file.write_text("VALUE = 2\n")
     assert import_pack(pack, read_source(pack)).VALUE == 2
     forget_packs()
+
+
+@given(st.data())
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_after_any_edits_a_pack_is_as_a_new_process_would_import_it(edited: Edited, data: st.DataObject) -> None:
+    names = ["m0", "m1", "m2", "sub.m3", "m4"]
+    texts = {"": "", "sub": ""} | dict.fromkeys(names, "")
+
+    def text(name: str) -> str:
+        """A number, and what it imports of the modules before it: so nothing goes in a circle."""
+        before = names[: names.index(name)] if name in names else names if name == "" else []
+        used: list[str] = data.draw(st.lists(st.sampled_from(before), max_size=3, unique=True)) if before else []
+        form = data.draw(st.sampled_from(["from {0} import VALUE as v{1}", "import {0}\nv{1} = {0}.VALUE"]))
+        lines = [form.format(f"{NAME}.{each}", each[-1]) for each in used]
+        if data.draw(st.booleans()) and before:
+            lines.append(f"import {NAME}.m0\n{NAME}.m0.TABLE[{name!r}] = {data.draw(st.integers(0, 3))}")
+        total = " + ".join([str(data.draw(st.integers(0, 9))), *(f"v{each[-1]}" for each in used)])
+        return "\n".join(["TABLE = {}", *lines, f"VALUE = {total}", ""])
+
+    def write(changed: Collection[str]) -> None:
+        texts.update({name: text(name) for name in changed})
+        for name in texts:
+            path = name.replace(".", "/")
+            file = f"{path}.py" if name in names else f"{path}/__init__.py".lstrip("/")
+            edited.write({file: texts[name]})
+
+    def state() -> dict[str, Any]:
+        return {name: (getattr(m, "VALUE", 0), getattr(m, "TABLE", {})) for name, m in modules().items()}
+
+    forget_packs()
+    write(texts)
+    edited.load()
+    for _ in range(3):
+        write(data.draw(st.sets(st.sampled_from(sorted(texts)), min_size=1, max_size=2)))
+        edited.load()
+        now = state()
+        forget_packs()
+        edited.load()
+        fresh = state()
+        assert {name: now.get(name) for name in fresh} == fresh

@@ -1,5 +1,6 @@
 """Packs that are imported anew in one process after an edit."""
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -70,6 +71,16 @@ def test_a_module_that_a_pack_finds_on_a_path_of_its_own_is_imported_anew_too(ed
     assert edited.imported()["VALUE"] == 1
     edited.write(edited_helper="VALUE = 2\n")
     assert edited.imported()["VALUE"] == 2
+
+
+def test_a_module_that_others_imported_before_is_not_touched(edited: Edited) -> None:
+    edited.write(__init__=ON_PATH, edited_helper="VALUE = 1\n")
+    sys.path.insert(0, str(edited.folder))
+    mine = importlib.import_module("edited_helper")
+    edited.imported()
+    edited.write(__init__=f"{ON_PATH}MORE = 2\n", edited_helper="VALUE = 2\n")
+    edited.imported()
+    assert (sys.modules["edited_helper"], vars(mine)["VALUE"]) == (mine, 1)
 
 
 def test_what_is_compiled_is_used_again_and_python_itself_takes_it(edited: Edited) -> None:

@@ -49,7 +49,7 @@ class Place:
         self.amount(1)()
 
     def write(self, name: str, text: str | bytes) -> Action:
-        def action() -> list[Path]:
+        def action() -> Collection[Path]:
             path = self.pack / name
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
             return [path]
@@ -60,7 +60,7 @@ class Place:
         return self.write("amounts.py", f"{before}AMOUNT = {amount}\n")
 
     def remove(self, name: str) -> Action:
-        def action() -> list[Path]:
+        def action() -> Collection[Path]:
             (self.pack / name).unlink()
             return [self.pack / name]
 
@@ -69,7 +69,7 @@ class Place:
     def value(self, value: int) -> Action:
         """Another literal in the workflow."""
 
-        def action() -> list[Path]:
+        def action() -> Collection[Path]:
             self.file.write_text(json.dumps({"1": {"class_type": "Troubled", "inputs": {"value": value}}}))
             return [self.file]
 
@@ -139,7 +139,7 @@ def test_a_module_that_is_deleted_is_told_and_may_come_back(place: Place) -> Non
 
 
 def test_a_module_may_become_a_folder(place: Place) -> None:
-    def become() -> list[Path]:
+    def become() -> Collection[Path]:
         place.remove("amounts.py")()
         (place.pack / "amounts").mkdir()
         return place.write("amounts/__init__.py", "AMOUNT = 4\n")()
@@ -151,11 +151,11 @@ def test_a_module_may_become_a_folder(place: Place) -> None:
 def test_a_pack_whose_folder_is_renamed_is_found_under_its_new_name(place: Place) -> None:
     moved = place.pack.with_name("moved")
 
-    def rename() -> list[Path]:
+    def rename() -> Collection[Path]:
         place.pack.rename(moved)
         return [place.pack, moved]
 
-    def edit() -> list[Path]:
+    def edit() -> Collection[Path]:
         (moved / "amounts.py").write_text("AMOUNT = 7\n")
         return [moved / "amounts.py"]
 
@@ -166,11 +166,11 @@ def test_a_pack_whose_folder_is_renamed_is_found_under_its_new_name(place: Place
 def test_a_pack_that_goes_is_waited_for(place: Place) -> None:
     away = place.folder / "away"
 
-    def go() -> list[Path]:
+    def go() -> Collection[Path]:
         place.pack.rename(away)
         return [place.pack]
 
-    def come() -> list[Path]:
+    def come() -> Collection[Path]:
         away.rename(place.pack)
         return place.amount(3)()
 
@@ -180,7 +180,7 @@ def test_a_pack_that_goes_is_waited_for(place: Place) -> None:
 
 
 def test_links_that_lead_in_a_circle_or_nowhere_are_passed_over(place: Place) -> None:
-    def link() -> list[Path]:
+    def link() -> Collection[Path]:
         (place.pack / "loop").symlink_to(place.pack, target_is_directory=True)
         (place.pack / "self.py").symlink_to(place.pack / "self.py")
         (place.pack / ".#node.py").symlink_to("user@host.1234:5678")  # as Emacs marks a file that is edited
@@ -198,12 +198,12 @@ def test_a_file_that_may_not_be_read_is_told(place: Place, monkeypatch: pytest.M
             raise PermissionError(EACCES, "Permission denied", str(path))
         return read_bytes(path)
 
-    def lose() -> list[Path]:
+    def lose() -> Collection[Path]:
         place.amount(2)()
         monkeypatch.setattr(Path, "read_bytes", refuse)
         return [place.pack / "amounts.py"]
 
-    def get_back() -> list[Path]:
+    def get_back() -> Collection[Path]:
         monkeypatch.setattr(Path, "read_bytes", read_bytes)
         return [place.pack / "amounts.py"]
 
