@@ -21,7 +21,7 @@ from graphengine.watch.board import Board
 from graphengine.watch.page import WatchPage
 from graphengine.workflow.models import NodeId
 from tests.sample_nodes import Add, Show
-from tests.server.editor_page import ROOT, browser_path, chromium
+from tests.server.editor_page import PATIENCE, ROOT, browser_path, chromium
 from tests.watch.test_board import words
 from tests.watch.test_loop import engine as engine
 from tests.watch.test_page import GUARDS
@@ -45,8 +45,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["BrowserContext"]:
+    from playwright.sync_api import expect
+
     with chromium(1400, 900) as browser:
+        expect.set_options(timeout=PATIENCE)
         yield browser
+        expect.set_options(timeout=None)
 
 
 @pytest.fixture
@@ -54,12 +58,15 @@ def page(browser: "BrowserContext") -> Iterator["Page"]:
     """A page in which nothing may fail."""
     page = browser.new_page()
     faults: list[str] = []
-    page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
+    page.on(
+        "console",
+        lambda told: faults.append(f"{told.location['url']}: {told.text}") if told.type == "error" else None,
+    )
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("requestfailed", lambda request: faults.append(f"{request.url}: {request.failure}"))
     yield page
     page.close()
-    assert [fault for fault in faults if "/events" not in fault] == []  # closing the page ends that one
+    assert [fault for fault in faults if "/events" not in fault] == []  # it ends with the page, or the watch
 
 
 @contextmanager
