@@ -26,6 +26,8 @@ FILES: Mapping[str, str] = {
     "event": "event.schema.json",
     "run-summary": "run-summary.schema.json",
     "run-record": "run-record.schema.json",
+    "past-run": "past-run.schema.json",
+    "run-comparison": "run-comparison.schema.json",
     "plan": "plan.schema.json",
     "explanation": "explanation.schema.json",
     "sweep-manifest": "sweep-manifest.schema.json",
@@ -39,6 +41,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     """All JSON Schemas by name."""
     # bring networkx (0.2 s), which other commands that come by here do not need
     from graphengine.cli.plan_models import Explanation, PlanReport
+    from graphengine.cli.run_changes import RunChanges
+    from graphengine.provenance.history.past_run import PAST_RUN
     from graphengine.provenance.record import RECORD
 
     return {
@@ -48,6 +52,8 @@ def schemas() -> dict[str, dict[str, Any]]:
         "event": _schema("Event of a run", _event_schema()),
         "run-summary": _schema("Summary of a run", _written(TypeAdapter(RunSummary))),
         "run-record": _schema("Record of a run", RECORD.json_schema()),
+        "past-run": _schema("A run of a project's history", PAST_RUN.json_schema()),
+        "run-comparison": _schema("Two runs compared", _written(TypeAdapter(RunChanges))),
         "plan": _schema("What a run would do", _written(TypeAdapter(PlanReport))),
         "explanation": _schema("Why nodes run", _written(TypeAdapter(Explanation))),
         "sweep-manifest": _schema("Manifest of a sweep", _written(TypeAdapter(SweepManifest))),
