@@ -14,6 +14,7 @@ import typer
 from graphengine.cli.compute_options import ComputeOptions
 from graphengine.cli.console import complain
 from graphengine.cli.foreseeing import Asked
+from graphengine.cli.history_options import HistoryOptions
 from graphengine.cli.interrupt import cancel_on_signals
 from graphengine.cli.option_groups import OptionGroup, with_option_groups
 from graphengine.cli.options import DebugOption, examples, open_engine
@@ -101,6 +102,7 @@ def command(
     policy: PolicyOptions,
     computing: ComputeOptions,
     trusting: TrustOptions,
+    keeping: HistoryOptions,
     queue: QueueOption = False,
     poll: PollOption = False,
     execute: ExecOption = None,
@@ -122,7 +124,7 @@ def command(
 
     def settings() -> Settings:
         found = run_settings(files[0], places, sharing, policy, computing, trusting)
-        return _with_inputs_beside(files, found)
+        return _with_inputs_beside(files, keeping.applied(found))
 
     after = _command_after(execute, to_stderr=events == "-")
     how = How(events, after, test_timeout if test else None, serve)
