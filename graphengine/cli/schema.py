@@ -26,6 +26,8 @@ class Schema(StrEnum):
     EVENT = "event"
     RUN_SUMMARY = "run-summary"
     RUN_RECORD = "run-record"
+    PAST_RUN = "past-run"
+    RUN_COMPARISON = "run-comparison"
     PLAN = "plan"
     EXPLANATION = "explanation"
     SWEEP_MANIFEST = "sweep-manifest"
@@ -40,7 +42,7 @@ def command(
         typer.Argument(
             metavar="NAME",
             help="api and ui: workflow documents; object-info: node definitions; event: a line of run --events; "
-            "run-summary: run --json; run-record: what a run leaves for explain; plan, explanation: plan and "
+            "run-summary: run --json; run-record: what a run leaves for explain; past-run and run-comparison: show and compare --json; plan, explanation: plan and "
             "explain --json; sweep-manifest: what run --sweep leaves; purity-report: run --check-pure --json; "
             "validation-report: validate --format json; openapi: what serve answers.",
         ),

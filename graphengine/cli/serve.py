@@ -164,7 +164,7 @@ def command(
     Clients of a ComfyUI server queue their workflows here. Queue and history survive a restart. Ctrl-C stops: a
     prompt that runs is stopped, stays in the queue, and goes on from the cache at the next start.
     """
-    _prepare(own_allocator=disable_cuda_malloc)
+    _prepare(own_allocator=disable_cuda_malloc, debug=debug)
     settings = load_settings(
         base_dir=base_dir,
         input=input_directory,
@@ -186,7 +186,6 @@ def command(
     computing.tell(settings)
     user, run = user_folder(user_directory, base_dir), RunOptions(jobs, node_timeout, retries, preview_method)
     chosen = _server_settings(user, run, listen, port, token, cors, ui=ui, megabytes=max_upload_size)
-    log_to_stderr(debug=debug)
     _serve(keeping.applied(trusting.applied(settings)), chosen)
 
 
@@ -217,8 +216,9 @@ def _server_settings(
     )
 
 
-def _prepare(*, own_allocator: bool) -> None:
+def _prepare(*, own_allocator: bool, debug: bool) -> None:
     require_aiohttp()
+    log_to_stderr(debug=debug)
     if own_allocator:
         use_own_allocator(os.environ)
 
