@@ -42,9 +42,10 @@ def command(
         typer.Argument(
             metavar="NAME",
             help="api and ui: workflow documents; object-info: node definitions; event: a line of run --events; "
-            "run-summary: run --json; run-record: what a run leaves for explain; past-run and run-comparison: show and compare --json; plan, explanation: plan and "
-            "explain --json; sweep-manifest: what run --sweep leaves; purity-report: run --check-pure --json; "
-            "validation-report: validate --format json; openapi: what serve answers.",
+            "run-summary: run --json; run-record: what a run leaves for explain; past-run, run-comparison: show "
+            "and compare --json; plan, explanation: plan and explain --json; sweep-manifest: what run --sweep "
+            "leaves; purity-report: run --check-pure --json; validation-report: validate --format json; "
+            "openapi: what serve answers.",
         ),
     ] = Schema.API,
     debug: DebugOption = False,
