@@ -1,6 +1,6 @@
 """Difference and merge of workflows, tried on all documents of a folder.
 
-    python benchmarks/diff_merge.py FOLDER [--definitions FILE] [--rounds N] [--merges N]
+    python benchmarks/diff_merge.py [FOLDER] [--definitions FILE] [--rounds N] [--merges N]
 
 For each document of the editor: it is moved, reordered and renumbered in ways that do not change its meaning, and
 the difference must be empty; then one edit that means something is made, alone and on top of those, and the
@@ -374,10 +374,10 @@ def read_folder(folder: Path) -> dict[str, Json]:
 def main() -> int:
     """Run the checks and give the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parents[1] / "workflows")
     parser.add_argument("--definitions", type=Path)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--merges", type=int, default=500)
+    parser.add_argument("--merges", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     known = read_definitions(options.definitions) if options.definitions else {}
