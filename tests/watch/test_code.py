@@ -145,6 +145,19 @@ def test_a_pack_that_is_not_trusted_as_it_is_now_keeps_its_old_code(place: Place
     engine.close()
 
 
+def test_when_one_of_two_packs_cannot_be_loaded_both_stay_as_they_were(place: Place) -> None:
+    engine = Engine.from_settings(place.settings())
+    read(engine, place.file)
+    place.write("WatchedOne", 2)
+    place.path("WatchedTwo").write_text("1 / 0\n")
+    kept, problems = renewed(engine, place.settings(), engine.custom)
+    assert kept is engine
+    assert [problem.code for problem in problems] == ["broken_pack"]
+    place.write("WatchedTwo", 10)
+    assert engine.run(read(engine, place.file)[0]).ui[NodeId("WatchedOne")] == {"text": ["6"]}
+    engine.close()
+
+
 def test_old_code_is_let_go_of(place: Place) -> None:
     gone: list[weakref.ref[object]] = []
 
