@@ -7,7 +7,8 @@ all other values as safetensors. `pytest --update-golden` writes them anew.
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -39,6 +40,9 @@ class GoldenMismatch(AssertionError):
 class GoldenUnusable(GraphEngineError):
     """A golden file is missing, damaged or holds something that cannot be compared."""
 
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n{self.hint}"  # pytest shows this alone
+
 
 @dataclass(frozen=True, slots=True)
 class Golden:
@@ -62,6 +66,7 @@ class Golden:
             GoldenMismatch: it differs.
             GoldenUnusable: there is no such file yet, it is damaged, or the output holds an object.
         """
+        __tracebackhide__ = True  # a failure belongs to the line of the test
         if not name or len(name) > _NAME_LIMIT or not name.replace("-", "_").replace(".", "_").isidentifier():
             raise GoldenUnusable(f"{name!r} is no name for a golden file", hint="use letters, digits, '_' and '-'")
         if is_picture(output):
@@ -70,23 +75,27 @@ class Golden:
             self._compare_tensors(output, self.folder / f"{name}.safetensors", rtol, atol)
 
     def _compare_picture(self, output: "Tensor", stem: Path, least: float) -> None:
-        files = [stem.with_name(f"{stem.name}_{index}.png") for index in range(len(output))]
+        __tracebackhide__ = True
+        files = [stem.with_name(f"{stem.name}@{index}.png") for index in range(len(output))]
         if len(files) == 1:
             files = [stem.with_name(f"{stem.name}.png")]
         if self.update:
             for file, picture in zip(files, output, strict=True):
                 write_picture(file, to_levels(picture))
+            _remove_others(stem, files)
             return
-        extra = stem.with_name(f"{stem.name}_{len(files)}.png")
+        extra = stem.with_name(f"{stem.name}@{len(files) if len(files) > 1 else 0}.png")
         if extra.exists():
             raise GoldenMismatch(
-                f"{stem.name}: {len(files)} pictures are given, the golden files are more: {extra}"
+                f"{stem.name}: the batch has {len(files)} of the pictures, the golden files are more: {extra}\n"
+                "if this is right: pytest --update-golden"
             )
         for file, picture in zip(files, output, strict=True):
             self._compare_one(file, to_levels(picture), least)
 
     # Any: arrays of levels.
     def _compare_one(self, file: Path, actual: Any, least: float) -> None:
+        __tracebackhide__ = True
         expected = read_picture(_present(file))
         if expected.shape != actual.shape:
             page = write_page(self.failures, file.stem, expected, actual)
@@ -102,6 +111,7 @@ class Golden:
             )
 
     def _compare_tensors(self, output: Any, file: Path, rtol: float, atol: float) -> None:
+        __tracebackhide__ = True
         tensors, plain = _flat(output)
         if self.update:
             _write(file, tensors, plain)
@@ -112,6 +122,14 @@ class Golden:
             raise GoldenMismatch(
                 "\n".join([f"{file.name}: {wrong[0]}", *wrong[1:5], "if this is right: pytest --update-golden"])
             )
+
+
+def _remove_others(stem: Path, files: Sequence[Path]) -> None:
+    """Remove the pictures of a batch of another size that was kept under this name."""
+    numbered = re.compile(re.escape(stem.name) + r"(@\d+)?\.png")
+    for file in [*stem.parent.iterdir()]:
+        if numbered.fullmatch(file.name) and file not in files:
+            file.unlink()
 
 
 def _present(file: Path) -> Path:

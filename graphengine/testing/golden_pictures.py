@@ -19,6 +19,9 @@ _CHANNELS = (1, 3, 4)
 class GoldenPictureDamaged(GraphEngineError):
     """A golden PNG cannot be read."""
 
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}"  # pytest shows this alone
+
 
 def is_picture(value: Any) -> bool:
     """Whether a value is an IMAGE (batch, height, width, channels) or a MASK (batch, height, width) of floats."""

@@ -37,7 +37,7 @@ def test_a_new_pack_passes_its_tests_and_all_checks(tmp_path: Path, run_pytest: 
     write_pack(tmp_path / "my-nodes", "v1")
     done = run_pytest(tmp_path / "my-nodes", "-q", "-W", "error")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "47 passed" in done.stdout
+    assert "49 passed" in done.stdout
 
 
 def test_fixtures_work_in_a_pack_with_nothing_configured(tmp_path: Path, run_pytest: Pytest) -> None:
@@ -59,7 +59,7 @@ def test_checks_are_chosen_by_name_and_fail_in_plain_words(
     assert done.returncode == 1
     assert "broken_nodes.py::To255::out_of_range" in done.stdout
     assert "broken_nodes.py::Threads::global_state" in done.stdout
-    assert "2 failed, 38 passed" in done.stdout
+    assert "2 failed, 40 passed" in done.stdout
     assert 'name="out_of_range"' in (tmp_path / "j.xml").read_text()
 
 
