@@ -1,6 +1,5 @@
 """`graphengine lock`: what a project depends on, in a file that git can merge."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,19 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphengine.cli.console import complain, plural, problem_lines, say, say_json
-from graphengine.cli.options import (
-    BaseDirOption,
-    CacheOption,
-    CustomNodesOption,
-    DebugOption,
-    DeviceOption,
-    JsonOption,
-    ModelsOption,
-    examples,
-    open_engine,
-)
+from graphengine.cli.lock_options import ProjectOptions
+from graphengine.cli.option_groups import with_option_groups
+from graphengine.cli.options import DebugOption, JsonOption, ModelsOption, examples, open_engine
 from graphengine.errors import LockError, Problem
-from graphengine.settings import load_settings
 
 if TYPE_CHECKING:
     from graphengine.locking.locking import LockedProject, Made
@@ -36,6 +26,7 @@ EXAMPLES = examples(
 )
 
 
+@with_option_groups
 def command(
     files: Annotated[
         list[Path] | None,
@@ -44,6 +35,7 @@ def command(
             help="Workflows to lock beside those that are. Default: those in the lock, else workflows/*.json.",
         ),
     ] = None,
+    *,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; tell all that differs from the lock, exit with 1.")
     ] = False,
@@ -65,11 +57,8 @@ def command(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="With --upgrade: do not ask before installing.")
     ] = False,
-    base_dir: BaseDirOption = None,
+    places: ProjectOptions,
     models: ModelsOption = None,
-    custom_nodes: CustomNodesOption = None,
-    cache: CacheOption = None,
-    device: DeviceOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -86,14 +75,7 @@ def command(
         raise typer.BadParameter(
             "it changes nothing but a pack: lock the files by themselves", param_hint="--upgrade"
         )
-    settings = load_settings(
-        base_dir=base_dir,
-        models=models or (),
-        custom_nodes=custom_nodes or (),
-        cache=cache,
-        device=device,
-        environ=os.environ,
-    )
+    settings = places.settings(models or ())
     with open_engine(settings) as engine:
         project = LockedProject(engine, settings)
         if check:

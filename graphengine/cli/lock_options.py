@@ -1,5 +1,6 @@
-"""The option of commands that run a workflow only as the project's lock says."""
+"""Options that have to do with the lock of a project: running by it, and where the project is."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ import typer
 
 from graphengine.cli.console import complain, problem_lines
 from graphengine.cli.option_groups import OptionGroup
+from graphengine.cli.options import BaseDirOption, CacheOption, CustomNodesOption, DeviceOption
 from graphengine.errors import LockDiffers, Problem
-from graphengine.settings import Settings
+from graphengine.settings import Settings, load_settings
 from graphengine.workflow.documents import DocumentKind
 from graphengine.workflow.models import Workflow
 
@@ -18,6 +20,31 @@ if TYPE_CHECKING:
     from graphengine.engine import Engine
     from graphengine.locking.locking import LockedProject
     from graphengine.locking.schema import Lock
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectOptions(OptionGroup):
+    """Where the project is that a lock is of, and on which device its workflows run."""
+
+    base_dir: BaseDirOption = None
+    custom_nodes: CustomNodesOption = None
+    cache: CacheOption = None
+    device: DeviceOption = None
+
+    def settings(self, models: Sequence[Path] = ()) -> Settings:
+        """The settings of the project.
+
+        Raises:
+            SettingsError: a folder or the project file cannot be used.
+        """
+        return load_settings(
+            base_dir=self.base_dir,
+            models=models,
+            custom_nodes=self.custom_nodes or (),
+            cache=self.cache,
+            device=self.device,
+            environ=os.environ,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """`graphengine restore`: what the lock of a project says, on this machine."""
 
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -11,21 +10,13 @@ import typer
 
 from graphengine.cli.console import complain, plural, problem_lines, say, say_json
 from graphengine.cli.installing_options import InstallingOptions, chosen_folder
+from graphengine.cli.lock_options import ProjectOptions
 from graphengine.cli.models import format_size
 from graphengine.cli.nodes_install import MirrorOption
 from graphengine.cli.option_groups import with_option_groups
-from graphengine.cli.options import (
-    BaseDirOption,
-    CacheOption,
-    CustomNodesOption,
-    DebugOption,
-    DeviceOption,
-    JsonOption,
-    examples,
-    open_engine,
-)
+from graphengine.cli.options import DebugOption, JsonOption, examples, open_engine
 from graphengine.errors import Problem, SettingsError
-from graphengine.settings import Settings, load_settings
+from graphengine.settings import Settings
 
 if TYPE_CHECKING:
     from graphengine.engine import Engine
@@ -61,10 +52,7 @@ def command(
         bool,
         typer.Option("--trust", help="List the packs that were fetched in graphengine.toml, so that they run."),
     ] = False,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
-    cache: CacheOption = None,
-    device: DeviceOption = None,
+    places: ProjectOptions,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -75,15 +63,9 @@ def command(
     """
     if options.tool == "uv":
         raise SettingsError("restore installs with pip, which checks the hashes", hint="leave --tool out")
-    settings = load_settings(
-        base_dir=base_dir,
-        custom_nodes=custom_nodes or (),
-        cache=cache,
-        device=device,
-        environ=os.environ,
-    )
+    settings = places.settings()
     with open_engine(settings) as engine:
-        restorer, lock = _restorer(engine, settings, options, models or [], mirrors or [], base_dir)
+        restorer, lock = _restorer(engine, settings, options, models or [], mirrors or [], places.base_dir)
         plan = restorer.plan(lock)
         if not as_json:
             _tell_plan(plan, lock)
