@@ -35,7 +35,7 @@ from hot_reload_world import EDITS, SINGLES, World, mend, new_world
 
 from graphengine.engine import Engine
 from graphengine.errors import GraphEngineError, Problem
-from graphengine.execution.events import Event, NodeFinished, NodeStarted
+from graphengine.execution.events import Event, NodeCached, NodeFinished, NodeStarted
 from graphengine.foresight import Foresight
 from graphengine.packs.discover import Pack
 from graphengine.settings import load_settings
@@ -73,8 +73,8 @@ class Heard:
             self.started = time.perf_counter()
         if isinstance(event, NodeFinished):
             self.executed.add(event.node_id)
-            if event.ui:
-                self.shown[event.node_id] = event.ui["value"][0]
+        if isinstance(event, NodeFinished | NodeCached) and event.ui:  # the cache holds what was shown, too
+            self.shown[event.node_id] = event.ui["value"][0]
 
     def finished(self, file: Path) -> None:
         """A run is over."""
