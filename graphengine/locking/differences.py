@@ -1,15 +1,15 @@
 """How a project differs from its lock: all of it, or what one run depends on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from graphengine.errors import GraphEngineError, Problem, UntrustedPack
 from graphengine.locking.locking import LockedProject, merged_packs
 from graphengine.locking.machine import engine_differences, locked_engine
 from graphengine.locking.models import model_differences
-from graphengine.locking.packages import package_differences
+from graphengine.locking.packages import locked_packages, package_differences, these_packages
 from graphengine.locking.packs import installed_differences, locked_installed, pack_differences, readable
-from graphengine.locking.schema import Lock, LockedPack, LockedWorkflow
+from graphengine.locking.schema import Lock, LockedPack, LockedPackage, LockedWorkflow
 from graphengine.locking.workflows import UsedByWorkflow, look_at, models_of, packs_of
 from graphengine.packs.discover import Pack
 from graphengine.packs.records import Records
@@ -27,7 +27,8 @@ def differences(project: LockedProject, lock: Lock) -> list[Problem]:
         looked, problems = _workflow(project, project.folder / name, name, locked)
         found += problems
         used += [] if looked is None else [looked]
-    return [*found, *_rest(project, lock, used, lock.places())]
+    packages = locked_packages(project.packages_named_by(used), lock.packages)
+    return [*found, *_rest(project, lock, used, lock.places(), packages)]
 
 
 def differences_for(
@@ -47,7 +48,10 @@ def differences_for(
         return [Problem("locked_workflow", told, hint=f"take it in: graphengine lock {file}")]
     looked, found = _workflow(project, file, name, locked, wanted)
     models = [*locked.models, *(looked.models if looked is not None else ())]
-    return [*found, *_rest(project, lock, [] if looked is None else [looked], models)]
+    used = [] if looked is None else [looked]
+    # what these need in turn is in the lock, or one of them is another version than the lock says
+    packages = these_packages({*lock.packages, *project.packages_named_by(used)})
+    return [*found, *_rest(project, lock, used, models, packages)]
 
 
 def differences_of_changes(project: LockedProject, lock: Lock, workflow: Workflow) -> list[Problem]:
@@ -81,14 +85,17 @@ def _workflow(
 
 
 def _rest(
-    project: LockedProject, lock: Lock, used: Iterable[UsedByWorkflow], models: Iterable[str]
+    project: LockedProject,
+    lock: Lock,
+    used: Iterable[UsedByWorkflow],
+    models: Iterable[str],
+    packages: Mapping[str, LockedPackage],
 ) -> list[Problem]:
     looked = list(used)
     custom, installed = merged_packs(looked)
     engine = project.engine
     now = locked_engine(engine)
     also = {place for each in looked for place in each.models}
-    packages = project.packages(looked, lock.packages)
     return [
         *engine_differences(lock, now, engine.numerics.parts()),
         *_packs(project, lock, custom, installed),
@@ -100,7 +107,8 @@ def _rest(
 def _packs(
     project: LockedProject, lock: Lock, custom: dict[str, Pack], installed: dict[str, Pack]
 ) -> list[Problem]:
-    present = {pack.name: pack for pack in project.engine.custom if pack.name in lock.packs} | custom
+    # of two packs of one name the first has its node types
+    present = {pack.name: pack for pack in reversed(project.engine.custom) if pack.name in lock.packs} | custom
     found: list[Problem] = []
     now: dict[str, LockedPack] = {}
     for name, pack in sorted(present.items()):

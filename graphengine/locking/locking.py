@@ -60,12 +60,12 @@ class LockedProject:
             return [name for name in before.workflows if (self.folder / name).is_file()]
         return sorted(self.name(path) for path in self.folder.glob("workflows/*.json") if _is_workflow(path))
 
-    def packages(self, used: Collection[UsedByWorkflow], also: Iterable[str] = ()) -> dict[str, LockedPackage]:
-        """The packages that workflows need as they are installed, and `also` those of these names."""
+    def packages_named_by(self, used: Collection[UsedByWorkflow]) -> set[str]:
+        """The packages that the packs of workflows say they need."""
         custom, installed = merged_packs(used)
         named = {name for pack in custom.values() if pack.path for name in required_in_folder(pack.path)}
         named |= {name for each in used for name in each.packages}
-        return locked_packages(sorted(named.union(distributions_of(installed.values()))), also)
+        return named.union(distributions_of(installed.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def make_lock(project: LockedProject, files: Iterable[str], before: Lock | None 
             workflows={name: each.locked for name, each in used.items()},
             packs=making.packs(custom),
             installed_packs=locked_installed(installed.values(), Records(project.settings.packs)),
-            packages=with_known_hashes(project.packages(used.values()), before),
+            packages=with_known_hashes(locked_packages(project.packages_named_by(used.values())), before),
             models=models,
         )
     except ValidationError as error:

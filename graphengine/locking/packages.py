@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from graphengine.errors import Problem
 from graphengine.locking.schema import LockedPackage
-from graphengine.packs.requirements import OURS
+from graphengine.packs.requirements import OURS, package_version
 
 _MOST = 2000
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
@@ -56,13 +56,27 @@ def locked_packages(named: Iterable[str], also: Iterable[str] = ()) -> dict[str,
 
     `also` are looked at whether they are needed or not.
     """
-    present = needed_packages(named)
-    for name in also:
-        if name not in present:
-            with suppress(PackageNotFoundError):
-                present[name] = distribution(name)
+    return _locked({**_present(also), **needed_packages(named)})
+
+
+def these_packages(names: Iterable[str]) -> dict[str, LockedPackage]:
+    """These packages as they are installed, without what they need; those that are not there are left out."""
+    return _locked(_present(names))
+
+
+def _present(names: Iterable[str]) -> dict[str, Distribution]:
+    found: dict[str, Distribution] = {}
+    for name in names:
+        with suppress(PackageNotFoundError, ValueError):
+            found[canonicalize_name(name)] = distribution(name)
+    return found
+
+
+def _locked(present: Mapping[str, Distribution]) -> dict[str, LockedPackage]:
     return {
-        name: LockedPackage(version=found.version, sha256=_told_at_install(found), installed=_installed(found))
+        name: LockedPackage(
+            version=package_version(name), sha256=_told_at_install(found), installed=_installed(found)
+        )
         for name, found in sorted(present.items())
     }
 

@@ -10,8 +10,6 @@ from graphengine.errors import InstallRefused, Problem
 from graphengine.locking.addresses import without_credentials
 from graphengine.locking.schema import LockedInstalledPack, LockedPack
 from graphengine.packs.discover import ENTRY_POINTS, Pack, source_root
-from graphengine.packs.installing.fetching import checked_out
-from graphengine.packs.installing.install import content_of
 from graphengine.packs.installing.ledger import InstalledPack, Ledger
 from graphengine.packs.records import Records
 from graphengine.packs.requirements import package_version
@@ -30,9 +28,11 @@ def locked_pack(pack: Pack) -> tuple[LockedPack, list[Problem]]:
     files = pack_files(pack)
     content = files_digest(files)
     record = Ledger(path.parent).read(pack.name)
-    if record is not None and record.content == content_of(path):
+    if record is not None and record.content == SourceReader().read(path).version:
         return _installed(record, content, files), []
     if record is None and (path / ".git").exists():
+        from graphengine.packs.installing.fetching import checked_out  # 15 ms, and few packs are clones
+
         address, commit = checked_out(path)
         if address is not None and commit is not None:
             source = without_credentials(address)

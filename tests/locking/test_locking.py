@@ -141,6 +141,15 @@ def test_a_clone_is_locked_with_address_and_commit_but_not_when_it_was_edited(
     assert any("is to be had is not known" in problem.message for problem in made.problems)
 
 
+def test_a_clone_with_a_token_in_its_address_is_locked_without(place: Place) -> None:
+    pack = place.root / "custom_nodes/small"
+    commit_all(pack, "first")
+    git(pack, "remote", "add", "origin", "https://ann:hunter2@example.org/small.git?token=hunter3")
+    text = lock_text(place.make().lock)
+    assert 'source = "https://example.org/small.git"\n' in text
+    assert "hunter" not in text
+
+
 def test_a_workflow_outside_of_the_project_is_refused(place: Place, tmp_path: Path) -> None:
     with place.opened() as project, pytest.raises(LockError, match="lies outside of"):
         project.name(tmp_path / "flow.json")
