@@ -126,7 +126,7 @@ class RunBisection:
         """What the records say, where the documents give the same now."""
         nodes = {str(edits.ids.get(node_id, node_id)): node for node_id, node in self.now.nodes.items()}
         found = between(self.then, self.now)
-        walked = walk(self.then.nodes, nodes, self._is_recipe, changed_files(found))
+        walked = walk(self.then.nodes, nodes, self.stage.engine.registry, changed_files(found))
         read = {source for target in targets for source in _sources(self.good.workflow, target)}
         if read <= {*walked.same} or (walked.first is None and _saved(self.then) == _saved(self.now)):
             raise GraphEngineError(
@@ -145,10 +145,6 @@ class RunBisection:
             each for each in found if walked.first in each.nodes or (each.part == "pack" and each.name == pack)
         ]
         return used or suspects(found)
-
-    def _is_recipe(self, class_type: str) -> bool:
-        definition = self.stage.engine.registry.get(class_type)
-        return definition is not None and definition.is_recipe
 
 
 def _sources(workflow: Workflow, target: NodeId) -> list[str]:

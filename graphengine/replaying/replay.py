@@ -102,12 +102,13 @@ def unwarned(subject: Subject, found: Sequence[Departure]) -> None:
 class Replayer:
     """Makes outputs again on a stage.
 
-    `here` gives what is there now, with what the replay's own record says when that is made. `earlier` are digests
-    of nodes by key, where they are known from other runs. `detailed` adds to departures which files they lie in.
+    `here` gives what is there now of what a run used, with the replay's own record once there is one. `earlier` are
+    digests of nodes by key, where they are known from other runs. `detailed` adds to departures which files they
+    lie in.
     """
 
     stage: Stage
-    here: Callable[[PastRun | None, Workflow], Here]
+    here: Callable[[PastRun, PastRun | None], Here]
     tolerance: Tolerance = field(default_factory=Tolerance)
     earlier: Earlier = lambda key: None
     detailed: Detailed = as_found
@@ -138,7 +139,7 @@ class Replayer:
     def _departures(self, subject: Subject, replayed: PastRun | None, nodes: frozenset[str]) -> list[Departure]:
         if subject.run is None:
             return []
-        found = departures(subject.run, self.here(replayed, subject.workflow), nodes)
+        found = departures(subject.run, self.here(subject.run, replayed), nodes)
         return self.detailed(subject.run, found)
 
     def _run(self, subject: Subject) -> Performance:
@@ -161,12 +162,7 @@ class Replayer:
         if subject.run is None or done.run is None:
             return None
         then, registry = self._past_nodes(subject.run.nodes), self.stage.engine.registry
-
-        def is_recipe(class_type: str) -> bool:
-            definition = registry.get(class_type)
-            return definition is not None and definition.is_recipe
-
-        return walk(then, done.run.nodes, is_recipe, changed_files(list(found)))
+        return walk(then, done.run.nodes, registry, changed_files(list(found)))
 
     def _past_nodes(self, nodes: dict[str, PastNode]) -> dict[str, PastNode]:
         """The nodes of a run; those that came from the cache with the digests of another run of the same key."""

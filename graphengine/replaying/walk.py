@@ -5,10 +5,11 @@ packages. So it may differ although the model is the same, and counts as the fir
 when no node that gives plain values does.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphengine.errors import node_label
+from graphengine.node.definition import NodeDefinition
 from graphengine.provenance.history.past_run import PastNode
 
 #: Hex digits that suffice to tell digests apart, where only the beginning of one was kept.
@@ -38,22 +39,26 @@ class Walk:
 def walk(
     then: Mapping[str, PastNode],
     now: Mapping[str, PastNode],
-    is_recipe: Callable[[str], bool],
+    definitions: Mapping[str, NodeDefinition],
     with_other_files: Collection[str] = frozenset(),
 ) -> Walk:
-    """Compare the outputs of nodes; `now` is in the order of the graph.
+    """Compare the outputs of nodes, but of those that have none; `now` is in the order of the graph.
 
-    `is_recipe` tells of a class whether it gives models; `with_other_files` are nodes whose files differ.
+    `with_other_files` are nodes whose files differ.
     """
     found: dict[str, list[str]] = {"same": [], "differing": [], "remade": [], "unknown": []}
     for node_id, node in now.items():
+        definition = definitions.get(node.class_type)
+        if definition is not None and not definition.outputs and not node.digests:
+            continue
         earlier = then.get(node_id)
         if earlier is None or not earlier.digests or not node.digests:
             found["unknown"].append(node_id)
         elif alike(earlier.digests, node.digests):
             found["same"].append(node_id)
         else:
-            by_recipe = is_recipe(node.class_type) and node_id not in with_other_files
+            is_recipe = definition is not None and definition.is_recipe
+            by_recipe = is_recipe and node_id not in with_other_files
             found["remade" if by_recipe else "differing"].append(node_id)
     first = next(iter(found["differing"]), None) or next(iter(found["remade"]), None)
     lists = {name: tuple(ids) for name, ids in found.items()}

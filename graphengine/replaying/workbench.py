@@ -17,7 +17,6 @@ from graphengine.replaying.likeness import Tolerance
 from graphengine.replaying.replay import Replayer, Warned, unwarned
 from graphengine.replaying.stage import MakeEngine, Stage
 from graphengine.settings import Settings
-from graphengine.workflow.models import Workflow
 
 
 @contextmanager
@@ -42,8 +41,8 @@ def opened_replayer(
     """
     with Stage.opened(settings, history.root, make) as stage:
 
-        def here(replayed: PastRun | None, workflow: Workflow) -> Here:
-            return here_now(stage.engine, history.project, replayed, workflow)
+        def here(run: PastRun, replayed: PastRun | None) -> Here:
+            return here_now(stage.engine, history.project, run, replayed)
 
         def detailed(run: PastRun, found: list[Departure]) -> list[Departure]:
             file = history.project / run.file if run.file is not None else None

@@ -160,7 +160,15 @@ def test_the_first_node_that_gives_something_else_is_named(project: Project) -> 
     assert (replay.level, replay.first) == ("different", "2")
     assert replay.walk is not None
     assert (replay.walk.same, replay.walk.differing) == (("1",), ("2", "3", "4"))
-    assert replay.walk.unknown == ("5",)
+    assert replay.walk.unknown == ()
+
+
+def test_a_picture_that_needs_a_part_of_the_graph_is_compared_with_all_of_its_packs(project: Project) -> None:
+    project.run({**PAINTED, "6": ("Show", {"value": ["2", 0]}), "7": ("Paint", {"level": ["2", 0]})})
+    outputs = {output.node_id: output.path for output in project.history.find("@1").outputs}
+    replay = project.replay(project.root / outputs["7"])
+    assert (replay.level, replay.departures) == ("bytes", ())
+    assert replay.subject.targets == ("7",)
 
 
 def test_a_difference_within_tolerance_holds(project: Project) -> None:
