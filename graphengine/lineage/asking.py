@@ -8,7 +8,7 @@ from pathlib import Path
 from graphengine.errors import GraphEngineError, SettingsError
 from graphengine.lineage.carried import carried_making
 from graphengine.lineage.gathering import lineage_of_output, lineage_of_run, sha256_of
-from graphengine.lineage.parts import Lineage, Subject
+from graphengine.lineage.parts import Lineage, Making, Subject
 from graphengine.lineage.surroundings import Surroundings
 from graphengine.provenance.history.history import History
 from graphengine.provenance.history.past_run import OutputFile, PastRun
@@ -126,11 +126,29 @@ def _found(history: History, run_id: str) -> PastRun | None:
 
 
 def _unrecorded(file: Path, digest: str, history: History, here: Surroundings) -> Lineage:
-    making = carried_making(file, here)
+    making, earlier, found = _with_makers(carried_making(file, here), history, here)
     subject = Subject(history.name_of(file), digest, "not recorded", file.stat().st_size)
     run_id = carried_run(file)
     if run_id is None:
         note = "no run of this project is recorded as its maker"
     else:
         note = f"it says that it was made by run {run_id}, which is not in the history of this project"
-    return Lineage(subject, (making,), (f"{note}; what follows is what the file says, which anyone can write",))
+    notes = (f"{note}; what follows is what the file says, which anyone can write", *found)
+    return Lineage(subject, (making, *earlier), notes)
+
+
+def _with_makers(
+    making: Making, history: History, here: Surroundings
+) -> tuple[Making, tuple[Making, ...], tuple[str, ...]]:
+    """The making with the recorded makers of its inputs, what these made, and notes on that."""
+    earlier: dict[tuple[str | None, str | None], Making] = {}
+    notes: dict[str, None] = {}
+    inputs = []
+    for each in making.inputs:
+        run = next(_makers(history, each.sha256), None) if each.sha256 is not None else None
+        inputs.append(each if run is None else replace(each, made_by=run.id))
+        if run is not None and each.sha256 is not None:
+            lineage = lineage_of_output(history, run, _output(run, each.sha256, each.path), here)
+            earlier.update({(found.run, found.output): found for found in lineage.makings})
+            notes.update(dict.fromkeys(lineage.notes))
+    return replace(making, inputs=tuple(inputs)), tuple(earlier.values()), tuple(notes)

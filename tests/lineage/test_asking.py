@@ -1,12 +1,17 @@
 """From a picture or a run to what went into it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from graphengine.errors import SettingsError, WorkflowFormatError
 from graphengine.lineage.asking import find_lineages
+from graphengine.lineage.drawing import lineage_svg
 from graphengine.lineage.parts import Lineage
+from graphengine.lineage.plain import as_json
+from graphengine.lineage.spdx import spdx_document
+from graphengine.lineage.statement import statement
 from graphengine.lineage.text import text_lines
 from graphengine.provenance.history.past_run import OutputFile
 from tests.lineage.conftest import FIRST, SECOND, Project, model, node, picture
@@ -178,3 +183,31 @@ def test_damaged_texts_in_a_picture_are_no_run(project: Project, tmp_path: Path)
     for value in (["run"], {"run": 5}, {"run": "a" * 5000}, None):
         picture(tmp_path / "odd.png", 30, {"prompt": {"1": node("Save")}, "graphengine": value})
         assert "no run of this project" in lineage(project, str(tmp_path / "odd.png")).notes[0]
+
+
+def test_a_foreign_picture_that_was_made_from_a_recorded_one_leads_on_to_its_run(project: Project) -> None:
+    document = {"4": node("Load", image="given.png"), "5": node("Save", images=["4", 0])}
+    picture(project.folder / "foreign.png", 30, {"prompt": document})
+    found = lineage(project, "foreign.png")
+    assert [each.run for each in found.makings] == [None, FIRST]
+    assert [each.made_by for each in found.makings[0].inputs] == [FIRST]
+
+
+def test_a_secret_that_a_record_holds_all_the_same_is_not_shown(project: Project) -> None:
+    secret, token = "planted-secret-123", "hf_abcdefghijklmnopqrst"
+    run = project.record(
+        "20261105-000000000-eeeeee",
+        {
+            "1": node("Paint", api_key=secret, text="token hf_abcdefghijklmnopqrst"),
+            "2": node("Save", images=["1", 0]),
+        },
+        started=4000.0,
+        parameters={"1.api_key": secret, "1.text": token},
+        outputs=(OutputFile("2", "output/secret.png", "ab" * 32, 1),),
+    )
+    found = find_lineages(run.id, project.history, project.here)
+    written = ["\n".join(text_lines(found[0])), json.dumps(as_json(found[0])), json.dumps(statement(found))]
+    written += [json.dumps(spdx_document(found, 0)), lineage_svg(found[0], project.here.definitions)]
+    for text in written:
+        assert secret not in text
+        assert token not in text
