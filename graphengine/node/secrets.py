@@ -28,13 +28,20 @@ _FORMS = re.compile(
       | AIza[0-9A-Za-z_-]{35}                                   # Google
       | eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]* # JSON web tokens
     )
-    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
+    | -----BEGIN[A-Z ]*\ PRIVATE\ KEY-----.*?(?:-----END[A-Z ]*\ PRIVATE\ KEY-----|\Z)
     | (?<=://)[^/\s:@"]{0,200}:[^/\s@"]{1,200}(?=@)             # the user of an address
     | (?<=[?&])(?:token|api_?key|key|secret|access_token|sig|signature)=[^&\s"\\]{6,}
     | (?<=\bBearer\ )[A-Za-z0-9._~+/-]{16,}=*
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+
+#: One of these is in every text that the pattern finds something in, addresses aside; they are looked for first.
+_MARKS = (
+    "sk-", "hf_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "r8_", "npm_", "pypi_", "github_pat_", "glpat-", "xox",
+    "AKIA", "ASIA", "AIza", "eyJ", " PRIVATE KEY", "Bearer ", "token=", "key=", "secret=", "sig=", "signature=",
+)  # fmt: skip
 
 
 def is_secret_name(name: str) -> bool:
@@ -56,12 +63,16 @@ def secret_inputs(inputs: Mapping[str, InputSpec]) -> tuple[str, ...]:
 
 def has_token(text: str) -> bool:
     """Whether a text holds what looks like a token, a key or a password by its form."""
-    return _FORMS.search(text) is not None
+    return _may_hold(text) and _FORMS.search(text) is not None
 
 
 def without_tokens(text: str) -> str:
     """A text with what looks like a token, a key or a password replaced."""
-    return _FORMS.sub(HIDDEN, text)
+    return _FORMS.sub(HIDDEN, text) if _may_hold(text) else text
+
+
+def _may_hold(text: str) -> bool:
+    return any(mark in text for mark in _MARKS) or ("://" in text and "@" in text)
 
 
 # Any: a value of JSON, or a link.

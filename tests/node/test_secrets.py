@@ -112,3 +112,8 @@ def test_what_may_be_a_secret_is_replaced(value: object) -> None:
 def test_what_was_cleaned_holds_no_token_any_more(text: str) -> None:
     cleaned = without_tokens(text)
     assert not has_token(cleaned) or HIDDEN in cleaned
+
+
+@given(st.text(max_size=200), st.sampled_from([*TOKENS, "https://a:secret12@host", "?token=abcdef1"]))
+def test_what_is_looked_for_first_hides_no_token_from_the_search(text: str, token: str) -> None:
+    assert HIDDEN in without_tokens(f"{text} {token}")
