@@ -14,6 +14,7 @@ from graphengine.packs.pack_problems import pack_problem
 from graphengine.packs.source import PackSource
 from graphengine.settings import Settings
 from graphengine.watch.changes import Place
+from graphengine.workflow.collector import collector_paused
 
 _NO_SOURCE = PackSource(Path(), {})
 
@@ -65,6 +66,11 @@ def renewed(engine: Engine, settings: Settings, changed: Collection[Pack]) -> tu
     Where one of the changed packs cannot be loaded, or is not trusted as it is now, it is the old engine, whose
     code goes on to be used, and the problems say why.
     """
+    with collector_paused():  # a collection goes through all that torch made, ten times as long as the rest
+        return _renewed(engine, settings, changed)
+
+
+def _renewed(engine: Engine, settings: Settings, changed: Collection[Pack]) -> tuple[Engine, Sequence[Problem]]:
     fresh = Engine.from_settings(replace(settings, cache=None, remote=None))  # the stores are those of the old one
     fresh = replace(
         fresh,
