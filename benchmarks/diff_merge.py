@@ -7,7 +7,8 @@ the difference must be empty; then one edit that means something is made, alone 
 difference must name exactly that.
 
 Then pairs of edit scripts are merged: of different things, the merge must be clean and equal to applying both; of
-the same thing, it must tell a conflict there. Whatever comes out must convert without a new error.
+the same thing, it must tell a conflict there. Whatever comes out must have no error, of its conversion or of its
+nodes by their definitions, that neither side had.
 """
 
 import argparse
@@ -21,19 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.cli.definitions import read_definitions
+from graphengine.cli.merge_checks import new_problems
 from graphengine.errors import GraphEngineError
-from graphengine.workflow.canonical import canonical, is_ui, read_raw, text_of
+from graphengine.node.definition import NodeDefinition
+from graphengine.workflow.canonical import canonical, is_ui, read_raw
 from graphengine.workflow.difference.changes import Difference, compare
 from graphengine.workflow.difference.sheets import sheets_of_ui
-from graphengine.workflow.documents import document_from_json
-from graphengine.workflow.formats import to_workflow
 from graphengine.workflow.merging.documents import merge_documents
 from graphengine.workflow.ui_models import parse_ui
-from graphengine.workflow.widgets import DefinitionLike
 
 # Any: documents are open-ended JSON.
 Json = dict[str, Any]
-Definitions = Mapping[str, DefinitionLike]
+Definitions = Mapping[str, NodeDefinition]
 
 
 def graphs(raw: Json) -> list[Json]:
@@ -314,12 +314,6 @@ def edited(raw: Json, *scripts: list[Edit]) -> Json:
     return made
 
 
-def errors(raw: Json, known: Definitions) -> set[str]:
-    """The errors of a document."""
-    conversion = to_workflow(document_from_json(text_of(raw).encode()), known)
-    return {str(problem) for problem in conversion.problems if problem.severity == "error"}
-
-
 def check_merges(files: Mapping[str, Json], known: Definitions, count: int, chance: random.Random) -> bool:
     """Print how many merges came out right; says whether all did."""
     plain = {name: canonical(raw) for name, raw in files.items()}
@@ -340,7 +334,8 @@ def check_merges(files: Mapping[str, Json], known: Definitions, count: int, chan
         start = time.process_time()
         merged = merge_documents(raw, ours, theirs, known)
         spent += time.process_time() - start
-        new = errors(merged.document, known) - errors(raw, known) - errors(ours, known) - errors(theirs, known)
+        found = new_problems(merged.document, [raw, ours, theirs], known)
+        new = [str(problem) for problem in found if problem.severity == "error"]
         valid += not new
         if is_clash:
             clashes += 1

@@ -1,7 +1,7 @@
 """From what a user names, a picture or a run, to its lineage: by its bytes, by what it carries, by its path."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def carried_run(file: Path) -> str | None:
 
     try:
         with Image.open(file) as picture:
-            text = picture.info.get(CARRIED)
+            text = picture.info.get(CARRIED) or _in_exif(picture.getexif().values())
             value = json.loads(text) if isinstance(text, str) and len(text) <= _LONGEST else None
     except (OSError, ValueError, SyntaxError, RecursionError, Image.DecompressionBombError):
         return None
@@ -71,6 +71,12 @@ def carried_run(file: Path) -> str | None:
             return run_id
         case _:
             return None
+
+
+def _in_exif(values: Iterable[object]) -> str | None:
+    """The text among EXIF values, where WebP pictures carry theirs: `graphengine:{"run": ID}`."""
+    begin = f"{CARRIED}:"
+    return next((text[len(begin) :] for text in values if isinstance(text, str) and text.startswith(begin)), None)
 
 
 def _makers(history: History, digest: str) -> Iterator[PastRun]:

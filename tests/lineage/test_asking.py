@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from graphengine.errors import SettingsError, WorkflowFormatError
-from graphengine.lineage.asking import find_lineages
+from graphengine.lineage.asking import carried_run, find_lineages
 from graphengine.lineage.drawing import lineage_svg
 from graphengine.lineage.parts import Lineage
 from graphengine.lineage.plain import as_json
@@ -211,3 +212,12 @@ def test_a_secret_that_a_record_holds_all_the_same_is_not_shown(project: Project
     for text in written:
         assert secret not in text
         assert token not in text
+
+
+def test_a_webp_picture_carries_its_run_in_exif(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = 'workflow:{"nodes": []}'
+    exif[0x010E] = f'graphengine:{{"run": "{FIRST}"}}'
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.webp", exif=exif)
+    assert carried_run(tmp_path / "a.webp") == FIRST
+    assert carried_run(Path(__file__)) is None
