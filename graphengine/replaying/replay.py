@@ -102,7 +102,7 @@ def unwarned(subject: Subject, found: Sequence[Departure]) -> None:
 class Replayer:
     """Makes outputs again on a stage.
 
-    `here` gives what is there now of what a run used, with the replay's own record once there is one. `earlier` are
+    `here` gives what is there now of what a run used, with the record of the replay once it is made. `earlier` are
     digests of nodes by key, where they are known from other runs. `detailed` adds to departures which files they
     lie in.
     """

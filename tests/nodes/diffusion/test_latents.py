@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from graphengine.errors import FileRefused
 from graphengine.node.api import NodeContext
 from graphengine.node.folders import Folders
-from graphengine_nodes.diffusion.conditioning.latents import read_latent
+from graphengine_nodes.diffusion.conditioning.latents import encode_latent, read_latent
 from graphengine_nodes.diffusion.model.model import Latent
 from graphengine_nodes.diffusion.nodes import latent_nodes
 from graphengine_nodes.diffusion.nodes.latent_nodes import (
@@ -100,6 +100,16 @@ def test_a_saved_latent_loads_as_it_was(folders: Folders) -> None:
     assert torch.equal(loaded["samples"], latent["samples"])
     with safe_open(folders.output / "latents/x_00001_.latent", framework="pt") as file:
         assert file.metadata() == {"prompt": '{"1": {}}', "workflow": '{"nodes": []}'}
+
+
+def test_a_latent_is_written_with_the_same_bytes_each_time() -> None:
+    metadata = {"prompt": '{"1": "é"}', "workflow": "w", "graphengine": "g", "a": "b"}
+    written = {encode_latent(torch.ones(1, 4, 2, 2), metadata) for _ in range(20)}
+    assert len(written) == 1
+    header = written.pop()[8:].split(b"}}")[0]
+    assert [header.index(f'"{name}"'.encode()) for name in metadata] == sorted(
+        header.index(f'"{name}"'.encode()) for name in metadata
+    )
 
 
 def test_a_part_of_a_larger_tensor_is_saved(folders: Folders) -> None:

@@ -90,7 +90,19 @@ def save_latent(
 
 def encode_latent(samples: Tensor, metadata: Mapping[str, str]) -> bytes:
     """The content of a .latent file."""
-    return save({_TENSOR: samples.detach().cpu().contiguous(), _MARKER: torch.tensor([])}, dict(metadata))
+    tensors = {_TENSOR: samples.detach().cpu().contiguous(), _MARKER: torch.tensor([])}
+    return _in_order(save(tensors, dict(metadata)), metadata)
+
+
+def _in_order(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The content of a safetensors file with the metadata in their order, which the library shuffles each time."""
+    if not metadata:
+        return content
+    length = int.from_bytes(content[:8], "little")
+    header = {**json.loads(content[8 : 8 + length]), "__metadata__": dict(metadata)}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def read_latent(path: Path, name: str) -> Latent:
