@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from graphengine.workflow import formats, json_input
 from tests.cli.conftest import CommandLine
 from tests.workflow.ui_documents import document, node
 
@@ -94,6 +95,19 @@ def test_a_document_that_is_too_large_is_refused(graphengine: CommandLine, flow:
     assert done.code == 1
     assert "it has 70 MiB, and at most 64 MiB are read" in done.err
     assert flow.stat().st_size == 70 * 2**20
+
+
+def test_a_document_that_is_too_large_to_run_is_formatted_and_compared(
+    graphengine: CommandLine, flow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_input, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(formats, "MAX_BYTES", 2**20)
+    node = {"class_type": "PrimitiveString", "inputs": {"value": "x" * 2**21}}
+    flow.write_text(json.dumps({"1": node}))
+    assert graphengine("validate", "flow.json").code == 1
+    assert graphengine("fmt", "flow.json").code == 0
+    assert graphengine("fmt", "--check", "flow.json").code == 0
+    assert graphengine("diff", "--exit-code", "flow.json", "flow.json").code == 0
 
 
 def test_a_missing_file_is_told(graphengine: CommandLine, place: Path) -> None:
