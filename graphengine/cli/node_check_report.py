@@ -77,7 +77,7 @@ def sarif(reports: Sequence[NodeReport], version: str | None) -> dict[str, Any]:
     every = [(finding, None) for report in reports for finding in report.findings]
     waived = [pair for report in reports for pair in report.waived]
     codes = sorted({finding.code for finding, _ in (*every, *waived)})
-    rules = [{"id": code, "shortDescription": {"text": CHECKS[code]}} for code in codes]
+    rules = [_sarif_rule(code) for code in codes]
     results = [_sarif_result(finding, reason, codes) for finding, reason in (*every, *waived)]
     notes = [
         {"level": "note", "message": {"text": f"{report.class_type}: {note}"}}
@@ -86,6 +86,15 @@ def sarif(reports: Sequence[NodeReport], version: str | None) -> dict[str, Any]:
         for note in report.notes
     ]
     return sarif_log(rules, results, notes, version)
+
+
+def _sarif_rule(code: str) -> dict[str, Any]:
+    """A check, as code scanning shows it beside a finding."""
+    return {
+        "id": code,
+        "shortDescription": {"text": CHECKS[code]},
+        "help": {"text": f"It should hold that {CHECKS[code]}. See {code} in docs/node-checks.md of graphengine."},
+    }
 
 
 def _sarif_result(finding: Finding, reason: str | None, codes: Sequence[str]) -> dict[str, Any]:

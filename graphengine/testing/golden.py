@@ -98,16 +98,15 @@ class Golden:
         __tracebackhide__ = True
         expected = read_picture(_present(file))
         if expected.shape != actual.shape:
-            page = write_page(self.failures, file.stem, expected, actual)
-            raise GoldenMismatch(
-                f"{file.name}: the picture is {_size(actual)}, the golden one {_size(expected)}; see {page}"
-            )
+            told = f"the picture is {_size(actual)}, the golden one {_size(expected)}"
+            page = write_page(self.failures, file.stem, expected, actual, told)
+            raise GoldenMismatch(f"{file.name}: {told}; see {page}")
         found = psnr_of(expected, actual)
         if found < least:
-            page = write_page(self.failures, file.stem, expected, actual)
+            told = f"the pictures agree to {found:.1f} dB, {least:g} are wanted"
+            page = write_page(self.failures, file.stem, expected, actual, told)
             raise GoldenMismatch(
-                f"{file.name}: the pictures agree to {found:.1f} dB, {least:g} are wanted; see {page}\n"
-                "if the new picture is right: pytest --update-golden"
+                f"{file.name}: {told}; see {page}\nif the new picture is right: pytest --update-golden"
             )
 
     def _compare_tensors(self, output: Any, file: Path, rtol: float, atol: float) -> None:

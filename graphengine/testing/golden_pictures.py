@@ -79,8 +79,11 @@ def psnr_of(expected: Any, actual: Any) -> float:
     return math.inf if error == 0.0 else 10.0 * math.log10(255.0**2 / error)
 
 
-def write_page(folder: Path, name: str, expected: Any, actual: Any) -> Path:
-    """Write both pictures, where they have one size the difference, and a page that shows them; gives the page."""
+def write_page(folder: Path, name: str, expected: Any, actual: Any, told: str) -> Path:
+    """Write both pictures, where they have one size the difference, and a page that shows them; gives the page.
+
+    `told` is a sentence about them for the page.
+    """
     shown = {"expected": expected, "actual": actual}
     if expected.shape == actual.shape:
         shown["difference"] = _difference(expected, actual)
@@ -95,9 +98,9 @@ def write_page(folder: Path, name: str, expected: Any, actual: Any) -> Path:
     page = folder / f"{name}.html"
     page.write_text(
         f'<!doctype html>\n<meta charset="utf-8">\n<title>{html.escape(name)}</title>\n'
-        "<style>body{font-family:sans-serif;display:flex;gap:1em;flex-wrap:wrap}"
-        "img{image-rendering:pixelated;min-width:256px;border:1px solid #888}</style>\n"
-        f"{figures}\n",
+        "<style>body{font-family:sans-serif;margin:1em}main{display:flex;gap:1em;align-items:start}"
+        "figure{margin:0;flex:1 1 0}img{image-rendering:pixelated;width:100%;border:1px solid #888}</style>\n"
+        f"<h1>{html.escape(name)}</h1>\n<p>{html.escape(told)}</p>\n<main>\n{figures}\n</main>\n",
         encoding="utf-8",
     )
     return page

@@ -57,6 +57,9 @@ def test_a_picture_that_differs_is_shown_beside_the_expected_one(kept: Golden, c
     names = {file.name for file in compared.failures.iterdir()}
     kinds = ("expected", "actual", "difference", "side_by_side")
     assert names == {"thing.html", *(f"thing_{kind}.png" for kind in kinds)}
+    page = (compared.failures / "thing.html").read_text()
+    assert "50 are wanted" in page
+    assert [f'src="thing_{kind}.png"' in page for kind in kinds] == [True, True, True, False]
     assert read_picture(compared.failures / "thing_side_by_side.png").shape == (4, 18, 3)
 
 
