@@ -10,11 +10,12 @@ Lines that are damaged or of a later version are left out with a warning. Writin
 
 import logging
 import os
+import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
@@ -29,6 +30,8 @@ from graphengine.provenance.history.past_run import PAST_RUN, PastRun
 HISTORY_FOLDER = ".graphengine"
 _TOLD = 5  # damaged lines that are named
 _NEAR = 200  # runs among which a mistyped id is looked for
+
+_Found = TypeVar("_Found")
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +109,7 @@ class History:
         """
         if text.startswith("@"):
             return self._counted(text)
-        found = self._index.ids(text) if text and self._exists() else []
+        found = self._indexed(lambda: self._index.ids(text)) if text else []
         exact = [each for each in found if each[0] == text]
         for run in self._at([place for _, place in (exact or found)[:1]] if len(found) == 1 or exact else []):
             return run
@@ -130,7 +133,7 @@ class History:
 
     def of_path(self, path: Path) -> list[PastRun]:
         """The runs that saved a file at this path, the last first; whatever is there now."""
-        return list(self._at(self._index.of_path(self.name_of(path)) if self._exists() else []))
+        return list(self._at(self._indexed(lambda: self._index.of_path(self.name_of(path)))))
 
     def _make_folder(self) -> None:
         if self._lines.path.exists():
@@ -156,7 +159,22 @@ class History:
         return f"did you mean {near}?" if near else "graphengine log lists the runs"
 
     def _places(self, *, file: str | None, output_sha256: str | None) -> list[int]:
-        return self._index.places(file=file, output_sha256=output_sha256) if self._exists() else []
+        return self._indexed(lambda: self._index.places(file=file, output_sha256=output_sha256))
+
+    def _indexed(self, ask: Callable[[], list[_Found]]) -> list[_Found]:
+        """What the index answers, nothing where there is no history.
+
+        Raises:
+            GraphEngineError: the history cannot be read.
+        """
+        try:
+            return ask() if self._exists() else []
+        except (OSError, sqlite3.Error) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> GraphEngineError:
+        hint = "check its permissions, or move it aside"
+        return GraphEngineError(f"the history {self.root} cannot be read: {error}", hint=hint)
 
     def _exists(self) -> bool:
         return self._lines.path.exists()
@@ -178,7 +196,7 @@ class History:
                 if run is not None:
                     yield run
         except OSError as error:
-            raise GraphEngineError(f"the history {self.root} cannot be read: {error}") from error
+            raise self._unreadable(error) from error
 
     def _read(self, line: Line) -> PastRun | None:
         reason = f"it has more than {LONGEST_LINE:,} bytes"

@@ -215,6 +215,13 @@ def test_a_history_whose_index_cannot_be_written_is_read_all_the_same(history: H
     assert [run.id for run in history.runs(file="flow.json")] == [past_run(1).id]
 
 
+def test_a_history_that_cannot_be_read_is_an_error_that_names_it(history: History) -> None:
+    (history.root / "runs.jsonl").mkdir(parents=True)
+    for ask in (lambda: list(history.runs()), lambda: history.of_output("0" * 64), lambda: history.find("x")):
+        with pytest.raises(GraphEngineError, match="cannot be read"):
+            ask()
+
+
 @given(
     texts=st.lists(st.text(max_size=20), min_size=1, max_size=4),
     seconds=st.floats(0, 1e9),
