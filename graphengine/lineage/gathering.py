@@ -120,7 +120,7 @@ def _making(
     except GraphEngineError as error:
         notes.append(f"the workflow of run {run.id} is not known: {error.message}")
         whole = Workflow({})
-    saved = _saving_node(whole, output.node_id)
+    saved = node_of(output.node_id, whole)
     if saved is None and whole.nodes:
         notes.append(f"run {run.id}: its workflow has no node {output.node_id}, so all of it is shown")
     part = upstream(without_secrets(whole, here.definitions), whole.nodes if saved is None else [saved])
@@ -128,23 +128,23 @@ def _making(
     packs = used_packs(run, (node.class_type for node in part.nodes.values()), here)
     making = Making(
         part,
-        saved,
-        run.id,
-        run.started,
-        run.seconds,
-        run.file,
-        run.workflow,
-        run.lock,
-        run.git,
-        run.machine,
-        output.path,
-        output.sha256,
-        output.is_new,
-        run.replay_of,
-        {place: seed for place, seed in run.seeds.items() if is_of(place, part)},
-        open_values({place: value for place, value in run.parameters.items() if is_of(place, part)}),
-        {name: text for name, text in run.environment.items() if not name.startswith("package:")},
-        tuple(_models([file for file in files if file.kind != _INPUT], here)),
+        node_id=saved,
+        run=run.id,
+        started=run.started,
+        seconds=run.seconds,
+        file=run.file,
+        workflow_digest=run.workflow,
+        lock=run.lock,
+        git=run.git,
+        machine=run.machine,
+        output=output.path,
+        output_sha256=output.sha256,
+        is_new=output.is_new,
+        replay_of=run.replay_of,
+        seeds={place: seed for place, seed in run.seeds.items() if is_of(place, part)},
+        parameters=open_values({place: value for place, value in run.parameters.items() if is_of(place, part)}),
+        environment={name: text for name, text in run.environment.items() if not name.startswith("package:")},
+        models=tuple(_models([file for file in files if file.kind != _INPUT], here)),
         packs=packs,
         packages=used_packages(run, packs, here),
     )
@@ -155,10 +155,6 @@ def upstream(workflow: Workflow, targets: Iterable[NodeId]) -> Workflow:
     """The part of a workflow that targets need, in the order of the workflow."""
     needed = needed_nodes(workflow, list(targets))
     return Workflow({key: node for key, node in workflow.nodes.items() if key in needed})
-
-
-def _saving_node(workflow: Workflow, node_id: str) -> NodeId | None:
-    return node_of(node_id, workflow)
 
 
 def node_of(node_id: str, workflow: Workflow) -> NodeId | None:
