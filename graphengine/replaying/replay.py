@@ -261,6 +261,8 @@ class _Saved:
 
 
 def _state(original: Original) -> FileState:
+    if original.is_replaced:
+        return "absent"
     try:
         digest = digest_of(original.path)
     except OSError:

@@ -34,13 +34,15 @@ _RECORD_ENDING = ".json"
 class Original:
     """A file that is to be made again: as it is now at `path`, and `sha256` (hex) as it was recorded.
 
-    `node_id` saved it as the `number`-th of its files; None where no record tells.
+    `node_id` saved it as the `number`-th of its files; None where no record tells. `is_replaced` tells that
+    another run has saved its own file at this path since.
     """
 
     path: Path
     sha256: str | None = None
     node_id: str | None = None
     number: int = 0
+    is_replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +172,23 @@ def subject_of_run(
     for output in run.outputs:
         number = counts.get(output.node_id, 0)
         counts[output.node_id] = number + 1
-        files.append(Original(history.project / output.path, output.sha256, output.node_id, number))
+        path = history.project / output.path
+        replaced = _is_of_another(path, output.sha256, history)
+        files.append(Original(path, output.sha256, output.node_id, number, replaced))
     documents = _documents(run, history, beside or {})
     model = _as_saved(files) or _as_in_file(run, history, definitions)
     workflow, extra = _ordered(documents, model, _maker(run, history))
     targets = tuple(NodeId(node_id) for node_id in run.targets if node_id in workflow.nodes)
     return Subject(run.id, workflow, tuple(files), targets or None, run, extra, (), _says_nothing(files))
+
+
+def _is_of_another(path: Path, sha256: str, history: History) -> bool:
+    """Whether another run of the history saved what is at a path now."""
+    try:
+        digest = digest_of(path)
+    except OSError:
+        return False
+    return digest != sha256 and next(history.runs(output_sha256=digest, most=1), None) is not None
 
 
 def _subject_of_file(file: Path, history: History, definitions: Mapping[str, DefinitionLike]) -> Subject:

@@ -47,7 +47,10 @@ def _file_lines(outcome: FileOutcome) -> Iterator[str]:
     again = "as it was recorded, made again: " if outcome.tampered else ""
     yield f"{outcome.original.path}: {again}{likeness_words(outcome.likeness)}"
     if outcome.state == "absent":
-        yield "  the file itself is gone; its record was compared"
+        what = (
+            "another run saved its own file there" if outcome.original.is_replaced else "the file itself is gone"
+        )
+        yield f"  {what}; the record was compared"
     for change in outcome.tampered:
         yield f"  changed since it was saved, {change.kind}: {change.told}"
 

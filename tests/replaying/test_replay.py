@@ -61,6 +61,16 @@ def test_a_lost_file_is_compared_by_its_record(project: Project) -> None:
     assert replay.holds
 
 
+def test_a_file_that_another_run_saved_in_its_place_is_not_called_tampered(project: Project) -> None:
+    first = project.run(PAINTED)
+    project.picture().unlink()
+    second = project.run({**PAINTED, "2": ("Number", {"value": 6})})
+    assert first.outputs[0].path == second.outputs[0].path
+    replay = project.replay(first.id)
+    assert (replay.files[0].state, replay.tampered, replay.holds) == ("absent", (), True)
+    assert "another run saved its own file there; the record was compared" in told(replay)
+
+
 def test_a_run_from_the_cache_has_the_file_that_an_earlier_run_saved(project: Project) -> None:
     with project.engine(project.settings) as engine:
         engine.run(workflow(PAINTED))
