@@ -29,13 +29,20 @@ def _below(name: str) -> str:
     return name
 
 
+def _no_hidden(name: str) -> str:
+    """A name that a pack in `custom_nodes` can have: others are not looked for, or are graphengine's own folder."""
+    if name.startswith((".", "__")) or name.endswith((".", ".disabled")):
+        raise ValueError(f"{name!r} is no name of a pack")
+    return name
+
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 #: Of a file of a pack; of a link that leads to no file, of where it leads.
 FileDigest = Annotated[str, Field(pattern=r"^(link )?[0-9a-f]{64}$")]
 #: A path below the project's folder, or below a folder of models, with `/`.
 Name = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_below)]
 Kind = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
-PackName = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]{1,200}$"), AfterValidator(_below)]
+PackName = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]{1,200}$"), AfterValidator(_no_hidden)]
 PackageName = Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9])*$", max_length=200)]
 Short = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Version = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]

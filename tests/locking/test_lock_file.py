@@ -73,6 +73,8 @@ def test_a_lock_that_was_cut_off_anywhere_is_refused(file: Path) -> None:
         ('"é.safetensors"', '"../../x.safetensors"', "leads out of its folder"),
         ('"é.safetensors"', '"/etc/x.safetensors"', "leads out of its folder"),
         ("packs.Foo", 'packs."..\\\\Foo"', "String should match pattern"),
+        ("packs.Foo", 'packs.".graphengine"', "is no name of a pack"),
+        ("packs.Foo", 'packs."..', "is damaged"),
         ("loras/é", "../é", "leads out of its folder"),
         ("https://example.org", "--upload-pack=x", "String should match pattern"),
         (DIGEST, "x" * 64, "sha256: String should match pattern"),
