@@ -30,7 +30,7 @@ def _below(name: str) -> str:
 
 
 def _no_hidden(name: str) -> str:
-    """A name that a pack in `custom_nodes` can have; others are not looked for, or are graphengine's own folder."""
+    """A name that a pack in `custom_nodes` can have; others are not looked for, or are our own folder."""
     if name.startswith((".", "__")) or name.endswith((".", ".disabled")):
         raise ValueError(f"{name!r} is no name of a pack")
     return name
