@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +132,34 @@ def test_what_is_tampered_with_is_found_and_named(place: Place, what: str) -> No
 def test_nothing_differs_right_after_locking(place: Place) -> None:
     place.lock()
     assert place.told() == []
+
+
+def test_a_model_is_read_once_for_locking_and_checking(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: object, digest: str) -> object:
+        raise AssertionError("the model is read again")
+
+    settled = (place.root / "models" / STYLE).stat().st_mtime_ns - 10**10
+    os.utime(place.root / "models" / STYLE, ns=(settled, settled))
+    place.lock()
+    monkeypatch.setattr("graphengine.cache.hashing.file_digest", refuse)
+    assert place.told() == []
+
+
+def test_checking_and_a_cached_locked_run_import_nothing_heavy(place: Place, tmp_path: Path) -> None:
+    place.write("workflows/flow.json", json.dumps({"1": {"class_type": "PreviewAny", "inputs": {"source": "x"}}}))
+    run = ["run", "workflows/flow.json", "--quiet", "--device", "cpu"]
+    code = f"""
+import sys
+from graphengine.cli import main
+codes = [main(words) for words in ({run}, ["lock", "--offline"], ["lock", "--check"], [*{run}, "--locked"])]
+print(codes, [name for name in ("torch", "numpy", "aiohttp", "asyncio") if name in sys.modules])
+"""
+    here = Path(__file__).parents[2]
+    paths = os.pathsep.join(map(str, (tmp_path / "site", here, here / "nodes")))
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": paths, "GRAPHENGINE_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=place.root, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 0] []"
 
 
 def test_all_differences_are_told_at_once(place: Place) -> None:
