@@ -82,11 +82,12 @@ class PackFinder(MetaPathFinder):
 
         So a package is run before modules below it are found, and they become its attributes, as usual.
         """
-        self._staying = modules
+        outer = self._staying  # a pack may have another one imported
+        self._staying = {**outer, **modules}
         try:
             yield
         finally:
-            self._staying = {}
+            self._staying = outer
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -272,6 +272,23 @@ def test_modules_that_do_not_go_with_those_that_stayed_are_all_imported_anew(edi
     assert edited.anew({"one.py": (edited.folder / "one.py").read_text() + "# again\n"}) == ["", "one", "table"]
 
 
+def test_a_pack_that_has_another_one_imported_keeps_what_stays(edited: Edited, tmp_path: Path) -> None:
+    inner = tmp_path / "inner.py"
+    inner.write_text("INNER = 1\n")
+    more = f"""
+from pathlib import Path
+from graphengine.packs.discover import Pack
+from graphengine.packs.importing import import_pack, read_source
+other = Pack("inner", "graphengine_pack_inner", Path({str(inner)!r}))
+INNER = import_pack(other, read_source(other)).INNER
+"""
+    edited.write({**CHAIN, "top.py": more + CHAIN["top.py"]})
+    edited.load()
+    inner.write_text("INNER = 2\n")
+    assert edited.anew({"low.py": "LOW = 2\n"}) == ["", "low", "top"]
+    assert (value("top.INNER"), value("TOP")) == (2, 3)
+
+
 def test_old_modules_and_classes_are_let_go_of(edited: Edited) -> None:
     one = "class One:\n    pass\n"
     edited.write(
