@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,10 @@ def test_the_bytes_that_are_signed_are_those_of_the_specification() -> None:
     assert pre_authentication("http://example.com/HelloWorld", b"hello world") == (
         b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
     )
+
+
+def test_without_cryptography_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(GraphEngineError, match="signing needs the package cryptography") as error:
+        signed(STATEMENT, tmp_path / "key")
+    assert error.value.hint == "pip install 'graphengine-comfy[sign]'"
