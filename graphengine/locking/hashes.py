@@ -13,8 +13,10 @@ from graphengine.locking.schema import LockedPackage
 from graphengine.packs.installing.environment import Environment
 from graphengine.packs.installing.resolving import Indexes, Pin, choose_installer
 
+#: What pip and uv say of a package or version that an index does not have; the name is in one of the groups.
 _NOT_FOUND = re.compile(
-    r"(?:No matching distribution found for|there is no version of|no wheels? .*for) ([\w.-]+)", re.IGNORECASE
+    r"(?:No matching distribution found for|there is no version of) ([\w.-]+)|([\w.-]+) was not found in",
+    re.IGNORECASE,
 )
 _TRIES = 8
 
@@ -46,7 +48,9 @@ class _Asking:
                     found = choose_installer(self.environment, self.indexes).digests(pins, Path(folder))
                 except InstallRefused as error:
                     self.why = error.message
-                    named = {canonicalize_name(name) for name in _NOT_FOUND.findall(error.message)}
+                    named = {
+                        canonicalize_name(found[1] or found[2]) for found in _NOT_FOUND.finditer(error.message)
+                    }
                     left = [pin for pin in pins if pin.name not in named]
                     if len(left) == len(pins):
                         return
