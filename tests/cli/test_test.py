@@ -40,14 +40,16 @@ def test_json_has_a_summary_and_a_badge(graphengine: CommandLine, pack: str) -> 
 
 
 def test_sarif_and_annotations_point_at_the_class(graphengine: CommandLine, pack: str) -> None:
-    line = BROKEN.read_text().splitlines().index("class GradMode(Picture):") + 1
-    log = json.loads(graphengine("test", pack, "--node", "GradMode", "--format", "sarif").out)
+    line = BROKEN.read_text().splitlines().index("class NamesOfTwoOutputs(Picture):") + 1
+    log = json.loads(graphengine("test", pack, "--node", "NamesOfTwoOutputs", "--format", "sarif").out)
     [result] = log["runs"][0]["results"]
+    [rule] = log["runs"][0]["tool"]["driver"]["rules"]
+    assert (rule["id"], "return_types in docs/node-checks.md" in rule["help"]["text"]) == ("return_types", True)
     place = result["locations"][0]["physicalLocation"]
-    assert (result["ruleId"], place["region"]["startLine"]) == ("global_state", line)
+    assert (result["ruleId"], place["region"]["startLine"]) == ("return_types", line)
     assert place["artifactLocation"]["uri"] == "broken_nodes.py"
-    done = graphengine("test", pack, "--node", "GradMode", "--format", "github")
-    assert done.out.startswith(f"::error file=broken_nodes.py,line={line},title=global_state::GradMode")
+    done = graphengine("test", pack, "--node", "NamesOfTwoOutputs", "--format", "github")
+    assert done.out.startswith(f"::error file=broken_nodes.py,line={line},title=return_types::NamesOfTwoOutputs")
 
 
 @pytest.mark.parametrize(
