@@ -12,6 +12,7 @@ from graphengine.execution.forecast import Forecast, Foreseen
 from graphengine.execution.held import HeldOutputs
 from graphengine.execution.keys import ask_node
 from graphengine.execution.known import KnownNodes
+from graphengine.execution.open_documents import OpenDocuments
 from graphengine.execution.recall import Recall
 from graphengine.execution.shown import SavedFiles
 from graphengine.graph.plan import Plan
@@ -117,7 +118,8 @@ def _foresee(
     recall = Recall(store, known, digests, saved)
     account = Account(known, recall, digests, {}, ())
     record = make_record(account, folders, file, Ended(time.time(), 0.0, "planned"))
-    now = Snapshot(record, {**known.nodes, **known.prompt.open.nodes})
+    documents = OpenDocuments(Workflow(known.nodes), known.prompt.open.define)
+    now = Snapshot(record, documents.nodes)  # as records of past runs have them: without secrets
     of = Forecast(known, recall, digests, Causes(now, past).is_unchanged, asks).make()
     for node_id, foreseen in of.items():
         entry = record.nodes[node_id]

@@ -249,6 +249,14 @@ def test_a_text_that_is_given_as_a_secret_is_not_kept_and_what_reads_it_is(proje
     assert set(second.executed) == set()
 
 
+def test_a_text_with_a_token_is_not_told_to_have_changed(project: Project) -> None:
+    file = project.folder / "flow.json"
+    project.engine.run(flow(), record_as=file)
+    found = project.engine.foresee(flow(fails=True), record_as=file)
+    causes = found.causes.of([NodeId("2")])
+    assert [(cause.part, cause.old, cause.new) for cause in causes] == [("input:fails", False, True)]
+
+
 def test_a_short_secret_takes_nothing_else_away(project: Project) -> None:
     nodes = {
         NodeId("1"): WorkflowNode("Text", {"value": "a fox"}),
