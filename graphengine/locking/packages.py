@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
@@ -110,7 +111,11 @@ def _installed(found: Distribution) -> str | None:
 def package_differences(
     locked: Mapping[str, LockedPackage], now: Mapping[str, LockedPackage], *, same_platform: bool
 ) -> list[Problem]:
-    """How packages differ from what is locked. On another platform other builds of a version are right."""
+    """How packages differ from what is locked.
+
+    On another platform other builds of a version are right, and some packages are needed on one platform alone: one
+    that is missing, or is not in the lock, is a warning there.
+    """
     found = []
     for name in sorted(locked.keys() | now.keys()):
         before, after = locked.get(name), now.get(name)
@@ -125,7 +130,9 @@ def package_differences(
             told = _difference(name, before, after, same_platform=same_platform)
             hint = f"pip install {name}=={before.version}, or take it in: graphengine lock"
         if told is not None:
-            found.append(Problem("locked_package", told, hint=hint))
+            only_here = not same_platform and (before is None or after is None)
+            severity: Literal["error", "warning"] = "warning" if only_here else "error"
+            found.append(Problem("locked_package", told, hint=hint, severity=severity))
     return found
 
 

@@ -173,9 +173,11 @@ def test_another_platform_is_a_warning_and_its_builds_are_right(place: Place) ->
     lock = place.lock()
     change_lock(place, f'platform = "{lock.engine.platform}"', 'platform = "amiga-m68k"')
     change_lock(place, 'installed = "', 'installed = "' + "0" * 64 + '" #')
+    change_lock(place, "[packages.", '[packages.intuition]\nversion = "39.0"\n\n[packages.')
     with place.opened() as project:
         found = differences_for(project, read_lock(project.file), place.root / "workflows/flow.json")
-    assert [(problem.severity, problem.code) for problem in found] == [("warning", "locked_environment")]
+    told = [("warning", "locked_environment"), ("warning", "locked_package")]
+    assert [(problem.severity, problem.code) for problem in found] == told
 
 
 def test_a_run_is_not_refused_for_another_workflow(place: Place) -> None:
