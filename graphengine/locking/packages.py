@@ -113,8 +113,8 @@ def package_differences(
 ) -> list[Problem]:
     """How packages differ from what is locked.
 
-    On another platform other builds of a version are right, and some packages are needed on one platform alone: one
-    that is missing, or is not in the lock, is a warning there.
+    On another platform other builds of a version are right, and some packages are needed on one platform alone:
+    one that is missing, or is not in the lock, is a warning there.
     """
     found = []
     for name in sorted(locked.keys() | now.keys()):
