@@ -3,8 +3,8 @@
 
     python benchmarks/replay_examples.py [--explained]
 
-Copies `workflows/` into a folder, runs each file from the command line, which records it, and then replays all
-records: `graphengine verify`, in one process that shares what runs have in common, and once more each picture of
+Copies `workflows/` into a folder, runs each file from the command line without a cache, so that each saves a picture
+of its own and is recorded, and then replays all records: `graphengine verify`, in one process that shares what runs have in common, and once more each picture of
 the first workflow by `graphengine replay`. The explained example trains small networks and takes minutes; it is
 left out unless asked for. Exit code 1 when one is not identical.
 """
@@ -48,7 +48,7 @@ def main() -> None:
         files = [file for file in files if args.explained or "explained" not in file]
         before = cpu_seconds()
         for file in files:
-            done = graphengine(folder, "run", file, "--quiet", "--device", "cpu")
+            done = graphengine(folder, "run", file, "--quiet", "--no-cache", "--device", "cpu")
             if done.returncode:
                 sys.exit(f"{file}: {done.stderr}")
         ran = cpu_seconds() - before

@@ -10,15 +10,17 @@ from graphengine.provenance.history.past_run import PastRun
 from graphengine.provenance.lock_digest import digest_of_lock
 from graphengine.recording.machine import this_machine
 from graphengine.replaying.departures import Here
+from graphengine.replaying.stage import Stage
 
 _CUSTOM = "custom_nodes."
 
 
-def here_now(engine: Engine, project: Path, run: PastRun, replayed: PastRun | None) -> Here:
+def here_now(stage: Stage, project: Path, run: PastRun, replayed: PastRun | None) -> Here:
     """What is there now of what a run used: before it is replayed, as far as nothing need run, and after.
 
     The code of packs is that of all node types of the run, as its record has it; a replay may need fewer.
     """
+    engine = stage.engine
     environment: Mapping[str, str]
     if replayed is not None:
         environment, machine = replayed.environment, replayed.machine
@@ -30,7 +32,7 @@ def here_now(engine: Engine, project: Path, run: PastRun, replayed: PastRun | No
         return fingerprint_file(path, engine.memo)
 
     packs = _packs(engine, {node.class_type for node in run.nodes.values()})
-    return Here(machine, digest_of_lock(project), engine.folders, fingerprint, environment, packs)
+    return Here(machine, digest_of_lock(project), stage.actual, fingerprint, environment, packs)
 
 
 def _packs(engine: Engine, class_types: Iterable[str]) -> dict[str, str | None] | None:

@@ -5,7 +5,7 @@ knows is made again from the documents that it carries itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -175,9 +175,11 @@ def subject_of_run(
         path = history.project / output.path
         replaced = _is_of_another(path, output.sha256, history)
         files.append(Original(path, output.sha256, output.node_id, number, replaced))
-    documents = _documents(run, history, beside or {})
+    maker = _maker(run, history)
+    as_made = run if maker.workflow != run.workflow else replace(run, drawn=maker.drawn)
+    documents = _documents(as_made, history, beside or {})
     model = _as_saved(files) or _as_in_file(run, history, definitions)
-    workflow, extra = _ordered(documents, model, _maker(run, history))
+    workflow, extra = _ordered(documents, model, maker.id)
     targets = tuple(NodeId(node_id) for node_id in run.targets if node_id in workflow.nodes)
     return Subject(run.id, workflow, tuple(files), targets or None, run, extra, (), _says_nothing(files))
 
@@ -274,15 +276,15 @@ def _original(file: Path, run: PastRun, output: OutputFile) -> Original:
     return Original(file, output.sha256, output.node_id, of_node.index(output))
 
 
-def _maker(run: PastRun, history: History) -> str:
-    """The id that the files of a run carry: that of the run that wrote them, when all came from the cache."""
+def _maker(run: PastRun, history: History) -> PastRun:
+    """The run whose id and documents the files of a run carry: the one that wrote them, if all were cached."""
     if any(output.is_new for output in run.outputs):
-        return run.id
+        return run
     for output in run.outputs[:1]:
         for other in history.of_output(output.sha256):
             if any(each.sha256 == output.sha256 and each.is_new for each in other.outputs):
-                return other.id
-    return run.id
+                return other
+    return run
 
 
 # Any: documents are open-ended JSON.

@@ -42,7 +42,7 @@ def opened_replayer(
     with Stage.opened(settings, history.root, make) as stage:
 
         def here(run: PastRun, replayed: PastRun | None) -> Here:
-            return here_now(stage.engine, history.project, run, replayed)
+            return here_now(stage, history.project, run, replayed)
 
         def detailed(run: PastRun, found: list[Departure]) -> list[Departure]:
             file = history.project / run.file if run.file is not None else None

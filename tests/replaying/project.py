@@ -131,6 +131,16 @@ class Paint(_Node):
         return {"ui": {"images": [{"filename": name, "subfolder": "", "type": "output"}]}}
 
 
+class Look(_Node):
+    """The level of a picture's first pixel."""
+
+    REQUIRED = {"image": (Files("input"),)}  # noqa: RUF012
+
+    def run(self, image: str, context: NodeContext) -> tuple[int]:
+        with Image.open(context.folders.path("input", image)) as opened:
+            return (int(np.asarray(opened)[0, 0, 0]),)
+
+
 class Show(_Node):
     """Shows a number."""
 
@@ -142,7 +152,7 @@ class Show(_Node):
         return {"ui": {"text": [str(value)]}}
 
 
-KINDS = (Number, Sum, LoadWeight, Weigh, Login, Dice, Paint, Show)
+KINDS = (Number, Sum, LoadWeight, Weigh, Login, Dice, Paint, Look, Show)
 
 PAINTED: Nodes = {
     "1": ("LoadWeight", {"name": "m.safetensors"}),
