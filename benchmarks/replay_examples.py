@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Whether all example workflows come out with identical bytes when they are replayed on this machine.
 
-    python benchmarks/replay_examples.py [--explained]
+    python benchmarks/replay_examples.py [--quick]
 
-Copies `workflows/` into a folder, runs each file from the command line without a cache, so that each saves a picture
-of its own and is recorded, and then replays all records: `graphengine verify`, in one process that shares what runs have in common, and once more each picture of
-the first workflow by `graphengine replay`. The explained example trains small networks and takes minutes; it is
-left out unless asked for. Exit code 1 when one is not identical.
+Copies `workflows/` into a folder, runs each file from the command line without a cache, so that each saves
+pictures of its own and is recorded, and then replays all records: `graphengine verify`, in one process that shares
+what runs have in common, and once more a picture by itself: `graphengine replay`. The explained example trains
+small networks and takes minutes; `--quick` leaves it out. Exit code 1 when one is not identical.
 """
 
 import argparse
@@ -39,13 +39,13 @@ def cpu_seconds() -> float:
 def main() -> None:
     """Run, then replay."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--explained", action="store_true", help="also the explained example")
+    parser.add_argument("--quick", action="store_true", help="leave out the explained example")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(ROOT / "workflows", folder, dirs_exist_ok=True)
         files = sorted(path.name for path in folder.glob("*.json"))
-        files = [file for file in files if args.explained or "explained" not in file]
+        files = [file for file in files if not args.quick or "explained" not in file]
         before = cpu_seconds()
         for file in files:
             done = graphengine(folder, "run", file, "--quiet", "--no-cache", "--device", "cpu")
