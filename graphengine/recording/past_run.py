@@ -18,7 +18,6 @@ from graphengine.packs.source import digest_of
 from graphengine.provenance.history.documents import document_bytes
 from graphengine.provenance.history.history import History
 from graphengine.provenance.history.past_run import (
-    GitState,
     OutputFile,
     PastNode,
     PastRun,
@@ -27,6 +26,7 @@ from graphengine.provenance.history.past_run import (
 )
 from graphengine.provenance.lock_digest import digest_of_lock
 from graphengine.provenance.record import RunFailure
+from graphengine.recording.git_state import GitQuestion
 from graphengine.recording.machine import this_machine
 from graphengine.recording.run_record import Ended, state_of
 from graphengine.workflow.models import NodeId, WorkflowNode
@@ -36,23 +36,41 @@ _CUSTOM = "custom_nodes."
 _SEEDS = frozenset({"seed", "noise_seed"})
 
 
+class BegunRun:
+    """What is taken down when a run begins, since nodes may change it: its documents, the lock, and git's answer.
+
+    `documents` are the texts by their hashes, `workflow` and `drawn` the hashes of the two.
+    """
+
+    def __init__(self, history: History, documents: OpenDocuments) -> None:
+        self.documents: dict[str, bytes] = {}
+        self.workflow = self._keep(documents.api)
+        self.drawn = None if documents.drawn is None else self._keep(documents.drawn)
+        self.lock = digest_of_lock(history.project)
+        self.git = GitQuestion(history.project)  # last: it starts a process
+
+    # Any: documents are open-ended JSON.
+    def _keep(self, document: Any) -> str:
+        text = document_bytes(document)
+        digest = sha256(text).hexdigest()
+        self.documents[digest] = text
+        return digest
+
+
 def make_past_run(
     account: Account,
     saved: SavedFiles,
     history: History,
+    begun: BegunRun,
     ended: Ended,
     extra: RunExtra,
     file: Path | None,
-    git: GitState | None,
     custom: Iterable[Pack],
-) -> tuple[PastRun, dict[str, bytes]]:
-    """The entry of a run, and the documents that it names, by their hashes."""
+) -> PastRun:
+    """The entry of a run."""
     known = account.known
     documents = known.prompt.open
     environment = _environment(account)
-    api = document_bytes(documents.api)
-    kept = {sha256(api).hexdigest(): api}
-    drawn_hash = _keep_drawn(documents, kept)
     steps = [node_id for node_id in known.plan.steps if node_id in known.keys.of]
     failure = ended.failure
     source = extra.file or file
@@ -63,12 +81,12 @@ def make_past_run(
         started=ended.started,
         seconds=ended.seconds,
         status=ended.status,
-        workflow=next(iter(kept)),
+        workflow=begun.workflow,
         machine=this_machine(environment),
         file=history.name_of(source) if source is not None else None,
-        drawn=drawn_hash,
-        lock=digest_of_lock(history.project),
-        git=git,
+        drawn=begun.drawn,
+        lock=begun.lock,
+        git=begun.git.answer(),
         targets=tuple(known.plan.graph.targets),
         seeds=dict(_seeds(account, steps)),
         parameters={place: _parameter(documents, place, value) for place, value in changed.items()},
@@ -79,17 +97,7 @@ def make_past_run(
         environment=environment,
         failure=RunFailure(failure.node_id, documents.text(failure.message)) if failure else None,
         replay_of=extra.replay_of,
-    ), kept
-
-
-def _keep_drawn(documents: OpenDocuments, kept: dict[str, bytes]) -> str | None:
-    """The hash of the editor's document, which is added to the others."""
-    if documents.drawn is None:
-        return None
-    text = document_bytes(documents.drawn)
-    digest = sha256(text).hexdigest()
-    kept[digest] = text
-    return digest
+    )
 
 
 # Any: the values of JSON.

@@ -16,8 +16,7 @@ from graphengine.packs.discover import Pack
 from graphengine.provenance.folder import RecordFolder
 from graphengine.provenance.history.history import History, new_run_id
 from graphengine.provenance.record import RunFailure
-from graphengine.recording.git_state import GitQuestion
-from graphengine.recording.past_run import make_past_run
+from graphengine.recording.past_run import BegunRun, make_past_run
 from graphengine.recording.run_record import Ended, disk_of, make_record
 from graphengine.workflow.collector import collector_paused
 from graphengine.workflow.models import NodeId
@@ -52,7 +51,7 @@ def recorded(run: Run, places: RecordPlaces, file: Path | None) -> Iterator[None
     if places.records is None and places.history is None:
         yield
         return
-    git = GitQuestion(places.history.project) if places.history is not None else None
+    begun = _begun(places.history, run) if places.history is not None else None
     started, before = time.time(), time.perf_counter()
     status: Status = "error"
     failure: RunFailure | None = None
@@ -71,8 +70,8 @@ def recorded(run: Run, places: RecordPlaces, file: Path | None) -> Iterator[None
         if places.records is not None:
             _log(run, file, started)
             _write(places.records, run, file, ended)
-        if places.history is not None and git is not None:
-            _add(places.history, run, file, ended, git, places.custom)
+        if places.history is not None and begun is not None:
+            _add(places.history, run, file, begun, ended, places.custom)
 
 
 def _write(records: RecordFolder, run: Run, file: Path | None, ended: "Ended") -> None:
@@ -109,16 +108,22 @@ def _log(run: Run, file: Path | None, started: float) -> None:
         disk.runs.record(uuid4().hex, file, started, keys)
 
 
+def _begun(history: History, run: Run) -> BegunRun | None:
+    try:
+        return BegunRun(history, run.known.prompt.open)
+    except (OSError, TypeError, ValueError) as error:  # no document that JSON could say
+        logger.warning("the run is not in the history: %s", error)
+        return None
+
+
 def _add(
-    history: History, run: Run, file: Path | None, ended: Ended, git: GitQuestion, custom: tuple[Pack, ...]
+    history: History, run: Run, file: Path | None, begun: BegunRun, ended: Ended, custom: tuple[Pack, ...]
 ) -> None:
     try:
         with collector_paused():
-            entry, documents = make_past_run(
-                run.account, run.saved, history, ended, run.extra, file, git.answer(), custom
-            )
-            history.add(entry, documents)
+            entry = make_past_run(run.account, run.saved, history, begun, ended, run.extra, file, custom)
+            history.add(entry, begun.documents)
     except (OSError, GraphEngineError, TypeError, ValueError) as error:
         logger.warning("the run is not in the history: %s", error)
     finally:
-        git.close()
+        begun.git.close()

@@ -201,6 +201,35 @@ def test_the_document_is_the_whole_workflow_and_the_same_for_every_run(engine: E
     }
 
 
+class Meddle:
+    """Changes the documents that it is given."""
+
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        hidden = {"prompt": "PROMPT", "extra": "EXTRA_PNGINFO"}
+        return {"required": {"value": ("INT", {})}, "hidden": hidden}
+
+    def run(self, value: int, prompt: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        prompt["1"]["inputs"]["value"] = 77
+        extra["workflow"]["nodes"].clear()
+        return {}
+
+
+def test_what_nodes_do_to_the_documents_is_not_recorded(engine: Engine) -> None:
+    engine.registry.add(define("Meddle", Meddle, module="custom_nodes.pack"))
+    meddle = {NodeId("2"): WorkflowNode("Meddle", {"value": Link(NodeId("1"), 0)})}
+    engine.run(Workflow({**FLOW.nodes, **meddle}, {"nodes": [{"id": 1}]}))
+    (run,) = runs(engine)
+    assert engine.history is not None
+    assert run.drawn is not None
+    assert engine.history.document(run.workflow)["1"]["inputs"] == {"value": 5}
+    assert engine.history.document(run.drawn) == {"nodes": [{"id": 1}]}
+
+
 def test_a_value_that_is_no_json_does_not_keep_a_run_from_being_recorded(engine: Engine) -> None:
     odd = Workflow({NodeId("1"): WorkflowNode("Show", {"value": 5, "extra": object()})})  # type: ignore[dict-item]
     engine.run(odd)
