@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -131,7 +132,7 @@ def command(
     first = settings()
     computing.tell(first)
     with ExitStack() as stack:
-        engine = open_engine(first)
+        engine = _remembering(open_engine(first), stack)
         changes = FolderChanges(poll=poll)
         stack.callback(changes.close)
         is_interrupted = stack.enter_context(cancel_on_signals())
@@ -149,6 +150,16 @@ def command(
                 watch.go()
         finally:
             watch.engine.close()
+
+
+def _remembering(engine: "Engine", stack: ExitStack) -> "Engine":
+    """The engine with records of its runs, which say what changed; without a cache they end with the watch."""
+    if engine.records is not None:
+        return engine
+    from graphengine.provenance.folder import RecordFolder  # with pydantic models, which help does not need
+
+    folder = stack.enter_context(TemporaryDirectory(prefix="graphengine_watch_"))
+    return replace(engine, records=RecordFolder(Path(folder)))
 
 
 def _with_inputs_beside(files: Sequence[Path], settings: Settings) -> Settings:

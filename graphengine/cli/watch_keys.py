@@ -40,7 +40,7 @@ def pressed_keys(stream: TextIO) -> Iterator[Keys]:
         yield Keys()
         return
     if sys.platform == "win32":
-        yield Keys(_windows_keys())
+        yield Keys(windows_keys())
         return
     import termios  # not there on Windows
     import tty
@@ -78,7 +78,8 @@ def _typed(descriptor: int) -> bytes | None:
     return found
 
 
-def _windows_keys() -> Callable[[], bytes]:
+def windows_keys() -> Callable[[], bytes]:
+    """Reads what was typed on a console of Windows, without waiting."""
     import msvcrt  # not there elsewhere
 
     def read() -> bytes:

@@ -3,11 +3,15 @@
 import json
 import os
 import pty
+import sys
 import termios
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
-from graphengine.cli.watch_keys import pressed_keys
+import pytest
+
+from graphengine.cli.watch_keys import pressed_keys, windows_keys
 from tests.cli.conftest import CommandLine
 
 STEPS = {"class_type": "TrialSteps", "inputs": {"steps": 2, "interrupt_at": 2}}
@@ -63,3 +67,10 @@ def test_keys_are_read_from_a_terminal_and_it_is_left_as_it_was() -> None:
 def test_where_nobody_types_no_key_is_pressed() -> None:
     with pressed_keys(StringIO("q")) as keys:
         assert keys.pressed() == ""
+
+
+def test_keys_of_a_windows_console_that_are_no_letters_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = [b"r", b"\xe0", b"q", b"\0", b"q", b"e"]  # r, an arrow, F10, e
+    console = SimpleNamespace(kbhit=lambda: bool(typed), getch=lambda: typed.pop(0))
+    monkeypatch.setitem(sys.modules, "msvcrt", console)
+    assert windows_keys()() == b"re"

@@ -6,6 +6,7 @@ import pty
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +105,22 @@ def test_a_file_is_opened_without_a_shell(tmp_path: Path, monkeypatch: pytest.Mo
     assert told == "opened /a b/$(touch x); 'c'.png"
 
 
+@pytest.mark.parametrize(("opens", "told"), [(True, "opened /a/b.png"), (False, "nothing opens /a/b.png")])
+def test_where_no_program_opens_files_the_browser_does(
+    monkeypatch: pytest.MonkeyPatch, opens: bool, told: str
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(watch_session, "which", lambda name: None)
+
+    def browse(address: str) -> bool:
+        asked.append(address)
+        return opens
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    assert open_file(Path("/a/b.png")) == told
+    assert asked == ["file:///a/b.png"]
+
+
 def test_changed_packs_that_are_there_are_tested(tmp_path: Path) -> None:
     started: list[Mapping[str, Path]] = []
 
@@ -157,7 +174,7 @@ def on_a_terminal(folder: Path) -> Iterator[int]:
     outside, inside = pty.openpty()
     env = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'nodes'}", "TERM": "xterm-256color", "COLUMNS": "100"}
     with subprocess.Popen(
-        [sys.executable, "-m", "graphengine.cli", "watch", "flow.json", "--device", "cpu", "--cache", "cache"],
+        [sys.executable, "-m", "graphengine.cli", "watch", "flow.json", "--device", "cpu", "--no-cache"],
         stdin=inside, stdout=inside, stderr=inside, cwd=folder, env={**os.environ, **env},
     ) as process:  # fmt: skip
         os.close(inside)
@@ -171,9 +188,10 @@ def on_a_terminal(folder: Path) -> Iterator[int]:
 
 def until(terminal: int, text: str) -> str:
     """What the terminal is sent up to a text; it says that it draws no pictures when it is asked."""
-    found = b""
+    found, late = b"", time.monotonic() + 120
     while text.encode() not in found:
-        assert select.select([terminal], [], [], 60)[0], f"{text!r} did not come; before it came {found!r}"
+        is_there = select.select([terminal], [], [], 60)[0] and time.monotonic() < late
+        assert is_there, f"{text!r} did not come; before it came {found[-2000:]!r}"
         more = os.read(terminal, 65_536)
         if b"\x1b[c" in more:
             os.write(terminal, b"\x1b[?62;9c")
@@ -188,11 +206,11 @@ def test_a_whole_watch_on_a_terminal(tmp_path: Path) -> None:
     }
     (tmp_path / "flow.json").write_text(json.dumps(nodes))
     with on_a_terminal(tmp_path) as terminal:
-        until(terminal, "up to date")
+        until(terminal, "; 2 run, 0 from the cache")  # a line that is told; the nodes below may be drawn later
         nodes["1"]["inputs"] = {"value": 2}
         (tmp_path / "flow.json").write_text(json.dumps(nodes))
         until(terminal, "value of node 1 (PrimitiveInt) changed 1")
-        until(terminal, "up to date")
+        until(terminal, "; 2 run, 0 from the cache")
         os.write(terminal, b"e")
         until(terminal, "node 1 (PrimitiveInt) ran: value of node 1 (PrimitiveInt) changed 1")
         os.write(terminal, b"q")
