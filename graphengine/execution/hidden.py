@@ -28,7 +28,8 @@ class RunExtra:
 
     `run_id` is the run's id in the project's history, which saved pictures carry too; `file` is the workflow's,
     `parameters` are the inputs that were set for this run, by "NODE.INPUT", and `replay_of` is the id of the run
-    that this one repeats. With `strip_metadata` pictures carry none of it, and no workflow.
+    that this one repeats. With `strip_metadata`, which the engine sets, pictures carry none of it
+    and no workflow.
     """
 
     prompt_id: str = ""

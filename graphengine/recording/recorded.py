@@ -39,10 +39,13 @@ class RecordPlaces:
 
 
 def with_run_id(extra: RunExtra | None, history: History | None, *, strip_metadata: bool) -> RunExtra:
-    """What a caller hands to a run, with the id of the run where it gets into a history."""
+    """What a caller hands to a run, with the id of the run where it gets into a history.
+
+    Whether metadata is left out is the engine's to say, since it stands in keys too.
+    """
     extra = extra or RunExtra()
     run_id = extra.run_id or (new_run_id() if history is not None else "")
-    return replace(extra, run_id=run_id, strip_metadata=extra.strip_metadata or strip_metadata)
+    return replace(extra, run_id=run_id, strip_metadata=strip_metadata)
 
 
 @contextmanager
