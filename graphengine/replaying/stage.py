@@ -73,7 +73,8 @@ class Stage:
             root = Path(name)
             folders = replace(settings.folders, output=root / "output", temp=root / "temp")
             with make(replace(settings, folders=folders, history=None)) as engine:
-                yield cls(engine, settings.folders, history)
+                actual = replace(engine.folders, output=settings.folders.output, temp=settings.folders.temp)
+                yield cls(engine, actual, history)
 
     @property
     def folders(self) -> Folders:

@@ -1,5 +1,6 @@
 """A picture of the shipped checkpoint is made again, byte for byte."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,14 @@ def engine(settings: Settings) -> Engine:
     classes = {name: kind for pack in packs for name, kind in pack.NODE_CLASS_MAPPINGS.items()}
     registry = NodeRegistry(define(name, kind) for name, kind in classes.items())
     history = History(settings.history) if settings.history is not None else None
-    return Engine(registry, MemoryStore(), settings.folders, LocalExecutor(), "cpu", history=history)
+    # models that packs ship are found by the engine; the settings do not name them
+    folders = replace(settings.folders, models={"checkpoints": (CHECKPOINTS,)})
+    return Engine(registry, MemoryStore(), folders, LocalExecutor(), "cpu", history=history)
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    folders = Folders((), tmp_path / "output", tmp_path / "temp", {"checkpoints": (CHECKPOINTS,)})
+    folders = Folders((), tmp_path / "output", tmp_path / "temp")
     return Settings(folders, history=tmp_path / ".graphengine", device="cpu")
 
 
