@@ -68,7 +68,7 @@ class OpenDocuments:
                 for source, texts in self._behind(node.inputs[name] for name in secret):
                     found.setdefault(source, set()).update(texts)
                     givers.add(source)
-        return {node_id: frozenset(names) for node_id, names in found.items()}, frozenset(givers)
+        return {node_id: frozenset(names) for node_id, names in found.items() if names}, frozenset(givers)
 
     @cached_property
     def nodes(self) -> Mapping[NodeId, WorkflowNode]:
@@ -100,7 +100,8 @@ class OpenDocuments:
         """An editor's document without secrets; one that holds none is the same object."""
         slots = {id(node): texts for node in _drawn_nodes(document) if (texts := self._texts_of_drawn(node))}
         text = json.dumps(document, ensure_ascii=False, default=str)
-        if not slots and not has_token(text) and not any(json.dumps(each)[1:-1] in text for each in self._texts):
+        written = (json.dumps(each, ensure_ascii=False)[1:-1] for each in self._texts)
+        if not slots and not has_token(text) and not any(each in text for each in written):
             return document
         made: dict[str, Any] = _Replacing(self, slots).of(document)
         return made
