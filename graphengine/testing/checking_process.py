@@ -30,6 +30,7 @@ EXAMPLES = 5
 SECONDS = 60.0
 MEMORY = 4 * 2**30
 _START_SECONDS = 300.0  # to import the engine and torch on a busy machine; importing the pack was tried before
+_LAST_WORDS = 100_000  # characters
 _NODES_PER_PROCESS = 20  # what it takes a process to start is what it takes to check so many small nodes
 _BOOT = "import sys; from graphengine.testing.checking_worker import main; main(sys.argv[1])"
 
@@ -88,7 +89,7 @@ class _Process:
             return self._asked({"class_type": class_type, "lost": told})
         except _Lost as lost:
             raise CheckingFailed(
-                f"the process that checks nodes {lost}", hint="run the pack's nodes one by one: --node CLASS"
+                f"node {class_type!r} cannot be checked: {lost}", hint="check the others: --node CLASS, repeatable"
             ) from lost
 
     def _asked(self, request: dict[str, Any]) -> NodeReport:
@@ -97,7 +98,11 @@ class _Process:
         with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-        return read_report(self._answer("report"))
+        told = self._answer("report")
+        try:
+            return read_report(told)
+        except NoMessage as error:
+            raise self._lost(f"says what is no report: {error}") from error
 
     def started(self) -> "subprocess.Popen[bytes]":
         """The process, once it has read the pack.
@@ -116,10 +121,11 @@ class _Process:
         Thread(target=_read, args=(process.stdout, self._lines), daemon=True).start()
         try:
             ready = self._answer("class_types", whole=True)
-        except _Lost as lost:
-            raise CheckingFailed(f"the process that checks nodes {lost}") from lost
-        self.class_types = tuple(map(str, ready["class_types"]))
-        self.findings = read_findings(ready.get("findings"))
+            self.class_types = tuple(map(str, ready["class_types"]))
+            self.findings = read_findings(ready.get("findings"))
+        except (_Lost, NoMessage) as error:
+            self.end()
+            raise CheckingFailed(f"the process that checks nodes cannot begin: {error}") from error
         return process
 
     def _answer(self, key: str, *, whole: bool = False) -> Any:
@@ -131,7 +137,7 @@ class _Process:
         """
         self._doing = ""
         while True:
-            seconds = self.order.seconds + GRACE if self._doing else _START_SECONDS + 2 * self.order.seconds
+            seconds = self.order.seconds + 2 * GRACE if self._doing else _START_SECONDS + 2 * self.order.seconds
             try:
                 message = message_of(self._lines.get(timeout=seconds))
             except Empty:
@@ -154,20 +160,28 @@ class _Process:
 
     def _lost(self, what: str | None) -> "_Lost":
         """Ends the process; `what` is wrong with it, None when it was gone."""
-        process, doing = self._process, self._doing
-        if what is None and process is not None:
+        process, doing, words = self._process, self._doing, self._last_words()
+        if what is None and words.startswith("Timeout"):  # it ended itself, as nothing else could
+            what = f"has not ended after {self.order.seconds:g} s"
+        elif what is None and process is not None:
             what = f"ends the process: {_how_it_ended(process.returncode)}"
-        place = self._place()
+        place = self._place(words)  # before its folder goes, which has the pack as a link
         self.end()
         return _Lost(f"{doing or 'checking it'} {what}{place}")
 
-    def _place(self) -> str:
-        """Where the pack's code was, as the interpreter wrote when it crashed or was about to be ended."""
-        if self._folder is None or self.order.pack is None:
+    def _last_words(self) -> str:
+        """Where the code was, as the interpreter wrote when it crashed or a call took too long."""
+        if self._folder is None:
             return ""
         try:
-            written = (Path(self._folder.name) / "crash").read_text(errors="replace")
+            with (Path(self._folder.name) / "crash").open(errors="replace") as opened:
+                return opened.read(_LAST_WORDS)
         except OSError:
+            return ""
+
+    def _place(self, written: str) -> str:
+        """` (nodes.py:12)`: the innermost line of the pack's code in a traceback of the interpreter."""
+        if self.order.pack is None:
             return ""
         for file, line in re.findall(r'File "([^"\n]+)", line (\d+)', written):
             if Path(file).resolve().is_relative_to(self.order.pack.resolve()):

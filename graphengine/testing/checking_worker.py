@@ -64,8 +64,8 @@ class _Voice:
                 self._say({"report": told_report(report)})
 
     def _doing(self, what: str) -> None:
-        if what:  # where code stands that cannot be interrupted is written by a thread that needs no interpreter
-            faulthandler.dump_traceback_later(self._seconds + GRACE / 2, file=self._crash)
+        if what:  # a thread that needs no interpreter tells where the code is and ends what cannot be interrupted
+            faulthandler.dump_traceback_later(self._seconds + GRACE, exit=True, file=self._crash)
         else:
             faulthandler.cancel_dump_traceback_later()
         self._say({"doing": what})

@@ -80,7 +80,8 @@ def test_an_input_that_grows_is_given_a_few_times(cases: Cases) -> None:
 @given(data=st.data())
 def test_generated_inputs_lie_in_their_ranges(cases: Cases, data: st.DataObject) -> None:
     size = data.draw(sizes())
-    inputs = cases.drawn(define("Takes", Takes), size, data.draw).inputs
+    draw: Any = data.draw  # of the same use as what a composite is given
+    inputs = cases.drawn(define("Takes", Takes), size, draw).inputs
     assert tuple(inputs["image"].shape) == (size[2], size[1], size[0], 3)
     assert 2 <= inputs["count"] <= 5
     assert 0.25 <= inputs["strength"] <= 0.75
