@@ -89,7 +89,8 @@ def command(
             replay = replayer.replay(subject)
         except GraphEngineError as error:
             if as_json:
-                say_json({"what": subject.name, "error": {"message": error.message, "hint": error.hint}})
+                said = {"message": error.message, "hint": error.hint}
+                say_json({"what": subject.name, "error": said, "warnings": warned.told})
             raise
         warned(subject, replay.departures)
         _tell(replay, replayer.stage.folders.output, keep, html, as_json=as_json)
@@ -147,13 +148,13 @@ class _Warnings:
     """Tells each departure once: beforehand, or when the replay has shown it."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self.told: list[str] = []
 
     def __call__(self, subject: "Subject", found: "Sequence[Departure]") -> None:
         """Tell what was not told yet."""
         for text in (*subject.notes, *(departure.told() for departure in found)):
-            if text not in self._told:
-                self._told.add(text)
+            if text not in self.told:
+                self.told.append(text)
                 complain(f"warning: {text}")
 
 

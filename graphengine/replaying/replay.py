@@ -17,6 +17,7 @@ from graphengine.execution.events import Listener
 from graphengine.execution.hidden import RunExtra
 from graphengine.execution.hooks import never, silent
 from graphengine.provenance.history.past_run import PastNode, PastRun
+from graphengine.provenance.record import NodeState
 from graphengine.replaying.departures import Departure, Here, changed_files, departures
 from graphengine.replaying.digests import Earlier
 from graphengine.replaying.likeness import LEVELS, Level, Likeness, Tolerance, compare_files, digest_of
@@ -28,6 +29,8 @@ from graphengine.workflow.models import Link, NodeId, Workflow
 
 #: How a file stands to its record.
 FileState = Literal["as recorded", "changed", "absent", "not recorded"]
+
+_GIVEN: tuple[NodeState, ...] = ("executed", "cached", "cut off", "equal")
 
 
 class NotReplayable(GraphEngineError):
@@ -178,7 +181,7 @@ def refuse_unreplayable(subject: Subject) -> None:
     Raises:
         NotReplayable: the run had failed, or holds secrets.
     """
-    if subject.run is not None and subject.run.status != "success":
+    if subject.run is not None and subject.run.status != "success" and not _has_given(subject, subject.run):
         ended = "was cancelled" if subject.run.status == "cancelled" else "failed"
         raise NotReplayable(
             f"cannot be replayed: run {subject.run.id} {ended}", hint="replay a run that succeeded"
@@ -189,6 +192,12 @@ def refuse_unreplayable(subject: Subject) -> None:
             f"cannot be replayed: {label}: input {name!r} holds a secret, which no record keeps",
             hint=f"give it with --set {node_id}.{name}=…",
         )
+
+
+def _has_given(subject: Subject, run: PastRun) -> bool:
+    """Whether a run that ended early had given what is asked for by then."""
+    nodes = [run.nodes.get(target) for target in subject.targets or ()]
+    return bool(nodes) and all(node is not None and node.state in _GIVEN for node in nodes)
 
 
 def upstream(workflow: Workflow, targets: Iterable[NodeId] | None) -> frozenset[str]:

@@ -141,6 +141,17 @@ class Look(_Node):
             return (int(np.asarray(opened)[0, 0, 0]),)
 
 
+class Fail(_Node):
+    """Raises, after what it waits for."""
+
+    REQUIRED = {"value": ("INT", {})}  # noqa: RUF012
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+
+    def run(self, value: int, context: NodeContext) -> tuple[()]:
+        raise ValueError("as it was told")
+
+
 class Show(_Node):
     """Shows a number."""
 
@@ -152,7 +163,7 @@ class Show(_Node):
         return {"ui": {"text": [str(value)]}}
 
 
-KINDS = (Number, Sum, LoadWeight, Weigh, Login, Dice, Paint, Look, Show)
+KINDS = (Number, Sum, LoadWeight, Weigh, Login, Dice, Paint, Look, Fail, Show)
 
 PAINTED: Nodes = {
     "1": ("LoadWeight", {"name": "m.safetensors"}),

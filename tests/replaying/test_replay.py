@@ -7,13 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from graphengine.errors import GraphEngineError, SettingsError, WorkflowFormatError
+from graphengine.errors import (
+    GraphEngineError,
+    NodeExecutionError,
+    RunCancelled,
+    SettingsError,
+    WorkflowFormatError,
+)
 from graphengine.execution.numerics import Numerics
 from graphengine.provenance.history.documents import document_bytes
 from graphengine.provenance.history.past_run import PAST_RUN
 from graphengine.replaying.likeness import Tolerance
 from graphengine.replaying.replay import NotReplayable, Replay
+from graphengine.replaying.subject import find_subject
 from graphengine.replaying.words import replay_json, replay_lines
+from graphengine.replaying.workbench import opened_replayer
 from graphengine.workflow.models import Workflow
 from tests.replaying.project import PAINTED, Nodes, Project, changed_pixel, changed_text
 from tests.workflows import workflow
@@ -235,6 +243,33 @@ def test_a_secret_must_be_given(project: Project) -> None:
     with pytest.raises(NotReplayable, match="input 'api_key' holds a secret") as raised:
         project.replay("@1")
     assert raised.value.hint == "give it with --set 1.api_key=…"
+
+
+def test_a_picture_that_a_run_saved_before_it_failed_is_made_again(project: Project) -> None:
+    failing: Nodes = {
+        "1": ("Number", {"value": 9}),
+        "2": ("Paint", {"level": ["1", 0]}),
+        "4": ("Sum", {"a": ["1", 0], "b": 1}),
+        "5": ("Fail", {"value": ["4", 0]}),
+    }
+    with pytest.raises(NodeExecutionError):
+        project.run(failing)
+    (run,) = project.history.runs()
+    assert (run.status, len(run.outputs)) == ("error", 1)
+    with pytest.raises(NotReplayable, match=r"cannot be replayed: run .* failed"):
+        project.replay("@1")
+    assert project.replay(project.picture()).level == "bytes"
+
+
+def test_a_replay_can_be_stopped(project: Project) -> None:
+    project.run(PAINTED)
+    with (
+        opened_replayer(
+            project.settings, project.history, is_cancelled=lambda: True, make=project.engine
+        ) as replayer,
+        pytest.raises(RunCancelled),
+    ):
+        replayer.replay(find_subject("@1", project.history, replayer.stage.engine.registry))
 
 
 def test_a_run_without_files_is_compared_by_what_its_nodes_gave(project: Project) -> None:
