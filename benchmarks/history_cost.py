@@ -26,8 +26,9 @@ from graphengine.execution.executor import LocalExecutor
 from graphengine.node.comfy_classes import define
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
+from graphengine.provenance.history import HISTORY_FOLDER
 from graphengine.provenance.history.documents import document_bytes
-from graphengine.provenance.history.history import HISTORY_FOLDER, History, new_run_id
+from graphengine.provenance.history.history import History, new_run_id
 from graphengine.provenance.history.past_run import Machine, OutputFile, PastNode, PastRun, UsedFile
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 

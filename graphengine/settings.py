@@ -21,7 +21,7 @@ from graphengine.execution.numerics import AS_IMPORTED, Numerics, read_numerics
 from graphengine.node.folders import Folders
 from graphengine.packs.import_policy import ImportPolicy
 from graphengine.packs.project import Project, TrustPolicy, read_project
-from graphengine.provenance.history.history import HISTORY_FOLDER
+from graphengine.provenance.history import HISTORY_FOLDER
 
 #: Kinds of models that are looked for although their folder is not there yet, so that a hint can name the folder.
 MODEL_KINDS = (

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from graphengine.errors import GraphEngineError, SettingsError
-from graphengine.provenance.history.history import HISTORY_FOLDER, History
+from graphengine.provenance.history import HISTORY_FOLDER
+from graphengine.provenance.history.history import History
 from graphengine.provenance.history.past_run import PastRun
 from graphengine.provenance.history.words import counts, set_texts, short_id, when
 from graphengine.workflow.api_format import api_to_workflow, parse_api

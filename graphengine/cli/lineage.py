@@ -118,7 +118,8 @@ def command(
     if key is not None:
         raise SettingsError("--key is for --verify", hint="to sign, write --sign KEY")
     from graphengine.lineage.asking import find_lineages  # brings networkx (0.2 s), which help does not need
-    from graphengine.provenance.history.history import HISTORY_FOLDER, History
+    from graphengine.provenance.history import HISTORY_FOLDER
+    from graphengine.provenance.history.history import History
 
     here = _surroundings(what, definitions, base_dir, models, custom_nodes)
     wanted = _wanted(format, output, as_json=as_json, is_signed=sign is not None)

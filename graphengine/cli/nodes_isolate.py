@@ -49,8 +49,10 @@ def command(
     What they require is installed there, whatever the other packs require. Their nodes run there and are used as
     before. Limits (memory, timeout, network, read_only) are set in graphengine.toml. Runs no code of theirs.
     """
-    from graphengine.isolation.environments import environment_of, make_environment, remove_environment
-    from graphengine.isolation.limits import not_enforced  # with the cache behind them, which help does not need
+    # with the cache behind them, which help does not need
+    from graphengine.isolation.environments import environment_of, remove_environment
+    from graphengine.isolation.limits import not_enforced
+    from graphengine.isolation.making import make_environment
 
     settings = places.settings(cache=cache)
     packs = chosen_packs(custom_packs(settings.custom_nodes), names, settings.custom_nodes)

@@ -18,7 +18,8 @@ from graphengine.cli.options import (
     ModelsOption,
 )
 from graphengine.provenance.folder import RecordFolder
-from graphengine.provenance.history.history import HISTORY_FOLDER, History
+from graphengine.provenance.history import HISTORY_FOLDER
+from graphengine.provenance.history.history import History
 from graphengine.settings import Settings, load_settings
 
 if TYPE_CHECKING:

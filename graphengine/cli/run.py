@@ -32,7 +32,6 @@ from graphengine.cli.remote_options import RemoteOptions
 from graphengine.cli.run_installing import MissingOptions
 from graphengine.cli.run_settings import PlaceOptions, run_settings
 from graphengine.cli.summary import RunRecord, file_lines, summary_json, summary_lines
-from graphengine.cli.sweep import HowToSweep, sweep_workflow, tell_result
 from graphengine.cli.sweep_options import SweepOptions
 from graphengine.cli.trust_options import TrustOptions
 from graphengine.errors import GraphEngineError, RunCancelled, ValidationFailed, node_label
@@ -199,6 +198,9 @@ class _Request:
             raise
 
     def _sweep(self, workflow: Workflow, goals: Collection[NodeId] | None) -> None:
+        # with nine modules that a single run does not need, and a cached one would wait for
+        from graphengine.cli.sweep import HowToSweep, sweep_workflow, tell_result
+
         how = self.how
         if how.partial:
             raise typer.BadParameter("a sweep runs what has no errors only", param_hint="--partial")

@@ -9,7 +9,8 @@ import pytest
 
 from graphengine.engine import Engine
 from graphengine.execution.events import Event
-from graphengine.isolation.environments import PackEnvironment, environment_of, make_environment
+from graphengine.isolation.environments import PackEnvironment, environment_of
+from graphengine.isolation.making import make_environment
 from graphengine.packs import index, stand_ins
 from graphengine.packs.discover import custom_packs
 from graphengine.settings import Settings, load_settings

@@ -16,8 +16,9 @@ from graphengine.lineage.surroundings import Surroundings
 from graphengine.node.definition import Files, InputSpec, NodeDefinition, OutputSpec
 from graphengine.node.folders import Folders
 from graphengine.packs.discover import custom_packs
+from graphengine.provenance.history import HISTORY_FOLDER
 from graphengine.provenance.history.documents import document_bytes
-from graphengine.provenance.history.history import HISTORY_FOLDER, History
+from graphengine.provenance.history.history import History
 from graphengine.provenance.history.past_run import (
     GitState,
     Machine,

@@ -26,8 +26,6 @@ from graphengine.provenance.history.index import HistoryIndex
 from graphengine.provenance.history.line_file import LONGEST_LINE, Line, LineFile
 from graphengine.provenance.history.past_run import PAST_RUN, PastRun
 
-#: Name of the folder of a project's history, beside `graphengine.toml`.
-HISTORY_FOLDER = ".graphengine"
 _TOLD = 5  # damaged lines that are named
 _NEAR = 200  # runs among which a mistyped id is looked for
 
