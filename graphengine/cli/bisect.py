@@ -35,7 +35,7 @@ def command(
     good: Annotated[str, typer.Argument(metavar="GOOD", help="A run, or a commit, whose output is good.")],
     bad: Annotated[str, typer.Argument(metavar="BAD", help="A later one whose output is bad.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="With commits: the workflow file to look at.")
+        Path | None, typer.Argument(metavar="FILE", help="With commits: the workflow file to look at.")
     ] = None,
     *,
     metric: Annotated[

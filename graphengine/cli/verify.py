@@ -35,7 +35,7 @@ EXAMPLES = examples(
 def command(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN…]", help="Ids of runs, or @1, @2, … counted from the last."),
+        typer.Argument(metavar="RUN…", help="Ids of runs, or @1, @2, … counted from the last."),
     ] = None,
     *,
     listed: Annotated[
@@ -135,4 +135,6 @@ def _sum(found: "list[Verified]", asked: int) -> str:
         parts.append(f"{counts['different']} did not")
     if counts["not_replayable"]:
         parts.append(f"{counts['not_replayable']} cannot be replayed")
+    if asked > len(found):
+        parts.append(f"{asked - len(found)} left")
     return ", ".join(parts)
