@@ -80,7 +80,8 @@ class _Process:
         """
         try:
             report = self._asked({"class_type": class_type})
-            if any(finding.code == "comes_back" for finding in report.findings):
+            every = (*report.findings, *(finding for finding, _ in report.waived))
+            if any(finding.code == "comes_back" for finding in every):
                 self.end()  # with less memory than it had, or in the middle of whatever was interrupted
             return report
         except _Lost as lost:
