@@ -95,6 +95,7 @@ class _Asked:
             GraphEngineError: it cannot be found out.
         """
         from graphengine.replaying.bisect_runs import RunBisection  # brings the engine
+        from graphengine.replaying.digests import EarlierDigests
         from graphengine.replaying.judging import read_metric
         from graphengine.replaying.stage import Stage
         from graphengine.replaying.subject import subject_of_run
@@ -108,9 +109,8 @@ class _Asked:
             known = stage.engine.registry
             good, bad = (subject_of_run(run, history, known) for run in (then, now))
             output = None if self.output is None else find_node(self.output, good.workflow)
-            bisection = RunBisection(
-                stage, then, now, good, bad, metric, output, self._say_trial, self.is_cancelled
-            )
+            tell, stop, earlier = self._say_trial, self.is_cancelled, EarlierDigests(history)
+            bisection = RunBisection(stage, then, now, good, bad, metric, output, tell, stop, earlier)
             found = bisection.find()
         if self.tell:
             for line in _lines(found, then, now):

@@ -13,6 +13,7 @@ from graphengine.execution.hooks import never
 from graphengine.graph.validate import output_nodes
 from graphengine.provenance.history.past_run import PastRun
 from graphengine.replaying.departures import Departure, between, changed_files, suspects
+from graphengine.replaying.digests import Earlier, with_known_digests
 from graphengine.replaying.edits import Edit, Edits, edits_between
 from graphengine.replaying.judging import Judge, Measure, Metric, Observation, SameAs, judge_by, observe
 from graphengine.replaying.minimal import Minimizer, Verdict
@@ -56,6 +57,7 @@ class RunBisection:
     output: str | None = None
     tell: Told = lambda number, tried, verdict, left: None
     is_cancelled: Callable[[], bool] = never
+    earlier: Earlier = lambda key: None
     _trials: int = field(default=0, init=False)
 
     def find(self) -> Found:
@@ -124,9 +126,15 @@ class RunBisection:
 
     def _by_records(self, targets: tuple[NodeId, ...], edits: Edits) -> Found:
         """What the records say, where the documents give the same now."""
-        nodes = {str(edits.ids.get(node_id, node_id)): node for node_id, node in self.now.nodes.items()}
+        later = with_known_digests(self.now.nodes, self.earlier)
+        nodes = {str(edits.ids.get(NodeId(node_id), node_id)): node for node_id, node in later.items()}
         found = between(self.then, self.now)
-        walked = walk(self.then.nodes, nodes, self.stage.engine.registry, changed_files(found))
+        walked = walk(
+            with_known_digests(self.then.nodes, self.earlier),
+            nodes,
+            self.stage.engine.registry,
+            changed_files(found),
+        )
         read = {source for target in targets for source in _sources(self.good.workflow, target)}
         if read <= {*walked.same} or (walked.first is None and _saved(self.then) == _saved(self.now)):
             raise GraphEngineError(

@@ -1,9 +1,10 @@
 """The digests that other runs know of nodes that came from the cache."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from graphengine.provenance.history.history import History
+from graphengine.provenance.history.past_run import PastNode
 
 _MOST = 200  # runs that are looked through
 
@@ -29,3 +30,11 @@ class EarlierDigests:
 
 #: Asks for the digests of a key.
 Earlier = Callable[[str], tuple[str, ...] | None]
+
+
+def with_known_digests(nodes: Mapping[str, PastNode], earlier: Earlier) -> dict[str, PastNode]:
+    """The nodes of a run; those that came from the cache with the digests of another run of the same key."""
+    return {
+        node_id: node if node.digests else replace(node, digests=earlier(node.key) or ())
+        for node_id, node in nodes.items()
+    }

@@ -8,7 +8,7 @@ the values that the node saved decide.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +16,10 @@ from graphengine.errors import GraphEngineError, ValidationFailed, node_label
 from graphengine.execution.events import Listener
 from graphengine.execution.hidden import RunExtra
 from graphengine.execution.hooks import never, silent
-from graphengine.provenance.history.past_run import PastNode, PastRun
+from graphengine.provenance.history.past_run import PastRun
 from graphengine.provenance.record import NodeState
 from graphengine.replaying.departures import Departure, Here, changed_files, departures
-from graphengine.replaying.digests import Earlier
+from graphengine.replaying.digests import Earlier, with_known_digests
 from graphengine.replaying.likeness import LEVELS, Level, Likeness, Tolerance, compare_files, digest_of
 from graphengine.replaying.stage import Performance, Stage
 from graphengine.replaying.subject import Original, Subject
@@ -164,15 +164,8 @@ class Replayer:
     def _walk(self, subject: Subject, done: Performance, found: Iterable[Departure]) -> Walk | None:
         if subject.run is None or done.run is None:
             return None
-        then, registry = self._past_nodes(subject.run.nodes), self.stage.engine.registry
+        then, registry = with_known_digests(subject.run.nodes, self.earlier), self.stage.engine.registry
         return walk(then, done.run.nodes, registry, changed_files(list(found)))
-
-    def _past_nodes(self, nodes: dict[str, PastNode]) -> dict[str, PastNode]:
-        """The nodes of a run; those that came from the cache with the digests of another run of the same key."""
-        return {
-            node_id: node if node.digests else replace(node, digests=self.earlier(node.key) or ())
-            for node_id, node in nodes.items()
-        }
 
 
 def refuse_unreplayable(subject: Subject) -> None:
