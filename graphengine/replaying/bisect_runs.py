@@ -20,7 +20,7 @@ from graphengine.replaying.minimal import Minimizer, Verdict
 from graphengine.replaying.replay import refuse_unreplayable
 from graphengine.replaying.stage import Performance, Stage
 from graphengine.replaying.subject import Subject
-from graphengine.replaying.walk import Walk, walk
+from graphengine.replaying.walk import walk
 from graphengine.workflow.models import Link, NodeId, Workflow
 
 #: Hears of each trial: its number, the edits, what it showed, how many are left.
@@ -32,8 +32,8 @@ class Found:
     """What changed an output.
 
     `causes` are minimal sets of edits, each of which alone changes it; `harmless` are the other edits. Where no
-    edit does, `departures` are what else was another one and may be why; `first` is the first node whose recorded
-    output differs. `trials` counts the runs.
+    edit does, `departures` are what else was another one and may be why; `first` is the first node of the bad run
+    whose recorded output differs. `trials` counts the runs.
     """
 
     targets: tuple[str, ...]
@@ -126,32 +126,29 @@ class RunBisection:
 
     def _by_records(self, targets: tuple[NodeId, ...], edits: Edits) -> Found:
         """What the records say, where the documents give the same now."""
-        later = with_known_digests(self.now.nodes, self.earlier)
-        nodes = {str(edits.ids.get(NodeId(node_id), node_id)): node for node_id, node in later.items()}
         found = between(self.then, self.now)
-        walked = walk(
-            with_known_digests(self.then.nodes, self.earlier),
-            nodes,
-            self.stage.engine.registry,
-            changed_files(found),
-        )
+        before = with_known_digests(self.then.nodes, self.earlier)
+        later = with_known_digests(self.now.nodes, self.earlier)
+        same_ids = {str(edits.ids.get(NodeId(node_id), node_id)): node for node_id, node in later.items()}
+        with_others = {str(edits.ids.get(NodeId(node_id), node_id)) for node_id in changed_files(found)}
+        walked = walk(before, same_ids, self.stage.engine.registry, with_others)
         read = {source for target in targets for source in _sources(self.good.workflow, target)}
         if read <= {*walked.same} or (walked.first is None and _saved(self.then) == _saved(self.now)):
             raise GraphEngineError(
                 "both runs gave the same, and give the same now", hint="name runs whose outputs differ"
             )
-        return Found(targets, (), edits.all, tuple(self._narrowed(found, walked)), walked.first, self._trials)
+        names = {str(old): str(new) for new, old in edits.ids.items()}
+        first = names.get(walked.first, walked.first) if walked.first is not None else None
+        return Found(targets, (), edits.all, tuple(self._narrowed(found, first)), first, self._trials)
 
-    def _narrowed(self, found: list[Departure], walked: Walk) -> list[Departure]:
+    def _narrowed(self, found: list[Departure], first: str | None) -> list[Departure]:
         """What the first node that differs uses of what was another one; all of it where that is nothing."""
-        if walked.first is None:
+        node = self.now.nodes.get(first) if first is not None else None
+        if node is None:
             return suspects(found)
-        node = self.now.nodes.get(walked.first)
-        definition = self.stage.engine.registry.get(node.class_type) if node is not None else None
+        definition = self.stage.engine.registry.get(node.class_type)
         pack = definition.module.removeprefix("custom_nodes.") if definition is not None else ""
-        used = [
-            each for each in found if walked.first in each.nodes or (each.part == "pack" and each.name == pack)
-        ]
+        used = [each for each in found if first in each.nodes or (each.part, each.name) == ("pack", pack)]
         return used or suspects(found)
 
 

@@ -96,6 +96,14 @@ def test_a_model_of_the_same_name_and_other_bytes_is_the_cause(project: Project)
     assert [(each.part, each.name) for each in found.departures] == [("file", "checkpoints/m.safetensors")]
 
 
+def test_a_model_is_named_by_the_nodes_of_the_bad_run(project: Project) -> None:
+    then = project.run(PAINTED)
+    project.model.write_bytes(b"\x09")
+    renumbered = json.loads(json.dumps(PAINTED).replace('"1"', '"31"'))
+    found = bisected(project, then, project.run(renumbered))
+    assert (found.first, [each.nodes for each in found.departures]) == ("31", [("31",)])
+
+
 def test_other_code_is_the_cause_when_nothing_else_is(project: Project) -> None:
     diced: Nodes = {"1": ("Dice", {}), "2": ("Paint", {"level": ["1", 0]})}
     then = project.run(diced)
