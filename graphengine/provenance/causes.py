@@ -118,13 +118,19 @@ class Causes:
         changes = self._changes(node_id, base)
         for change in changes:
             self._note_change(node_id, change)
-        sources = [source for source in self._changed_sources(node_id, then) if source in then.record.nodes]
-        if not changes and not sources:
+        found: dict[NodeId, bool] = {}
+        for source, same in self._changed_sources(node_id, then):
+            if source in then.record.nodes:
+                found[source] = same and found.get(source, True)
+        sources = [source for source, same in found.items() if not same]
+        if changes or sources:
+            return sources
+        if not found:
             self._unexplained(node_id, then)
-        return sources
+        return list(found)  # a lazy input may be asked for where it was not, though it gives the same
 
-    def _changed_sources(self, node_id: NodeId, then: Snapshot) -> Iterable[NodeId]:
-        """The nodes read, then and now, whose keys differ and that are not known to give the same."""
+    def _changed_sources(self, node_id: NodeId, then: Snapshot) -> Iterable[tuple[NodeId, bool]]:
+        """The nodes read, then and now, whose keys differ, each with whether it is known to give the same."""
         before = then.nodes[node_id].inputs
         for name, link in self.now.nodes[node_id].inputs.items():
             if type(link) is not Link or before.get(name) != link:
@@ -132,8 +138,7 @@ class Causes:
             if self.now.key(link.source) == then.key(link.source):
                 continue
             digest = self.now.digest(link)
-            if digest is None or digest != then.digest(link):
-                yield link.source
+            yield link.source, digest is not None and digest == then.digest(link)
 
     def _note(self, cause: Cause) -> None:
         """Take a cause; those that differ in their nodes alone become one."""

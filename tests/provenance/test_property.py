@@ -133,3 +133,22 @@ def test_a_lazy_input_that_comes_from_another_node_with_the_same_value_is_not_pr
     nodes["2"] = ("Either", {**either, "second": ["0", 0]})
     starts = set(running(bench.foresee(nodes)))
     assert set(bench.run(nodes).executed) <= starts
+
+
+def test_a_lazy_input_whose_source_gives_the_same_by_another_way_has_that_way_as_its_cause(
+    folders: Folders, tmp_path: Path
+) -> None:
+    bench = _bench(folders, tmp_path)
+    nodes: dict[str, Any] = {
+        "0": ("Sum", {"a": 0, "b": 0}),
+        "1": ("Sum", {"a": 0, "b": 0}),
+        "2": ("Either", {"first": 0, "second": ["1", 0], "take": 0}),
+        "s0": ("Show", {"value": ["0", 0]}),
+        "s1": ("Show", {"value": ["1", 0]}),
+        "s2": ("Show", {"value": ["2", 0]}),
+    }
+    bench.run(nodes)
+    nodes["1"] = ("Sum", {"a": 0, "b": ["0", 0]})
+    foresight = bench.foresee(nodes)
+    assert running(foresight) == ["2", "s2"]
+    assert [(cause.part, cause.nodes) for cause in foresight.causes.of(["2", "s2"])] == [("link:b", ("1",))]
