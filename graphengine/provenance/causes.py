@@ -118,10 +118,7 @@ class Causes:
         changes = self._changes(node_id, base)
         for change in changes:
             self._note_change(node_id, change)
-        found: dict[NodeId, bool] = {}
-        for source, same in self._changed_sources(node_id, then):
-            if source in then.record.nodes:
-                found[source] = same and found.get(source, True)
+        found = self._changed_sources(node_id, then)
         sources = [source for source, same in found.items() if not same]
         if changes or sources:
             return sources
@@ -129,16 +126,18 @@ class Causes:
             self._unexplained(node_id, then)
         return list(found)  # a lazy input may be asked for where it was not, though it gives the same
 
-    def _changed_sources(self, node_id: NodeId, then: Snapshot) -> Iterable[tuple[NodeId, bool]]:
+    def _changed_sources(self, node_id: NodeId, then: Snapshot) -> dict[NodeId, bool]:
         """The nodes read, then and now, whose keys differ, each with whether it is known to give the same."""
-        before = then.nodes[node_id].inputs
+        before, found = then.nodes[node_id].inputs, dict[NodeId, bool]()
         for name, link in self.now.nodes[node_id].inputs.items():
-            if type(link) is not Link or before.get(name) != link:
+            if type(link) is not Link or before.get(name) != link or link.source not in then.record.nodes:
                 continue
             if self.now.key(link.source) == then.key(link.source):
                 continue
             digest = self.now.digest(link)
-            yield link.source, digest is not None and digest == then.digest(link)
+            same = digest is not None and digest == then.digest(link)
+            found[link.source] = same and found.get(link.source, True)
+        return found
 
     def _note(self, cause: Cause) -> None:
         """Take a cause; those that differ in their nodes alone become one."""
