@@ -27,6 +27,7 @@ from typing import Any
 
 from benchmarks.diff_merge import Json, edited, edits_of, read_folder, script
 from graphengine.cli.known_nodes import known_nodes
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.workflow.canonical import canonical, text_of
 from graphengine.workflow.merging.documents import merge_documents
 
@@ -87,7 +88,7 @@ def check_merges(folder: Path, documents: list[Json], count: int, chance: random
     run(folder, "git", "merge", "-q", "side")
     cpu, spent = children_cpu() - cpu, time.perf_counter() - start
     unmerged = set(run(folder, "git", "diff", "--name-only", "--diff-filter=U")[1].split())
-    known = known_nodes(folder / "flow0000.json", None, folder, None)
+    known = known_nodes(folder / "flow0000.json", None, PackFolders(folder))
     same = clean = 0
     for name, (ours, theirs) in pairs.items():
         merged = merge_documents(bases[name], ours, theirs, known)

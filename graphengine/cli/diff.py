@@ -10,7 +10,9 @@ from graphengine.cli.console import printable, report, say, say_json
 from graphengine.cli.definitions import DefinitionsOption
 from graphengine.cli.files import write_whole
 from graphengine.cli.known_nodes import known_nodes
-from graphengine.cli.options import BaseDirOption, CustomNodesOption, DebugOption, JsonOption, examples
+from graphengine.cli.option_groups import with_option_groups
+from graphengine.cli.options import DebugOption, JsonOption, examples
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.cli.report_diff import Compared, Line, as_json, markdown, text_lines
 from graphengine.cli.report_diff_html import Shown, html_page
 from graphengine.cli.revisions import Pair, find_pairs
@@ -39,6 +41,7 @@ EXAMPLES = examples(
 _COLOURS = {"+": "green", "-": "red", "~": "yellow"}
 
 
+@with_option_groups
 def command(
     what: Annotated[
         list[str],
@@ -46,6 +49,7 @@ def command(
             metavar="A B | FILE | REV[:FILE] | REV..REV [FILE]", help="Workflows, or revisions of git."
         ),
     ],
+    *,
     definitions: DefinitionsOption = None,
     as_json_: JsonOption = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Write Markdown, for a merge request.")] = False,
@@ -54,8 +58,7 @@ def command(
     ] = None,
     layout: Annotated[bool, typer.Option("--layout", help="Also tell which nodes are drawn differently.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when something changed.")] = False,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     debug: DebugOption = False,
 ) -> None:
     """Tell what two workflows say differently: nodes, inputs, links; where things are drawn is one line.
@@ -69,7 +72,7 @@ def command(
         with collector_paused():
             pairs = find_pairs(what)
             file = pairs[0].new.file if pairs else Path(what[0])
-            known = known_nodes(file, definitions, base_dir, custom_nodes)
+            known = known_nodes(file, definitions, places)
             shown = [_compared(pair, known) for pair in pairs]
     except GraphEngineError as error:
         report(error)

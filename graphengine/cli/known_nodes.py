@@ -1,18 +1,15 @@
 """Node definitions from the indexes of packs alone, for commands that run nothing and must be quick."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from graphengine.cli.definitions import read_definitions
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.registry import NodeRegistry
-from graphengine.settings import load_settings
 
 
-def known_nodes(
-    file: Path, definitions: Path | None, base_dir: Path | None, custom_nodes: list[Path] | None
-) -> Mapping[str, NodeDefinition]:
+def known_nodes(file: Path, definitions: Path | None, places: PackFolders) -> Mapping[str, NodeDefinition]:
     """Definitions as the last import of each pack left them, or those of a saved `/object_info`.
 
     An installed pack that has no index is imported, which gives it one; a custom pack is not: its nodes are not
@@ -30,9 +27,7 @@ def known_nodes(
     from graphengine.packs.load import LoadedPack
     from graphengine.packs.records import Records
 
-    settings = load_settings(
-        base_dir=base_dir, custom_nodes=custom_nodes or (), runs_nothing=True, workflow=file, environ=os.environ
-    )
+    settings = places.settings(workflow=file)
     installed = installed_packs()
     packs = PackDefinitions([*installed, *custom_packs(settings.custom_nodes)], Records(settings.packs))
     known = [packs.readable(pack) or packs.load(pack) for pack in installed]

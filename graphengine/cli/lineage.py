@@ -1,7 +1,6 @@
 """`graphengine lineage`: everything that went into a picture, to read, to draw, to hand on and to sign."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +14,15 @@ from graphengine.cli.console import complain, plural, say
 from graphengine.cli.definitions import DefinitionsOption
 from graphengine.cli.files import write_whole
 from graphengine.cli.known_nodes import known_nodes
+from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import (
-    BaseDirOption,
-    CustomNodesOption,
     DebugOption,
     JsonOption,
     ModelsOption,
     examples,
 )
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.errors import GraphEngineError, SettingsError
-from graphengine.settings import load_settings
 
 if TYPE_CHECKING:
     from graphengine.lineage.parts import Lineage
@@ -90,17 +88,18 @@ VerifyOption = Annotated[
 KeyOption = Annotated[Path | None, typer.Option("--key", metavar="KEY", help="The public key to verify with.")]
 
 
+@with_option_groups
 def command(
     what: WhatArgument = None,
+    *,
     format: FormatOption = None,
     output: WriteOption = None,
     sign: SignOption = None,
     verify: VerifyOption = None,
     key: KeyOption = None,
     definitions: DefinitionsOption = None,
-    base_dir: BaseDirOption = None,
+    places: PackFolders,
     models: ModelsOption = None,
-    custom_nodes: CustomNodesOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -121,7 +120,7 @@ def command(
     from graphengine.provenance.history import HISTORY_FOLDER
     from graphengine.provenance.history.history import History
 
-    here = _surroundings(what, definitions, base_dir, models, custom_nodes)
+    here = _surroundings(what, definitions, places, models)
     wanted = _wanted(format, output, as_json=as_json, is_signed=sign is not None)
     found = find_lineages(what, History(here.project / HISTORY_FOLDER), here)
     _write(_signed(found, sign) if sign is not None else _WRITERS[wanted](found, here), output, found)
@@ -142,22 +141,15 @@ def _write(text: str, output: Path | None, found: "Sequence[Lineage]") -> None:
 def _surroundings(
     what: str,
     definitions: Path | None,
-    base_dir: Path | None,
+    places: PackFolders,
     models: list[Path] | None,
-    custom_nodes: list[Path] | None,
 ) -> "Surroundings":
     from graphengine.lineage.surroundings import Surroundings
     from graphengine.packs.discover import custom_packs, installed_packs
 
-    settings = load_settings(
-        base_dir=base_dir,
-        models=models or (),
-        custom_nodes=custom_nodes or (),
-        runs_nothing=True,
-        environ=os.environ,
-    )
+    settings = places.settings(models=models)
     packs = [*installed_packs(), *custom_packs(settings.custom_nodes)]
-    known = known_nodes(Path(what), definitions, base_dir, custom_nodes)
+    known = known_nodes(Path(what), definitions, places)
     return Surroundings(settings.project.file.absolute().parent, settings.folders, packs, known)
 
 

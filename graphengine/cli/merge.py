@@ -12,7 +12,9 @@ from graphengine.cli.definitions import DefinitionsOption
 from graphengine.cli.fmt import read_bytes
 from graphengine.cli.known_nodes import known_nodes
 from graphengine.cli.merge_checks import new_problems
-from graphengine.cli.options import BaseDirOption, CustomNodesOption, DebugOption, examples
+from graphengine.cli.option_groups import with_option_groups
+from graphengine.cli.options import DebugOption, examples
+from graphengine.cli.pack_folders import PackFolders
 from graphengine.cli.rewriting import rewrite, with_line_ends_of
 from graphengine.errors import GraphEngineError, Problem, WorkflowFormatError
 from graphengine.node.definition import NodeDefinition
@@ -29,10 +31,12 @@ EXAMPLES = examples(
 _LONGEST = 60
 
 
+@with_option_groups
 def command(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="What both sides began with.")],
     ours: Annotated[Path, typer.Argument(metavar="OURS", help="One side.")],
     theirs: Annotated[Path, typer.Argument(metavar="THEIRS", help="The other side.")],
+    *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="PATH", help="File to write. Default: stdout.")
     ] = None,
@@ -44,8 +48,7 @@ def command(
     ] = False,
     path: Annotated[str, typer.Option("--path", metavar="NAME", help="How messages call the file.")] = "",
     definitions: DefinitionsOption = None,
-    base_dir: BaseDirOption = None,
-    custom_nodes: CustomNodesOption = None,
+    places: PackFolders,
     debug: DebugOption = False,
 ) -> None:
     """Merge two edits of one workflow, node by node and input by input.
@@ -56,7 +59,7 @@ def command(
     """
     name = path or str(output or ours)
     if not driver:
-        merged, problems = _merged(base, ours, theirs, known_nodes(ours, definitions, base_dir, custom_nodes))
+        merged, problems = _merged(base, ours, theirs, known_nodes(ours, definitions, places))
         _write(merged, output, like=ours)
         if _tell(merged, problems, name):
             raise typer.Exit(1)
@@ -64,7 +67,7 @@ def command(
     try:
         if _merge_layout_files(base, ours, theirs):
             return
-        merged, problems = _merged(base, ours, theirs, known_nodes(ours, definitions, base_dir, custom_nodes))
+        merged, problems = _merged(base, ours, theirs, known_nodes(ours, definitions, places))
         rewrite(ours, with_line_ends_of(ours, text_of(merged.document)))
     except Exception as error:  # noqa: BLE001 - whatever fails here, git must get a merge, or both sides marked
         if not isinstance(error, GraphEngineError):
