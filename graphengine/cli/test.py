@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphengine.cli.console import complain, say, say_json
+from graphengine.cli.matrix import MatrixOptions, write_matrix
 from graphengine.cli.option_groups import with_option_groups
 from graphengine.cli.options import DebugOption, examples
-from graphengine.cli.test_matrix import MatrixOptions, write_matrix
 from graphengine.cli.version import installed_version
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _write(reports: "Sequence[NodeReport]", format: TestReport) -> None:
         case TestReport.SARIF:
             say_json(written.sarif(reports, installed_version()))
         case TestReport.JUNIT:
-            from graphengine.cli.test_matrix_report import junit_of_nodes  # with the engine behind it
+            from graphengine.cli.matrix_report import junit_of_nodes  # with the engine behind it
 
             say(junit_of_nodes(reports))
         case TestReport.GITHUB:
