@@ -74,7 +74,7 @@ def write_matrix(results: "Sequence[CellResult]", format: str) -> None:
     Raises:
         Exit: a combination is not good.
     """
-    from graphengine.cli import test_matrix_report as written  # as above
+    from graphengine.cli import matrix_report as written  # as above
 
     match format:
         case "json":

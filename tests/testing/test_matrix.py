@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from graphengine.cli import test_matrix_report as written
+from graphengine.cli import matrix_report as written
 from graphengine.errors import GraphEngineError, InstallRefused
 from graphengine.testing import matrix_environments
 from graphengine.testing.checks import Finding, NodeReport
