@@ -18,6 +18,7 @@ from graphengine.cli.console import complain, report, say
 from graphengine.cli.options import DebugOption, examples
 from graphengine.cli.version import installed_version
 from graphengine.errors import GraphEngineError, SettingsError
+from graphengine.workflow.collector import collector_paused
 
 #: Each command in the order of the help → what it is for where it is a group of commands, else None. The module of
 #: a command has its name, with `command` and `EXAMPLES`; that of a group has `COMMANDS`.
@@ -73,8 +74,10 @@ def _invoke(args: list[str]) -> int:
     asked = args[0] if args and args[0] in _COMMANDS else None
     if asked == "serve":
         args = _module("serve").with_values(args)
+    with collector_paused():
+        command = typer.main.get_command(build_app(asked))
     try:
-        typer.main.get_command(build_app(asked)).main(args=args, prog_name="graphengine")
+        command.main(args=args, prog_name="graphengine")
     except SystemExit as exit_:
         return exit_.code if exit_.code in (0, 2) else 1
     return 0

@@ -1,5 +1,6 @@
 """Options that several commands share, and the engine that they ask for."""
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from graphengine.cli.pack_recovery import undo_killed_installs
 from graphengine.settings import Settings
+from graphengine.workflow.collector import collector_paused
 
 if TYPE_CHECKING:
     from graphengine.engine import Engine
@@ -66,6 +68,9 @@ def examples(*lines: str) -> str:
 def open_engine(settings: Settings) -> "Engine":
     """The engine for the settings."""
     undo_killed_installs(settings.custom_nodes)
-    from graphengine.engine import Engine  # brings networkx (0.2 s), which help, schema and doctor do not need
+    with collector_paused():
+        from graphengine.engine import Engine  # brings networkx (0.2 s), which help, schema and doctor do not need
 
-    return Engine.from_settings(settings)
+        engine = Engine.from_settings(settings)
+        gc.freeze()  # modules and definitions last as long as the process; the collector may pass over them
+        return engine

@@ -45,7 +45,7 @@ class PackOptions(BaseModel):
     packs with one node type, the earlier has it. With `prestartup` its `prestartup_script.py` is run.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most projects have no such file
 
     trusted: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     isolate: bool = False
