@@ -53,7 +53,7 @@ def test_an_index_tells_hashes_of_what_it_has(wheelhouse: Path, environment: Env
     assert found.packages["present"].sha256 == ["1" * 64]
     assert found.unknown == ("absent",)
     assert found.why is not None
-    assert "No matching distribution found for absent==3.0" in found.why
+    assert "absent==3.0" in found.why
     assert environment.again().version("colours") is None
 
 

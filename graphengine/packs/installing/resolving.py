@@ -240,8 +240,10 @@ class UvInstaller:
         return tuple(replace(pin, sha256=told.get(pin.name, ())) for pin in pins)
 
     def digests(self, pins: Sequence[Pin], stage: Path) -> tuple[Pin, ...]:
-        """See `Installer`. Of each all files of its release."""
-        return self.collect(pins, stage)
+        """See `Installer`. Of each all files of its release; uv tells no hashes of those in folders."""
+        found = self.collect(pins, stage)
+        folders = [Path(place).expanduser() for place in self.indexes.find_links if "://" not in place]
+        return tuple(pin if pin.sha256 else replace(pin, sha256=_hashes_in(folders, pin)) for pin in found)
 
     def install(self, pins: Sequence[Pin], stage: Path, target: Path | None = None) -> None:
         """See `Installer`."""
@@ -295,6 +297,20 @@ def _line(pin: Pin) -> str:
 def _digests(info: dict[str, dict[str, str]]) -> tuple[str, ...]:
     digest = (info.get("hashes") or {}).get("sha256")
     return (digest,) if digest else ()
+
+
+def _hashes_in(folders: Iterable[Path], pin: Pin) -> tuple[str, ...]:
+    """The hashes of the wheels of a version that lie in folders."""
+    found: set[str] = set()
+    for wheel in (path for folder in folders for path in folder.glob("*.whl")):
+        try:
+            name, version, *_ = parse_wheel_filename(wheel.name)
+        except InvalidWheelFilename:
+            continue
+        if canonicalize_name(name) == pin.name and str(version) == pin.version:
+            with wheel.open("rb") as file:
+                found.add(file_digest(file, "sha256").hexdigest())
+    return tuple(sorted(found))
 
 
 def _with_wheels(pins: Sequence[Pin], wheels: Path, built: frozenset[str]) -> tuple[Pin, ...]:
