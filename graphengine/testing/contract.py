@@ -2,7 +2,7 @@
 
 import importlib.util
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
@@ -23,6 +23,7 @@ from graphengine.testing.trials import Trial
 from graphengine.testing.watching import Watch
 
 EXAMPLES = 5
+_UNFIT = frozenset({"signature", "input_types", "return_types"})
 _SECONDS = 20.0  # of the processor: a node that took more is called with no further case
 _PATIENCE = 120.0  # seconds of the clock for all cases of a node, or twice the deadline of a call if that is more
 
@@ -63,12 +64,17 @@ class Contract:
             if definition is None:
                 problems = [p for p in self.pack.problems if p.class_type == class_type]
                 told += [("input_types", problem.message) for problem in problems if not told]
-            elif not any(code in ("signature", "input_types", "return_types") for code, _ in told):
+            elif not self._is_unfit(class_type, told):
                 called, notes, calls = self._called(definition)
                 told += called
         except TimeIsUp as error:  # calls say it themselves; this is INPUT_TYPES, IS_CHANGED or VALIDATE_INPUTS
             told = [self.deadline.missed("asking the class", error, self.root)]
         return self._report(class_type, told, notes, calls)
+
+    def _is_unfit(self, class_type: str, told: Iterable[Told]) -> bool:
+        """Whether what a node declares is too wrong to call it; what is switched off is as it is meant to be."""
+        reasons, _ = self.off.of(class_type, self.pack.classes[class_type])
+        return any(code in _UNFIT and code not in reasons for code, _ in told)
 
     def lost(self, class_type: str, told: str) -> NodeReport:
         """The report of a node that ended the process which checked it."""

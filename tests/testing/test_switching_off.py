@@ -28,7 +28,18 @@ class NoReason(Loud):
     GRAPHENGINE_CHECKS_OFF = {"out_of_range": " "}
 
 
-NODE_CLASS_MAPPINGS = {"Loud": Loud, "Louder": Louder, "NoReason": NoReason}
+class Twice(Louder):
+    GRAPHENGINE_CHECKS_OFF = {"input_types": "older workflows name both"}
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"image": ("IMAGE",), "way": (["a", "b", "a"],)}}
+
+    def run(self, image, way):
+        return (image * 255.0,)
+
+
+NODE_CLASS_MAPPINGS = {"Loud": Loud, "Louder": Louder, "NoReason": NoReason, "Twice": Twice}
 """
 
 
@@ -49,6 +60,15 @@ def test_a_reason_in_the_class_or_in_the_project_switches_a_check_off(tmp_path: 
     assert {reason for _, reason in reports["Loud"].waived} == {"meant"}
     assert {reason for _, reason in reports["Louder"].waived} == {"it makes pictures of high dynamic range"}
     assert {finding.code for finding in reports["NoReason"].findings} == {"out_of_range", "switched_off"}
+
+
+def test_a_node_whose_declaration_is_meant_to_be_odd_is_called(tmp_path: Path) -> None:
+    contract = contract_of(tmp_path / "place", pack_with(tmp_path, ""), examples=0)
+    with contract.engine:
+        report = contract.check("Twice")
+    assert report.calls > 0
+    assert [finding.code for finding, _ in report.waived] == ["input_types"]
+    assert {finding.code for finding in report.findings} == {"out_of_range"}
 
 
 @pytest.mark.parametrize(
