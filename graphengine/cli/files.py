@@ -1,9 +1,9 @@
 """Writing files that a user asked for."""
 
-import os
 from pathlib import Path
 
 from graphengine.errors import GraphEngineError
+from graphengine.whole_files import being_written
 
 
 def write_whole(place: Path, text: str) -> None:
@@ -12,13 +12,9 @@ def write_whole(place: Path, text: str) -> None:
     Raises:
         GraphEngineError: the folder cannot be written or the disk is full; what was there before stays.
     """
-    temporary = place.with_name(f".{os.urandom(8).hex()}.part")
     try:
-        try:
+        with being_written(place) as temporary:
             temporary.write_text(text, encoding="utf-8")
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise GraphEngineError(
             f"cannot write {place}: {error.strerror}", hint="choose another place with --output"

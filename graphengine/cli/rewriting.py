@@ -1,9 +1,9 @@
 """Writing files of the user anew: as a whole, with the permissions that they had."""
 
-import os
 from pathlib import Path
 
 from graphengine.errors import GraphEngineError
+from graphengine.whole_files import being_written
 
 _LONGEST_LINE = 2**16  # bytes; a longer line is no line of ours
 
@@ -16,17 +16,13 @@ def rewrite(file: Path, text: str) -> bool:
     """
     place = file.resolve()
     data = text.encode("utf-8")
-    temporary = place.with_name(f".{os.urandom(8).hex()}.part")
     try:
         if place.exists() and place.read_bytes() == data:
             return False
-        try:
+        with being_written(place) as temporary:
             temporary.write_bytes(data)
             if place.exists():
                 temporary.chmod(place.stat().st_mode & 0o777)
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise GraphEngineError(
             f"cannot write {file}: {error.strerror}", hint="check the permissions of its folder"

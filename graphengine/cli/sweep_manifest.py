@@ -1,7 +1,6 @@
 """The folder of a sweep: its manifest, the pictures named after their values, the contact sheet."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from graphengine.cli.files import write_whole
 from graphengine.cli.output_models import RunError
 from graphengine.cli.sweep_axes import Row, Sweep
 from graphengine.errors import GraphEngineError, SettingsError
+from graphengine.whole_files import being_written
 
 MANIFEST = "manifest.json"
 SHEET = "sheet.png"
@@ -192,13 +192,9 @@ def keep_files(folder: Path, stem: str, files: Iterable[Path]) -> list[str]:
     existing = [file for file in files if file.is_file()]
     kept: list[str] = []
     for file, name in zip(existing, _names(stem, existing), strict=True):
-        temporary = folder / f".{os.urandom(8).hex()}.part"
         try:
-            try:
+            with being_written(folder / name) as temporary:
                 shutil.copyfile(file, temporary)
-                temporary.replace(folder / name)
-            finally:
-                temporary.unlink(missing_ok=True)
         except OSError as error:
             hint = "make room or choose another folder with --output-dir"
             raise GraphEngineError(f"cannot copy {file} to {folder}: {error.strerror}", hint=hint) from error

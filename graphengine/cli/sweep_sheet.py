@@ -6,7 +6,6 @@ below. Pictures are made smaller until the sheet has a size that viewers open; o
 """
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -21,6 +20,7 @@ from graphengine.cli.sweep_lettering import Lettering
 from graphengine.cli.sweep_manifest import SHEET, Cell, SweepManifest
 from graphengine.cli.sweep_tiles import INK, MUTED, draw_tile, open_picture
 from graphengine.errors import GraphEngineError
+from graphengine.whole_files import being_written
 
 _MARGIN = 24
 _GAP = 8
@@ -228,13 +228,9 @@ def _remarks(sweep: Sweep, manifest: SweepManifest, shown: int) -> Iterator[str]
 
 
 def _save(sheet: Image.Image, folder: Path) -> None:
-    temporary = folder / f".{os.urandom(8).hex()}.part"
     try:
-        try:
+        with being_written(folder / SHEET) as temporary:
             sheet.save(temporary, format="PNG")
-            temporary.replace(folder / SHEET)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         hint = "make room or choose another folder with --output-dir"
         raise GraphEngineError(f"cannot write {folder / SHEET}: {error.strerror}", hint=hint) from error

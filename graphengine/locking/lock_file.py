@@ -1,7 +1,6 @@
 """Reading and writing `graphengine.lock`."""
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from graphengine.errors import LockError
 from graphengine.locking.schema import LOCK_VERSION, Lock
+from graphengine.whole_files import being_written
 
 _LARGEST = 16 * 2**20
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -54,15 +54,11 @@ def write_lock(file: Path, lock: Lock) -> bool:
     """
     place = file.resolve()
     data = lock_text(lock).encode("utf-8")
-    temporary = place.with_name(f".{place.name}.{os.urandom(8).hex()}.part")
     try:
         if place.exists() and place.read_bytes() == data:
             return False
-        try:
+        with being_written(place) as temporary:
             temporary.write_bytes(data)
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise LockError(
             f"cannot write {file}: {error.strerror}", hint="check the permissions of its folder, and the disk"

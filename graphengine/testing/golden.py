@@ -6,12 +6,10 @@ all other values as safetensors. `pytest --update-golden` writes them anew.
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from graphengine.errors import GraphEngineError
@@ -23,6 +21,7 @@ from graphengine.testing.golden_pictures import (
     write_page,
     write_picture,
 )
+from graphengine.whole_files import being_written
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,9 +180,8 @@ def _write(file: Path, tensors: "dict[str, Tensor]", plain: dict[str, Any]) -> N
 
     file.parent.mkdir(parents=True, exist_ok=True)
     content = save(tensors, {_METADATA: json.dumps(plain, sort_keys=True)})
-    with NamedTemporaryFile("wb", dir=file.parent, prefix=".", delete=False) as opened:
-        opened.write(content)
-    os.replace(opened.name, file)
+    with being_written(file) as temporary:
+        temporary.write_bytes(content)
 
 
 def _read(file: Path) -> "tuple[dict[str, Tensor], dict[str, Any]]":

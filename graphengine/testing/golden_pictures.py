@@ -2,12 +2,11 @@
 
 import html
 import math
-import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from graphengine.errors import GraphEngineError
+from graphengine.whole_files import being_written
 
 # Any throughout: arrays of levels, uint8 (height, width, channels). numpy, torch and PIL are imported in
 # functions: a run that compares no pictures needs none of them.
@@ -45,9 +44,8 @@ def write_picture(file: Path, levels: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     channels = levels.shape[-1]
     picture = Image.fromarray(levels[..., 0] if channels == 1 else levels, _MODES[channels])
-    with NamedTemporaryFile("wb", dir=file.parent, prefix=".", delete=False) as opened:
-        picture.save(opened, "PNG")
-    os.replace(opened.name, file)
+    with being_written(file) as temporary:
+        picture.save(temporary, "PNG")
 
 
 def read_picture(file: Path) -> Any:

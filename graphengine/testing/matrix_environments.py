@@ -27,6 +27,7 @@ from graphengine.errors import GraphEngineError
 from graphengine.packs.installing.environment import Environment
 from graphengine.packs.installing.guards import keep_from_bad
 from graphengine.packs.installing.needs import read_needs
+from graphengine.packs.installing.processes import Ended
 
 _DISTRIBUTION = "graphengine-comfy"
 _EXTRA = "testing"
@@ -35,7 +36,6 @@ _FORMAT = "1"
 _UNUSED_DAYS = 30
 _HALF_MADE_DAYS = 1
 _DAY = 86400.0
-_LAST_LINES = 30
 _PIP_VARIABLES = (
     ("UV_INDEX_URL", "PIP_INDEX_URL"),
     ("UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL"),
@@ -256,20 +256,6 @@ def clean_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables for a Python of another environment: nothing of this one's packages."""
     ours = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
     return {**{name: value for name, value in environ.items() if name not in ours}, "PYTHONNOUSERSITE": "1"}
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a program ended, and what it wrote."""
-
-    code: int
-    output: str
-    errors: str
-
-    def reason(self) -> str:
-        """The end of what it wrote about its failure."""
-        lines = [line.rstrip() for line in (self.errors or self.output).splitlines() if line.strip()]
-        return "\n".join(lines[-_LAST_LINES:]) or f"it ended with code {self.code}"
 
 
 def run_in(command: Sequence[str], environ: Mapping[str, str], hours: float = 1.0) -> Ended:

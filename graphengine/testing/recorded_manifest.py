@@ -1,13 +1,12 @@
 """`recording.json`: what a recording holds, beside the values themselves."""
 
-import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graphengine.errors import GraphEngineError
+from graphengine.whole_files import being_written
 
 MANIFEST = "recording.json"
 FORMAT: Literal[1] = 1
@@ -117,7 +116,5 @@ def read_manifest(folder: Path) -> Manifest:
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file; what was there is replaced when it is whole."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile("wb", dir=file.parent, prefix=".", delete=False) as opened:
-        opened.write(content)
-    os.chmod(opened.name, 0o644)  # a temporary file is its owner's alone
-    os.replace(opened.name, file)
+    with being_written(file) as temporary:
+        temporary.write_bytes(content)

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graphengine.errors import InstallRefused
+from graphengine.whole_files import being_written
 
 #: Folder in `custom_nodes` that holds records and staged packs; packs are not looked for in hidden folders.
 HIDDEN = ".graphengine"
@@ -86,12 +87,7 @@ class Ledger:
 
 def write_durably(path: Path, text: str) -> None:
     """Write a file that is there as a whole or not at all, also when the machine stops."""
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with being_written(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

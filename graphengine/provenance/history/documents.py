@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import re
 import zlib
 from hashlib import sha256
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.errors import GraphEngineError
+from graphengine.whole_files import being_written
 from graphengine.workflow.json_input import MAX_BYTES, parse_json
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -53,12 +53,8 @@ class Documents:
         if place.exists():
             return
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_name(f".{digest[:16]}-{os.urandom(4).hex()}.part")
-        try:
+        with being_written(place) as temporary:
             temporary.write_bytes(gzip.compress(content, compresslevel=6, mtime=0))
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     # Any: as above.
     def read(self, digest: str) -> dict[str, Any]:
