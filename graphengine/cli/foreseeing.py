@@ -11,21 +11,11 @@ from graphengine.cli.compute_options import FastOption
 from graphengine.cli.console import complain, problem_lines
 from graphengine.cli.draw import Drawing
 from graphengine.cli.files import write_whole
-from graphengine.cli.option_groups import OptionGroup
-from graphengine.cli.options import (
-    BaseDirOption,
-    CacheOption,
-    CustomNodesOption,
-    DeviceOption,
-    InputOption,
-    LoadPacksOption,
-    ModelsOption,
-    OutputOption,
-    open_engine,
-)
+from graphengine.cli.options import LoadPacksOption, OutputOption, open_engine
 from graphengine.cli.overrides import apply_changes, find_node, read_changes, seed_changes
 from graphengine.cli.reading import FromOption, read_workflow
 from graphengine.cli.run import SeedOption, SetOption, TargetOption
+from graphengine.cli.run_settings import ProjectPlaces
 from graphengine.cli.trust_options import TrustOption
 from graphengine.errors import SettingsError, ValidationFailed, node_label
 from graphengine.settings import load_settings
@@ -42,20 +32,14 @@ GraphOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(OptionGroup):
+class Asked(ProjectPlaces):
     """The run that is asked about: the options that `run` would be given."""
 
+    output: OutputOption = None
     changes: SetOption = None
     seed: SeedOption = None
     targets: TargetOption = None
     wanted: FromOption = None
-    base_dir: BaseDirOption = None
-    input: InputOption = None
-    output: OutputOption = None
-    models: ModelsOption = None
-    custom_nodes: CustomNodesOption = None
-    cache: CacheOption = None
-    device: DeviceOption = None
     fast: FastOption = False
     trust: TrustOption = None
     load_packs: LoadPacksOption = False

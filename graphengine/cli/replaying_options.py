@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphengine.cli.option_groups import OptionGroup
-from graphengine.cli.options import (
-    BaseDirOption,
-    CacheOption,
-    CustomNodesOption,
-    DeviceOption,
-    InputOption,
-    ModelsOption,
-)
+from graphengine.cli.run_settings import ProjectPlaces
 from graphengine.provenance.folder import RecordFolder
 from graphengine.provenance.history import HISTORY_FOLDER
 from graphengine.provenance.history.history import History
@@ -39,15 +31,8 @@ CachedOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayPlaces(OptionGroup):
+class ReplayPlaces(ProjectPlaces):
     """Where the project is, and on what device its runs are made again."""
-
-    base_dir: BaseDirOption = None
-    input: InputOption = None
-    models: ModelsOption = None
-    custom_nodes: CustomNodesOption = None
-    cache: CacheOption = None
-    device: DeviceOption = None
 
     def history(self, near: Path | None = None) -> History:
         """The history of the project: of the base folder, or where that has none, of a folder above a file."""

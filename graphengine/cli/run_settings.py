@@ -23,17 +23,23 @@ from graphengine.settings import Settings, load_settings
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceOptions(OptionGroup):
-    """Where files are, and on which device nodes run."""
+class ProjectPlaces(OptionGroup):
+    """Where a project has its files, and on which device nodes run."""
 
     base_dir: BaseDirOption = None
     input: InputOption = None
-    output: OutputOption = None
     models: ModelsOption = None
     custom_nodes: CustomNodesOption = None
     cache: CacheOption = None
-    no_cache: NoCacheOption = False
     device: DeviceOption = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOptions(ProjectPlaces):
+    """The same, and where outputs go."""
+
+    output: OutputOption = None
+    no_cache: NoCacheOption = False
 
 
 def run_settings(
