@@ -1,6 +1,5 @@
 """Secrets that must not be shown, also where something else wrote them: foreign pictures, addresses of packs."""
 
-import re
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -9,8 +8,6 @@ from graphengine.execution.open_documents import OpenDocuments
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.secrets import is_secret_name, without_secret, without_tokens
 from graphengine.workflow.models import Workflow
-
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def without_secrets(workflow: Workflow, definitions: Mapping[str, NodeDefinition]) -> Workflow:
@@ -27,8 +24,3 @@ def _open(name: str, value: JsonValue) -> JsonValue:
     if is_secret_name(name):
         return without_secret(value)  # type: ignore[no-any-return]  # JSON
     return without_tokens(value) if isinstance(value, str) else value
-
-
-def without_login(address: str) -> str:
-    """An address without the name, password or token that may stand before its host or behind it."""
-    return without_tokens(_LOGIN.sub("", address))

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from graphengine.lineage.hiding import without_login
 from graphengine.lineage.licences import licence_of_distribution, licence_of_folder
 from graphengine.lineage.parts import Licence, Package, PackPart
 from graphengine.node.definition import NodeDefinition
 from graphengine.node.folders import Folders
+from graphengine.node.secrets import without_credentials
 from graphengine.packs.discover import ENTRY_POINTS, Pack
 from graphengine.packs.requirements import OURS, package_version, required_in_folder
 from graphengine.provenance.history.past_run import Machine, PastRun, UsedPack
@@ -120,7 +120,7 @@ def _licence_if_same(name: str, version: str | None) -> Licence | None:
 
 def _part(pack: UsedPack, class_types: tuple[str, ...], here: Surroundings) -> PackPart:
     licence = here.licence_of(pack.name)
-    source = without_login(pack.source) if pack.source is not None else None
+    source = without_credentials(pack.source) if pack.source is not None else None
     return PackPart(pack.name, pack.version, pack.sha256, source, pack.commit, licence, class_types)
 
 

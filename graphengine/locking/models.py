@@ -5,9 +5,10 @@ from pathlib import Path
 
 from graphengine.cache.hashing import FileMemo, fingerprint_file
 from graphengine.errors import FileRefused, Problem
-from graphengine.locking.addresses import may_download, without_credentials
+from graphengine.locking.addresses import may_download
 from graphengine.locking.schema import Lock, LockedModel
 from graphengine.node.folders import Folders
+from graphengine.node.secrets import without_credentials
 from graphengine.workflow.ui_sources import ModelSource, file_name
 
 

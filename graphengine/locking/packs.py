@@ -7,8 +7,8 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from graphengine.errors import InstallRefused, Problem
-from graphengine.locking.addresses import without_credentials
 from graphengine.locking.schema import LockedInstalledPack, LockedPack
+from graphengine.node.secrets import without_credentials
 from graphengine.packs.discover import ENTRY_POINTS, Pack, source_root
 from graphengine.packs.installing.ledger import InstalledPack, Ledger
 from graphengine.packs.records import Records

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from graphengine.node.inputs import InputSpec
 
@@ -44,6 +45,12 @@ _MARKS = (
 )  # fmt: skip
 
 
+#: Names of parts of a query that let somebody in, or tell when that ends.
+_LETS_IN = re.compile(
+    r"token|key|secret|sig|auth|pass|pwd|credential|session|jwt|policy|expires|x-amz|x-goog", re.I
+)
+
+
 def is_secret_name(name: str) -> bool:
     """Whether an input of this name holds a secret: `api_key`, `hf_token`, `password`."""
     return SECRET_NAME.search(name) is not None
@@ -81,3 +88,17 @@ def without_secret(value: Any) -> Any:
     if value is None or isinstance(value, bool) or not isinstance(value, str | int | float | list | dict):
         return value
     return HIDDEN if value or isinstance(value, int | float) else value
+
+
+def without_credentials(address: str) -> str:
+    """An address as it may be shared: without user, password, and such parts of a query as tokens and signatures.
+
+    `git@host:path` keeps its user, which is no secret.
+    """
+    if "://" not in address:
+        return address
+    parts = urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    kept = f"{user.partition(':')[0]}@" if at and parts.scheme in ("ssh", "git+ssh") else ""
+    query = [(name, value) for name, value in parse_qsl(parts.query, True) if not _LETS_IN.search(name)]
+    return urlunsplit((parts.scheme, kept + host, parts.path, urlencode(query), ""))

@@ -13,6 +13,7 @@ from graphengine.execution.parts import file_paths
 from graphengine.execution.shown import SavedFiles, shown_files
 from graphengine.node.definition import Files, NodeDefinition
 from graphengine.node.dynamic import live_inputs
+from graphengine.node.secrets import without_credentials
 from graphengine.packs.discover import Pack
 from graphengine.packs.source import digest_of
 from graphengine.provenance.history.documents import document_bytes
@@ -198,10 +199,11 @@ def _packs(account: Account, custom: Iterable[Pack]) -> Iterator[UsedPack]:
     for module, code in sorted(codes.items()):
         digest = digest_of(code) if code else None
         pack = places.get(module)
-        yield UsedPack(module, sha256=digest) if pack is None else _custom(pack, digest)
+        yield UsedPack(module, sha256=digest) if pack is None else used_pack(pack, digest)
 
 
-def _custom(pack: Pack, digest: str | None) -> UsedPack:
+def used_pack(pack: Pack, digest: str | None) -> UsedPack:
+    """A custom pack, with where it came from if that is recorded; no login stands in its address."""
     from graphengine.packs.installing.ledger import Ledger  # its models take a while, and few runs need them
 
     try:
@@ -210,4 +212,5 @@ def _custom(pack: Pack, digest: str | None) -> UsedPack:
         installed = None
     if installed is None:
         return UsedPack(pack.name, sha256=digest)
-    return UsedPack(pack.name, installed.version, digest, installed.source, installed.commit)
+    source = without_credentials(installed.source)
+    return UsedPack(pack.name, installed.version, digest, source, installed.commit)

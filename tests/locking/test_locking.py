@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from graphengine.errors import LockError
-from graphengine.locking.addresses import without_credentials
 from graphengine.locking.lock_file import lock_text, read_lock
 from graphengine.locking.packages import locked_packages
+from graphengine.node.secrets import without_credentials
 from graphengine.packs.discover import custom_packs
 from graphengine.packs.project import TrustPolicy
 from graphengine.packs.trust import Trust

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,8 +25,12 @@ from graphengine.node.comfy_classes import define
 from graphengine.node.folders import Folders
 from graphengine.node.registry import NodeRegistry
 from graphengine.node.secrets import HIDDEN
+from graphengine.packs.discover import Pack
+from graphengine.packs.installing.ledger import InstalledPack, Ledger
 from graphengine.provenance.folder import RecordFolder
 from graphengine.provenance.history.history import History
+from graphengine.provenance.history.past_run import UsedPack
+from graphengine.recording.past_run import used_pack
 from graphengine.workflow.models import Link, NodeId, Workflow, WorkflowNode
 
 # Put together from parts, so that nobody who searches this repository for keys finds some.
@@ -267,3 +272,13 @@ def test_a_short_secret_takes_nothing_else_away(project: Project) -> None:
     (run,) = project.history.runs()
     document = project.history.document(run.workflow)
     assert [document["1"]["inputs"], document["9"]["inputs"]] == [{"value": "a fox"}, {"api_key": HIDDEN}]
+
+
+def test_the_address_of_a_pack_is_recorded_without_the_login_in_it(tmp_path: Path) -> None:
+    (tmp_path / ".graphengine").mkdir()
+    address, when = "https://me:hunter2@host.example/p.git", datetime(2026, 1, 1, tzinfo=UTC)
+    Ledger(tmp_path).write(
+        InstalledPack(name="small", source=address, kind="git", asked="", content="", commit="ab", installed=when)
+    )
+    used = used_pack(Pack("small", "small", tmp_path / "small"), "cd")
+    assert used == UsedPack("small", None, "cd", "https://host.example/p.git", "ab")
